@@ -1,0 +1,53 @@
+# `make run` and `make test` need Python 3.11 or later, make, and nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help run install test lint lock clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: .venv/run ## Serve the API on http://127.0.0.1:8000, with a database of its own
+	@$(BIN)/todo-api serve
+
+install: .venv/dev ## Set everything up, for running, testing and linting
+
+test: .venv/dev lint ## Prove everything, against a PostgreSQL of its own
+	$(BIN)/python -m pytest
+
+lint: .venv/dev ## Check the code and the contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python tests/contract/lint.py
+
+lock: .venv/dev ## Choose versions anew and write them down with their hashes
+	$(PIP) install uv
+	$(BIN)/uv pip compile $(COMPILE) --extra embedded --group build \
+		pyproject.toml --output-file requirements/run.txt
+	$(BIN)/uv pip compile $(COMPILE) --extra embedded --group dev \
+		--constraint requirements/run.txt pyproject.toml --output-file requirements/dev.txt
+
+COMPILE := --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header --no-annotate
+
+clean: ## Remove what was installed; the data in .data stays
+	rm -rf .venv tests/contract/node_modules
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; set PYTHON to one."; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+		{ echo "Python cannot make a virtual environment; on Debian, install python3-venv."; exit 1; }
+
+.venv/run: requirements/run.txt pyproject.toml | .venv/bin/python
+	@echo "Installing; this happens once."
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: requirements/dev.txt .venv/run
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@

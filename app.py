@@ -1,0 +1,132 @@
+"""The composition root: everything comes together here, and only here."""
+
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
+
+from connexion import AsyncApp
+from connexion.middleware.context import ContextMiddleware
+from connexion.middleware.exceptions import ExceptionMiddleware
+from connexion.middleware.lifespan import LifespanMiddleware
+from connexion.middleware.main import ConnexionMiddleware
+from connexion.middleware.routing import RoutingMiddleware
+from connexion.middleware.security import SecurityMiddleware
+from connexion.middleware.server_error import ServerErrorMiddleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+import handlers
+import settings as configuration
+from handlers import problems
+from handlers.edge import Edge
+from handlers.pages import Pages
+from handlers.security import BearerAuth, TokenVerifier, shared_secret
+from handlers.validation import validation_middleware
+from models.database import Database
+from openapi import contract as contracts
+from settings import Settings
+
+EXPOSED_HEADERS = (
+    "ETag",
+    "Link",
+    "Location",
+    "X-Total-Count",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Request-Id",
+)
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """Build the service; its database opens and closes with the ASGI lifespan.
+
+    Raises LookupError if an operation of the contract has no handler.
+    """
+    assert settings.secret is not None, "the secret is provided before the app is built"
+    assert settings.database_url is not None, "so is the database"
+    contract = contracts.load()
+    database = Database(
+        settings.database_url,
+        pool_size=settings.pool_size,
+        queue_size=settings.queue_size,
+        queue_timeout=settings.queue_timeout,
+        statement_timeout=settings.statement_timeout,
+    )
+    verifier = TokenVerifier(
+        shared_secret(settings.secret),
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+    )
+    connexion = AsyncApp(
+        "app",
+        lifespan=_lifespan(database),
+        middlewares=[
+            ServerErrorMiddleware,
+            ExceptionMiddleware,
+            RoutingMiddleware,
+            SecurityMiddleware,
+            validation_middleware(contract),
+            LifespanMiddleware,
+            ContextMiddleware,
+        ],
+        resolver=_register(database),
+        security_map={"bearer": lambda: BearerAuth(verifier)},
+    )
+    connexion.add_api(contracts.PATH)
+    problems.install(connexion, contract)
+    pages = Pages(connexion, contract=contract)
+    cors = CORSMiddleware(
+        pages,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match"],
+        # Some frontends fetch with `credentials: "include"`; cookies are ignored.
+        allow_credentials=True,
+        expose_headers=EXPOSED_HEADERS,
+        max_age=3600,
+    )
+    return Edge(cors, user_scope=contract.user_scope)
+
+
+def from_environment() -> ASGIApp:
+    """Build the service from the environment alone; uvicorn's workers call this."""
+    settings = configuration.load(os.environ)
+    configure_logging(settings)
+    return create_app(settings)
+
+
+def configure_logging(settings: Settings) -> None:
+    """Log to standard error; requests are logged only if asked for."""
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("todo.access").disabled = not settings.access_log
+
+
+def _register(database: Database) -> Callable[[str], Callable[..., Any]]:
+    def resolve(operation_id: str) -> Callable[..., Any]:
+        if operation_id not in handlers.__all__:
+            msg = f"no handler is registered for the operation {operation_id!r}"
+            raise LookupError(msg)
+        return partial(getattr(handlers, operation_id), database)
+
+    return resolve
+
+
+def _lifespan(
+    database: Database,
+) -> Callable[[ConnexionMiddleware], contextlib.AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: ConnexionMiddleware) -> AsyncIterator[None]:
+        await database.open()
+        try:
+            yield
+        finally:
+            await database.close()
+
+    return lifespan

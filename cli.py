@@ -1,0 +1,230 @@
+"""The command `todo-api`: serve, migrate, and tokens for development."""
+
+import argparse
+import os
+import re
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+
+import dotenv
+import jwt
+import uvicorn
+
+import settings as configuration
+from handlers.security import is_user_id
+from models import embedded, migrate
+from models.errors import TodoError
+from settings import SettingError, Settings
+
+UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+GRACE_SECONDS = 10
+
+DESCRIPTION = """\
+The todo API. Without a DATABASE_URL it brings its own PostgreSQL, with the
+data under DATA_DIR (.data). Every setting is an environment variable, or a
+line in .env; .env.example explains them all."""
+
+WELCOME = """
+Todo API {version}
+
+  the API        {url}/api/tasks
+  try it out     {url}/docs
+  the contract   {url}/openapi.yaml
+
+A development token for the user "alice", good for a day:
+
+  curl {url}/api/tasks -H "Authorization: Bearer {token}"
+
+More of them: todo-api token --user bob
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit status, 1 after an error in one sentence."""
+    # Ends the process in good order, through every `finally` on the way.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    dotenv.load_dotenv(Path(".env"))
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (SettingError, TodoError, embedded.EmbeddedError) as error:
+        print(f"todo-api: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="todo-api",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("serve", help="migrate the database, then serve the API")
+    command.add_argument("--workers", metavar="N", help="processes that serve (WORKERS, 1)")
+    command.add_argument("--host", help="address to listen on (HOST, 127.0.0.1)")
+    command.add_argument("--port", help="port to listen on (PORT, 8000)")
+    command.set_defaults(run=_serve)
+
+    command = commands.add_parser("migrate", help="bring the database up to date, and stop")
+    command.set_defaults(run=_migrate)
+
+    command = commands.add_parser("token", help="print a token for development")
+    command.add_argument("--user", required=True, metavar="ID", help="the token's sub")
+    command.add_argument(
+        "--ttl",
+        type=_duration,
+        default=timedelta(days=1),
+        help="how long it is good for, such as 15m, 12h or 7d (1d)",
+    )
+    command.set_defaults(run=_token)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> None:
+    for name in ("workers", "host", "port"):
+        if getattr(options, name) is not None:
+            os.environ[name.upper()] = getattr(options, name)
+    settings = _with_secret(configuration.load(os.environ))
+    _refuse_port_in_use(settings)
+    with _database(settings) as ready:
+        _upgrade(ready)
+        _hand_down(ready)
+        if settings.database_url is None:
+            _welcome(ready)
+        uvicorn.run(
+            "app:from_environment",
+            factory=True,
+            host=ready.host,
+            port=ready.port,
+            workers=ready.workers,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+
+
+def _migrate(_options: argparse.Namespace) -> None:
+    with _database(configuration.load(os.environ)) as settings:
+        _upgrade(settings)
+
+
+def _upgrade(settings: Settings) -> None:
+    assert settings.database_url is not None
+    migrate.upgrade(
+        settings.migration_database_url or settings.database_url, settings.database_url
+    )
+
+
+def _token(options: argparse.Namespace) -> None:
+    print(token(_with_secret(configuration.load(os.environ)), options.user, options.ttl))
+
+
+def token(settings: Settings, user: str, ttl: timedelta) -> str:
+    """Sign a token for a user as Better Auth's users do with a shared secret.
+
+    Raises SettingError for something that cannot be a user's id.
+    """
+    if not is_user_id(user):
+        msg = "A user id is 1 to 255 characters, none of them a control character."
+        raise SettingError(msg)
+    assert settings.secret is not None
+    now = datetime.now(UTC)
+    claims = {"sub": user, "iat": now, "exp": now + ttl}
+    if settings.jwt_issuer:
+        claims["iss"] = settings.jwt_issuer
+    if settings.jwt_audience:
+        claims["aud"] = settings.jwt_audience
+    return jwt.encode(claims, settings.secret, algorithm="HS256")
+
+
+def _with_secret(settings: Settings) -> Settings:
+    """Keep the secret that is set; else make one for development, once."""
+    if settings.secret is not None:
+        return settings
+    path = settings.data_dir / "better-auth-secret"
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_once(path, secrets.token_urlsafe(32))
+        print(
+            f"BETTER_AUTH_SECRET is not set: made one for development in {path}.",
+            file=sys.stderr,
+        )
+    return replace(settings, secret=path.read_bytes())
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write a private file whole or not at all; whoever comes second changes nothing."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Settings]:
+    """Provide a database: the one that is set, or the embedded PostgreSQL."""
+    if settings.database_url is not None:
+        yield settings
+        return
+    with embedded.running(settings.data_dir) as urls:
+        yield replace(settings, database_url=urls.serving, migration_database_url=urls.owner)
+
+
+def _hand_down(settings: Settings) -> None:
+    """Tell the processes that serve what has been provided here."""
+    assert settings.secret is not None
+    assert settings.database_url is not None
+    os.environ["BETTER_AUTH_SECRET"] = settings.secret.decode()
+    os.environ["DATABASE_URL"] = settings.database_url
+
+
+def _welcome(settings: Settings) -> None:
+    print(
+        WELCOME.format(
+            version=version("todo-api"),
+            url=f"http://{settings.host}:{settings.port}",
+            token=token(settings, "alice", timedelta(days=1)),
+        ),
+        flush=True,
+    )
+
+
+def _refuse_port_in_use(settings: Settings) -> None:
+    """Say it in one sentence, before anything has been started."""
+    try:
+        with socket.create_server((settings.host, settings.port)):
+            return
+    except OSError as error:
+        address = f"{settings.host}:{settings.port}"
+        msg = f"Cannot listen on {address} ({error.strerror}): set HOST or PORT."
+        raise SettingError(msg) from None
+
+
+def _duration(text: str) -> timedelta:
+    match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
+    if match is None:
+        msg = f"{text!r} is not a duration such as 15m, 12h or 7d"
+        raise argparse.ArgumentTypeError(msg)
+    return timedelta(**{UNITS[match[2]]: int(match[1])})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""The outermost layer: what every request and every answer has in common."""
+
+import logging
+import secrets
+import time
+from urllib.parse import unquote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+access_log = logging.getLogger("todo.access")
+
+
+class Edge:
+    """Names each request, brings its path into one form, and logs it.
+
+    The path arrives in `scope["path"]` in the flat form of the contract,
+    without a slash at its end; the user id of the user-scoped form is in
+    `scope["state"]["path_user"]`, the request's id in `request_id`.
+    """
+
+    def __init__(self, app: ASGIApp, *, user_scope: tuple[str, str]) -> None:
+        """Fold paths that begin like the first of `user_scope` into the second."""
+        self._app = app
+        prefix, same_as = user_scope
+        self._scoped = prefix.split("/")
+        self._flat = same_as.split("/")
+        self._user = self._scoped.index("{user_id}")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and see its answer out."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path, user = self._fold(scope["raw_path"].decode("latin-1"))
+        request_id = secrets.token_hex(16)
+        # The server keeps its own scope, and with it leaves HEAD without a body.
+        scope = {
+            **scope,
+            "method": "GET" if scope["method"] == "HEAD" else scope["method"],
+            "path": path,
+            "state": {"request_id": request_id, "path_user": user},
+        }
+        started = time.perf_counter()
+
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", request_id.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+                _log(scope, request_id, message["status"], started)
+            await send(message)
+
+        await self._app(scope, receive, send_on)
+
+    def _fold(self, raw_path: str) -> tuple[str, str | None]:
+        """Return the path in its flat form, and the user id of the scoped form.
+
+        Works on the path as sent: an encoded slash in an id is part of the id.
+        """
+        segments = raw_path.partition("?")[0].split("/")
+        if not segments[-1] and any(segments):
+            segments.pop()
+        user = None
+        if self._is_scoped(segments):
+            user = unquote(segments[self._user])
+            segments[: len(self._scoped)] = self._flat
+        return unquote("/".join(segments)), user
+
+    def _is_scoped(self, segments: list[str]) -> bool:
+        head = segments[: len(self._scoped)]
+        if len(head) < len(self._scoped) or head[: len(self._flat)] == self._flat:
+            return False
+        head[self._user] = self._scoped[self._user]
+        return head == self._scoped
+
+
+def _log(scope: Scope, request_id: str, status: int, started: float) -> None:
+    """Log one answer, without its query: people put tokens into queries."""
+    if access_log.isEnabledFor(logging.INFO):
+        milliseconds = (time.perf_counter() - started) * 1000
+        access_log.info(
+            "%s %s %d %.1f ms %s",
+            scope["method"],
+            scope["path"].encode("unicode_escape").decode(),
+            status,
+            milliseconds,
+            request_id,
+        )

@@ -1,0 +1,151 @@
+"""Who is asking: a token goes in, its claims come out. No database, no state."""
+
+import re
+import unicodedata
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import jwt
+from connexion.lifecycle import ConnexionRequest
+from connexion.security import AbstractSecurityHandler
+from jwt.utils import base64url_encode
+
+from models.errors import NotYours
+
+LEEWAY_SECONDS = 10
+MAX_SUBJECT = 255
+
+MISSING = "The token is missing."
+MALFORMED = "The token is malformed."
+EXPIRED = "The token has expired."
+INVALID = "The token is invalid."
+
+# JWS compact serialisation (RFC 7515, 7.1). PyJWT's decoder skips characters
+# outside the alphabet, which would let one token be written in many ways.
+COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
+
+Claims = dict[str, Any]
+# Chooses the key for a token by its header. A key carries its algorithm, and
+# is never used with another, whatever the header says (RFC 8725, 3.1).
+KeyFor = Callable[[Mapping[str, Any]], Awaitable[jwt.PyJWK]]
+
+
+class InvalidToken(Exception):
+    """The token is not accepted; the text says missing, malformed, expired or invalid."""
+
+    @property
+    def challenge(self) -> str:
+        """The value of `WWW-Authenticate` (RFC 6750, 3)."""
+        return f'Bearer error="invalid_token", error_description="{self}"'
+
+
+def shared_secret(secret: bytes) -> KeyFor:
+    """Verify every token with one HS256 key: the secret shared with Better Auth."""
+    key = jwt.PyJWK.from_dict(
+        {"kty": "oct", "alg": "HS256", "k": base64url_encode(secret).decode()}
+    )
+
+    async def key_for(_header: Mapping[str, Any]) -> jwt.PyJWK:
+        return key
+
+    return key_for
+
+
+class TokenVerifier:
+    """Verifies JSON Web Tokens (RFC 7519) as RFC 8725 advises."""
+
+    def __init__(
+        self, key_for: KeyFor, *, issuer: str | None = None, audience: str | None = None
+    ) -> None:
+        """Check `iss` and `aud` only where an issuer and an audience are given."""
+        self._key_for = key_for
+        self._issuer = issuer
+        self._audience = audience
+
+    async def verify(self, token: str) -> Claims:
+        """Return the claims of a token; `sub` is sure to be a usable user id.
+
+        Raises InvalidToken.
+        """
+        if not COMPACT_JWS.fullmatch(token):
+            raise InvalidToken(MALFORMED)
+        try:
+            key = await self._key_for(jwt.get_unverified_header(token))
+            claims = self._decode(token, key)
+        except jwt.ExpiredSignatureError:
+            raise InvalidToken(EXPIRED) from None
+        except jwt.InvalidSignatureError:
+            raise InvalidToken(INVALID) from None
+        except jwt.DecodeError:
+            raise InvalidToken(MALFORMED) from None
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            # PyJWT parses numbers and nesting of any size before it looks.
+            raise InvalidToken(INVALID) from None
+        if not is_user_id(claims["sub"]):
+            raise InvalidToken(INVALID)
+        return claims
+
+    def _decode(self, token: str, key: jwt.PyJWK) -> Claims:
+        return jwt.decode(
+            token,
+            key,
+            algorithms=[key.algorithm_name],
+            options={
+                "require": ["exp", "sub"],
+                "verify_iss": self._issuer is not None,
+                "verify_aud": self._audience is not None,
+            },
+            issuer=self._issuer,
+            audience=self._audience,
+            leeway=LEEWAY_SECONDS,
+        )
+
+
+class BearerAuth(AbstractSecurityHandler):  # type: ignore[misc]  # Connexion is untyped
+    """The contract's `bearerAuth` security scheme."""
+
+    def __init__(self, verifier: TokenVerifier) -> None:
+        """Let the verifier decide about tokens."""
+        self._verifier = verifier
+
+    def get_fn(
+        self, _scheme: dict[str, Any], _scopes: list[str]
+    ) -> Callable[[ConnexionRequest], Awaitable[Claims]]:
+        """Give Connexion the security function, once per operation."""
+        return self.bearer_auth
+
+    async def bearer_auth(self, request: ConnexionRequest) -> Claims:
+        """Return the claims of the request's bearer token.
+
+        Raises InvalidToken, and NotYours where the path names another user.
+        """
+        claims = await self._verifier.verify(bearer_token(request))
+        path_user = request.scope["state"].get("path_user")
+        if path_user is not None and path_user != claims["sub"]:
+            raise NotYours
+        return claims
+
+
+def bearer_token(request: ConnexionRequest) -> str:
+    """Return the token of the `Authorization` header (RFC 6750, 2.1), unverified.
+
+    Raises InvalidToken if there is none, or more than one header.
+    """
+    headers: list[str] = request.headers.getlist("authorization")
+    if not headers:
+        raise InvalidToken(MISSING)
+    if len(headers) > 1:
+        raise InvalidToken(MALFORMED)
+    scheme, _, token = headers[0].partition(" ")
+    if scheme.lower() != "bearer":
+        raise InvalidToken(MISSING)
+    return token.strip(" ")
+
+
+def is_user_id(subject: object) -> bool:
+    """Tell whether a `sub` can name a user: 1 to 255 characters, none for control."""
+    return (
+        isinstance(subject, str)
+        and 1 <= len(subject) <= MAX_SUBJECT
+        and not any(unicodedata.category(c) in {"Cc", "Cs"} for c in subject)
+    )

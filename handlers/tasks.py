@@ -1,0 +1,113 @@
+"""The task operations of the contract: unpack, call the model, answer.
+
+Every argument arrives valid and typed, as the contract says; `user` is the
+verified token's `sub`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+from uuid import UUID
+
+from starlette.responses import Response
+
+from handlers import preconditions
+from handlers.paging import links
+from models import task
+from models.database import Database
+
+JSON = "application/json"
+
+
+async def list_tasks(
+    database: Database,
+    user: str,
+    *,
+    status: Literal["all", "pending", "completed"],
+    sort: Literal["created", "title", "due_date"],
+    limit: int,
+    offset: int,
+    if_none_match: str | None,
+) -> Response:
+    """List the user's tasks: 200 with a bare array, or 304."""
+    page = await task.list_tasks(
+        database, user, status=status, sort=sort, limit=limit, offset=offset
+    )
+    headers = {
+        "ETag": preconditions.etag_of_bytes(page.json),
+        "X-Total-Count": str(page.total),
+    }
+    link = links({"status": status, "sort": sort}, limit, offset, page.total)
+    if link:
+        headers["Link"] = link
+    return _representation(page.json, headers, if_none_match)
+
+
+async def create_task(database: Database, user: str, *, fields: Mapping[str, Any]) -> Response:
+    """Create a task: 201 with the task as stored."""
+    stored = await task.create_task(database, user, fields)
+    headers = {
+        "Location": f"/api/tasks/{stored.id}",
+        "ETag": preconditions.etag_of_version(stored.version),
+    }
+    return Response(stored.json, 201, headers, JSON)
+
+
+async def get_task(
+    database: Database, user: str, *, task_id: UUID, if_none_match: str | None
+) -> Response:
+    """Read a task: 200, or 304."""
+    stored = await task.get_task(database, user, task_id)
+    return _representation(stored.json, _etag(stored), if_none_match)
+
+
+async def update_task(
+    database: Database,
+    user: str,
+    *,
+    task_id: UUID,
+    fields: Mapping[str, Any],
+    if_match: str | None,
+) -> Response:
+    """Change the fields given: 200 with the task as it is now."""
+    versions = preconditions.versions(if_match)
+    stored = await task.update_task(database, user, task_id, fields, versions)
+    return Response(stored.json, 200, _etag(stored), JSON)
+
+
+patch_task = update_task
+
+
+async def delete_task(
+    database: Database, user: str, *, task_id: UUID, if_match: str | None
+) -> Response:
+    """Remove a task for good: 204."""
+    await task.delete_task(database, user, task_id, preconditions.versions(if_match))
+    return Response(status_code=204)
+
+
+async def complete_task(
+    database: Database,
+    user: str,
+    *,
+    task_id: UUID,
+    fields: Mapping[str, Any],
+    if_match: str | None,
+) -> Response:
+    """Flip `completed`, or set it to the value given: 200 with the task."""
+    versions = preconditions.versions(if_match)
+    stored = await task.complete_task(
+        database, user, task_id, fields.get("completed"), versions
+    )
+    return Response(stored.json, 200, _etag(stored), JSON)
+
+
+def _etag(stored: task.StoredTask) -> dict[str, str]:
+    return {"ETag": preconditions.etag_of_version(stored.version)}
+
+
+def _representation(
+    json: bytes, headers: dict[str, str], if_none_match: str | None
+) -> Response:
+    if preconditions.is_unchanged(headers["ETag"], if_none_match):
+        return Response(status_code=304, headers={"ETag": headers["ETag"]})
+    return Response(json, 200, headers, JSON)

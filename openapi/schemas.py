@@ -1,0 +1,136 @@
+"""JSON schemas of the contract, compiled; faults put into words for people."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import jsonschema_rs
+
+from openapi.contract import Json
+
+FIRST_YEAR = 1000
+
+FORMAT_MEANS = {
+    "date-time": "must be a date and time that exists, in the years 1000 to 9999 UTC",
+    "uuid": "must be a UUID",
+}
+
+LIMIT_MEANS = {
+    "minLength": "must be at least {limit} characters long",
+    "maxLength": "must be at most {limit} characters long",
+    "minimum": "must be at least {limit}",
+    "maximum": "must be at most {limit}",
+    "minProperties": "must contain at least {limit} field",
+}
+
+TYPE_MEANS = {
+    "object": "a JSON object",
+    "array": "an array",
+    "string": "a string",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong, in words, and where: the path from the root of the value."""
+
+    path: tuple[str | int, ...]
+    detail: str
+
+
+class Schema:
+    """One schema of the contract, compiled once and used for every request."""
+
+    def __init__(self, schema: Mapping[str, Json]) -> None:
+        """Compile a resolved OpenAPI 3.0 schema object."""
+        self._schema = _draft4(schema)
+        self._validator = jsonschema_rs.Draft4Validator(
+            self._schema,
+            validate_formats=True,
+            formats={"date-time": is_instant},
+        )
+
+    def faults(self, value: Json) -> list[Fault]:
+        """List everything in which a value breaks the schema; empty if nothing."""
+        if self._validator.is_valid(value):
+            return []
+        try:
+            # A pattern that fails says more than the format or length beside it.
+            errors = sorted(self._validator.iter_errors(value), key=_is_no_pattern)
+        except ValueError:
+            # jsonschema-rs quotes the value in an error, but not past 255 levels.
+            return [Fault((), "is nested too deeply")]
+        faults: dict[tuple[str | int, ...], Fault] = {}
+        for error in errors:
+            for fault in self._describe(error):
+                faults.setdefault(fault.path, fault)
+        return list(faults.values())
+
+    def _describe(self, error: jsonschema_rs.ValidationError) -> Iterator[Fault]:
+        path = tuple(error.instance_path)
+        kind = jsonschema_rs.ValidationErrorKind
+        match error.kind:
+            case kind.AdditionalProperties(unexpected=names):
+                for name in names:
+                    yield Fault((*path, name), "is not a known field")
+            case kind.Required(property=name):
+                yield Fault((*path, name), "is required")
+            case kind.Pattern():
+                yield Fault(path, self._pattern_means(error.schema_path))
+            case _:
+                yield Fault(path, _in_words(error.kind))
+
+    def _pattern_means(self, schema_path: list[str | int]) -> str:
+        node: Json = self._schema
+        for part in schema_path[:-1]:
+            node = node[part]
+        meaning: str = node.get("x-pattern-means", "has the wrong form")
+        return meaning
+
+
+def _is_no_pattern(error: jsonschema_rs.ValidationError) -> bool:
+    return error.kind.name != "pattern"
+
+
+def is_instant(text: str) -> bool:
+    """Tell whether an RFC 3339 date-time names an instant that can be kept."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).year >= FIRST_YEAR
+    except (ValueError, OverflowError):
+        return False
+
+
+def _in_words(kind: Any) -> str:
+    kinds = jsonschema_rs.ValidationErrorKind
+    match kind:
+        case kinds.Type(types=types):
+            return f"must be {_either([TYPE_MEANS[name] for name in types])}"
+        case kinds.Enum(options=options):
+            return f"must be {_either(['null' if o is None else str(o) for o in options])}"
+        case kinds.Format(format=name):
+            return FORMAT_MEANS.get(name, f"must be a valid {name}")
+        case _:
+            phrase = LIMIT_MEANS.get(kind.name, "is not what the contract describes")
+            return phrase.format(limit=getattr(kind, "limit", None))
+
+
+def _either(options: list[str]) -> str:
+    *others, last = options
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _draft4(node: Json) -> Json:
+    """Translate OpenAPI 3.0's `nullable` into JSON Schema's list of types."""
+    if isinstance(node, list):
+        return [_draft4(value) for value in node]
+    if not isinstance(node, dict):
+        return node
+    schema = {key: _draft4(value) for key, value in node.items()}
+    if schema.get("nullable") is True:
+        schema["type"] = [schema["type"], "null"]
+    return schema
