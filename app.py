@@ -3,28 +3,16 @@
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
-from functools import partial
-from typing import Any
+from collections.abc import AsyncIterator
 
-from connexion import AsyncApp
-from connexion.middleware.context import ContextMiddleware
-from connexion.middleware.exceptions import ExceptionMiddleware
-from connexion.middleware.lifespan import LifespanMiddleware
-from connexion.middleware.main import ConnexionMiddleware
-from connexion.middleware.routing import RoutingMiddleware
-from connexion.middleware.security import SecurityMiddleware
-from connexion.middleware.server_error import ServerErrorMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-import handlers
 import settings as configuration
-from handlers import problems
 from handlers.edge import Edge
 from handlers.pages import Pages
-from handlers.security import BearerAuth, TokenVerifier, shared_secret
-from handlers.validation import validation_middleware
+from handlers.routing import Lifespan, operations
+from handlers.security import TokenVerifier, shared_secret
 from models.database import Database
 from openapi import contract as contracts
 from settings import Settings
@@ -61,23 +49,7 @@ def create_app(settings: Settings) -> ASGIApp:
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
     )
-    connexion = AsyncApp(
-        "app",
-        lifespan=_lifespan(database),
-        middlewares=[
-            ServerErrorMiddleware,
-            ExceptionMiddleware,
-            RoutingMiddleware,
-            SecurityMiddleware,
-            validation_middleware(contract),
-            LifespanMiddleware,
-            ContextMiddleware,
-        ],
-        resolver=_register(database),
-        security_map={"bearer": lambda: BearerAuth(verifier)},
-    )
-    connexion.add_api(contracts.PATH)
-    problems.install(connexion, contract)
+    connexion = operations(contract, database, verifier, _lifespan(database))
     pages = Pages(connexion, contract=contract)
     cors = CORSMiddleware(
         pages,
@@ -108,21 +80,9 @@ def configure_logging(settings: Settings) -> None:
     logging.getLogger("todo.access").disabled = not settings.access_log
 
 
-def _register(database: Database) -> Callable[[str], Callable[..., Any]]:
-    def resolve(operation_id: str) -> Callable[..., Any]:
-        if operation_id not in handlers.__all__:
-            msg = f"no handler is registered for the operation {operation_id!r}"
-            raise LookupError(msg)
-        return partial(getattr(handlers, operation_id), database)
-
-    return resolve
-
-
-def _lifespan(
-    database: Database,
-) -> Callable[[ConnexionMiddleware], contextlib.AbstractAsyncContextManager[None]]:
+def _lifespan(database: Database) -> Lifespan:
     @contextlib.asynccontextmanager
-    async def lifespan(_app: ConnexionMiddleware) -> AsyncIterator[None]:
+    async def lifespan(_app: object) -> AsyncIterator[None]:
         await database.open()
         try:
             yield

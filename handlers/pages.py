@@ -16,7 +16,8 @@ import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from handlers.problems import KINDS, MEDIA_TYPE, Kind, allow
+from handlers.problem_kinds import KINDS, Kind
+from handlers.problems import MEDIA_TYPE, allow
 from openapi.contract import Contract
 
 TEMPLATES = Path(__file__).with_name("templates")

@@ -1,11 +1,10 @@
-"""Every error of the service as a problem document (RFC 9457), in one table."""
+"""What a request can raise, and the problem document that answers it, in one table."""
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import orjson
 from connexion import AsyncApp
@@ -13,119 +12,21 @@ from connexion.exceptions import ProblemException
 from connexion.lifecycle import ConnexionRequest, ConnexionResponse
 from starlette.exceptions import HTTPException
 
+from handlers.problem_kinds import KINDS
 from handlers.security import InvalidToken
 from handlers.validation import ContentTooLarge
 from models.errors import NotFound, NotYours, Stale, Unavailable
 from openapi.contract import Contract
-from openapi.requests import BadRequest, UnsupportedMediaType
+from openapi.faults import BadRequest, UnsupportedMediaType
 
 MEDIA_TYPE = "application/problem+json"
 MAX_INSTANCE = 1000
+MAX_SENTENCES = 5
 URI_CHARACTERS = "/%:@!$&'()*+,;=~"
 
 Handler = Callable[[ConnexionRequest, Any], Awaitable[ConnexionResponse]]
 
 logger = logging.getLogger("todo.problems")
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of problem: its type is the page `/problems/{slug}`."""
-
-    status: int
-    slug: str
-    title: str
-    detail: str
-    advice: str
-
-    @property
-    def type(self) -> str:
-        """The problem's `type`: the path of the page that explains it."""
-        return f"/problems/{self.slug}"
-
-
-KINDS = {
-    kind.status: kind
-    for kind in (
-        Kind(
-            400,
-            "bad-request",
-            "Bad request",
-            "The request breaks the contract.",
-            "Look at `errors`: each entry names a field of the body or a "
-            "parameter, and what is wrong with it. Correct them and try again.",
-        ),
-        Kind(
-            401,
-            "unauthorized",
-            "Unauthorized",
-            "The token is missing.",
-            "Send `Authorization: Bearer` and a token that has not expired. "
-            "The frontend gets a fresh one from Better Auth.",
-        ),
-        Kind(
-            403,
-            "forbidden",
-            "Forbidden",
-            "This belongs to another user.",
-            "Ask for your own tasks only. In `/api/{user_id}/tasks` the "
-            "user id must be the `sub` of your token.",
-        ),
-        Kind(
-            404,
-            "not-found",
-            "Not found",
-            "There is nothing at this path.",
-            "The task has been deleted or never existed, or the path is "
-            "mistyped. List your tasks to see those that exist.",
-        ),
-        Kind(
-            405,
-            "method-not-allowed",
-            "Method not allowed",
-            "This path does not know this method.",
-            "The `Allow` header lists the methods that the path knows.",
-        ),
-        Kind(
-            412,
-            "precondition-failed",
-            "Precondition failed",
-            "The task has changed since you read it. Read it again, then repeat the change.",
-            "Somebody, or another device of yours, was faster. Read the task "
-            "again, apply your change to what it is now, and send the new `ETag`.",
-        ),
-        Kind(
-            413,
-            "content-too-large",
-            "Content too large",
-            "The body must be at most 65,536 bytes.",
-            "No task is that large. Send less.",
-        ),
-        Kind(
-            415,
-            "unsupported-media-type",
-            "Unsupported media type",
-            "The body must be application/json in UTF-8.",
-            "Send `Content-Type: application/json` and an uncompressed JSON body in UTF-8.",
-        ),
-        Kind(
-            500,
-            "internal-server-error",
-            "Internal server error",
-            "Something went wrong on our side. Quote the X-Request-Id when you report it.",
-            "This is a fault of the service and has been logged. A retry may "
-            "help; if it does not, report the `X-Request-Id`.",
-        ),
-        Kind(
-            503,
-            "service-unavailable",
-            "Service unavailable",
-            "The database cannot be reached right now. Try again in a moment.",
-            "Wait as long as `Retry-After` says, then try again. A change may "
-            "have happened or not: look before you repeat it.",
-        ),
-    )
-}
 
 
 def problem(
@@ -181,7 +82,10 @@ def _plainly(status: int, detail: str | None = None) -> Handler:
 
 
 async def _bad_request(request: ConnexionRequest, error: BadRequest) -> ConnexionResponse:
-    sentences = [f"{_place(fault)}: {fault['detail']}." for fault in error.faults]
+    first, others = error.faults[:MAX_SENTENCES], error.faults[MAX_SENTENCES:]
+    sentences = [f"{_place(fault)}: {fault['detail']}." for fault in first]
+    if others:
+        sentences.append(f"And {len(others)} more.")
     return problem(request, 400, detail=" ".join(sentences), errors=error.faults)
 
 
@@ -222,5 +126,5 @@ def allow(methods: list[str]) -> str:
 
 
 def _place(fault: dict[str, str]) -> str:
-    place = fault.get("parameter") or fault["pointer"].removeprefix("#/")
+    place = fault.get("parameter") or unquote(fault["pointer"].removeprefix("#/"))
     return "body" if place == "#" else place

@@ -7,7 +7,8 @@ from connexion.operations import AbstractOperation
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openapi.contract import Contract
-from openapi.requests import BadRequest, RequestReader
+from openapi.faults import BadRequest, body_fault
+from openapi.requests import RequestReader
 
 
 class ContentTooLarge(Exception):
@@ -71,7 +72,7 @@ async def read_body(receive: Receive, limit: int) -> bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             # What came so far may look whole; nobody is left to hear the answer.
-            raise BadRequest([{"pointer": "#", "detail": "ended before it was complete"}])
+            raise BadRequest([body_fault("ended before it was complete")])
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > limit:

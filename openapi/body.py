@@ -1,0 +1,69 @@
+"""The JSON body of a request, compiled from the contract."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from python_multipart.multipart import parse_options_header
+
+from openapi.contract import Json
+from openapi.faults import Faults, UnsupportedMediaType, body_fault
+from openapi.parameters import converter, unchanged
+from openapi.schemas import Schema
+
+JSON_MEDIA_TYPE = "application/json"
+
+Headers = Mapping[str, list[str]]
+
+
+class Body:
+    """The JSON body of an operation."""
+
+    def __init__(self, description: Mapping[str, Json]) -> None:
+        """Compile a resolved request body object with one JSON media type."""
+        schema = description["content"][JSON_MEDIA_TYPE]["schema"]
+        self._required: bool = description.get("required", False)
+        self._schema = Schema(schema)
+        self._convert = {
+            name: converter(field)
+            for name, field in schema["properties"].items()
+            if converter(field) is not unchanged
+        }
+
+    def read(self, headers: Headers, body: bytes, faults: Faults) -> dict[str, Any]:
+        """Return the fields of the body, converted; add what is wrong.
+
+        No body at all has no fields. Raises UnsupportedMediaType.
+        """
+        if not body:
+            if self._required:
+                faults.append(body_fault("is required: send a JSON object"))
+            return {}
+        require_json(headers)
+        try:
+            fields = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            where = f"line {error.lineno}, column {error.colno}"
+            faults.append(body_fault(f"is not valid JSON ({where})"))
+            return {}
+        wrong = self._schema.faults(fields)
+        if wrong:
+            faults.extend(body_fault(fault.detail, fault.path) for fault in wrong)
+            return {}
+        for name, convert in self._convert.items():
+            if fields.get(name) is not None:
+                fields[name] = convert(fields[name])
+        return fields  # type: ignore[no-any-return]  # the schema says it is an object
+
+
+def require_json(headers: Headers) -> None:
+    """Raise UnsupportedMediaType unless the headers announce plain JSON in UTF-8."""
+    media_types = headers.get("content-type", [])
+    if len(media_types) != 1 or headers.get("content-encoding", ["identity"]) != ["identity"]:
+        raise UnsupportedMediaType
+    if media_types[0] == JSON_MEDIA_TYPE:
+        return
+    media_type, options = parse_options_header(media_types[0])
+    charset = options.get(b"charset", b"utf-8").lower()
+    if media_type.lower() != JSON_MEDIA_TYPE.encode() or charset not in (b"utf-8", b"utf8"):
+        raise UnsupportedMediaType

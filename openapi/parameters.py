@@ -1,0 +1,74 @@
+"""Parameters in the query, the path and headers, compiled from the contract."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from openapi.contract import Json
+from openapi.faults import Faults, parameter_fault
+from openapi.schemas import Schema
+
+# Eighteen digits reach past every bound of the contract; more are not converted.
+WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
+
+
+class Parameter:
+    """One parameter of an operation."""
+
+    def __init__(self, description: Mapping[str, Json]) -> None:
+        """Compile a resolved parameter object."""
+        self.name: str = description["name"]
+        self.where: str = description["in"]
+        self.argument = self.name.lower().replace("-", "_")
+        self._key = self.name.lower() if self.where == "header" else self.name
+        self._required: bool = description.get("required", False)
+        schema = description["schema"]
+        self._default = schema.get("default")
+        self._is_number = schema["type"] == "integer"
+        self._schema = Schema(schema)
+        self._convert = converter(schema)
+
+    def read(self, given: Mapping[str, list[str]], faults: Faults) -> Any:
+        """Return the parameter's value, its default, or None; add what is wrong."""
+        match given.get(self._key, []):
+            case []:
+                if self._required:
+                    self._fault("is required", faults)
+                return self._default
+            case [text]:
+                return self._read(text, faults)
+            case texts if self.where == "header":
+                # Repeated header fields are one list (RFC 9110, 5.3).
+                return self._read(", ".join(texts), faults)
+            case _:
+                return self._fault("must be given only once", faults)
+
+    def _read(self, text: str, faults: Faults) -> Any:
+        value: Json = text
+        if self._is_number and WHOLE_NUMBER.fullmatch(text):
+            value = int(text)
+        wrong = self._schema.faults(value)
+        for fault in wrong:
+            self._fault(fault.detail, faults)
+        return None if wrong else self._convert(value)
+
+    def _fault(self, detail: str, faults: Faults) -> None:
+        faults.append(parameter_fault(self.name, detail))
+
+
+def converter(schema: Mapping[str, Json]) -> Callable[[Any], Any]:
+    """Return what makes a value of this schema, already valid, a Python value."""
+    match schema.get("format"):
+        case "uuid":
+            return UUID
+        case "date-time":
+            return datetime.fromisoformat
+        case _:
+            return unchanged
+
+
+def unchanged(value: Any) -> Any:
+    """Keep a value as it is."""
+    return value

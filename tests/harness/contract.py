@@ -1,0 +1,92 @@
+"""Holds an exchange against the contract: status, headers, media type and body."""
+
+import json
+import re
+from collections import defaultdict
+from functools import cache
+from typing import Any
+from urllib.parse import unquote
+
+import httpx
+
+from openapi import contract as contracts
+from openapi.contract import Operation
+from openapi.schemas import Schema
+
+CONTRACT = contracts.load()
+
+# Every (operationId, status) that a test of this process has seen.
+seen: dict[str, set[str]] = defaultdict(set)
+
+
+def check(response: httpx.Response) -> None:
+    """Fail if the contract does not describe this answer to this request."""
+    response.read()
+    operation = operation_of(response.request)
+    assert re.fullmatch("[0-9a-f]{32}", response.headers["x-request-id"])
+    if operation is None:
+        if response.status_code in {404, 405} and response.request.method != "HEAD":
+            check_problem(response)
+        return
+    status = str(response.status_code)
+    if status == "405":
+        check_problem(response)
+        return
+    where = f"{operation.operation_id} answered {status}: {response.text[:500]}"
+    assert status in operation.responses, f"undocumented: {where}"
+    seen[operation.operation_id].add(status)
+    described = operation.responses[status]
+    _check_headers(described, response, where)
+    content = described.get("content")
+    if response.request.method == "HEAD":
+        return
+    if content is None:
+        assert response.content == b"", where
+        return
+    media_type = response.headers["content-type"].partition(";")[0]
+    assert media_type in content, where
+    body = json.loads(response.text)
+    faults = _schema(json.dumps(content[media_type]["schema"])).faults(body)
+    assert faults == [], f"{where}: {faults}"
+
+
+def check_problem(response: httpx.Response) -> None:
+    """Fail if an error is not a problem document that says what its status says."""
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert body["status"] == response.status_code
+    problem = CONTRACT.resolve({"$ref": "#/components/schemas/Problem"})
+    assert Schema(problem).faults(body) == []
+
+
+def operation_of(request: httpx.Request) -> Operation | None:
+    """Find the operation that a request asks for, in either form of its path."""
+    path = re.sub(r"^/api/(?!tasks(/|$))[^/]+/tasks", "/api/tasks", _raw_path(request))
+    path = unquote(path).rstrip("/") or "/"
+    method = "GET" if request.method == "HEAD" else request.method
+    for operation in CONTRACT.operations.values():
+        template = re.sub(r"\\\{[^}]+\\\}", "[^/]+", re.escape(operation.path))
+        if operation.method == method and re.fullmatch(template, path):
+            return operation
+    return None
+
+
+def _raw_path(request: httpx.Request) -> str:
+    return request.url.raw_path.decode().partition("?")[0]
+
+
+def _check_headers(described: dict[str, Any], response: httpx.Response, where: str) -> None:
+    for name, header in described.get("headers", {}).items():
+        value: Any = response.headers.get(name)
+        if value is None:
+            assert not header.get("required"), f"{where}: no {name}"
+            continue
+        if header["schema"]["type"] == "integer":
+            value = int(value)
+        faults = _schema(json.dumps(header["schema"])).faults(value)
+        assert faults == [], f"{where}: {name}: {value}: {faults}"
+
+
+@cache
+def _schema(text: str) -> Schema:
+    return Schema(json.loads(text))
