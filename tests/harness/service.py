@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parents[2]
-SECRET = "a secret of the tests, long enough for HS256"  # noqa: S105
+SECRET = "a secret of the tests, long enough for HS256"
 START_SECONDS = 60
 
 
