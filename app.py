@@ -11,9 +11,10 @@ from starlette.types import ASGIApp
 import settings as configuration
 from handlers.edge import Edge
 from handlers.pages import Pages
-from handlers.routing import Lifespan, operations
+from handlers.routing import operations
 from handlers.security import TokenVerifier, shared_secret
 from models.database import Database
+from models.safety import check_serving_role
 from openapi import contract as contracts
 from settings import Settings
 
@@ -35,21 +36,14 @@ def create_app(settings: Settings) -> ASGIApp:
     Raises LookupError if an operation of the contract has no handler.
     """
     assert settings.secret is not None, "the secret is provided before the app is built"
-    assert settings.database_url is not None, "so is the database"
     contract = contracts.load()
-    database = Database(
-        settings.database_url,
-        pool_size=settings.pool_size,
-        queue_size=settings.queue_size,
-        queue_timeout=settings.queue_timeout,
-        statement_timeout=settings.statement_timeout,
-    )
+    database = _database(settings)
     verifier = TokenVerifier(
         shared_secret(settings.secret),
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
     )
-    connexion = operations(contract, database, verifier, _lifespan(database))
+    connexion = operations(contract, database, verifier, lambda _app: _open(database))
     pages = Pages(connexion, contract=contract)
     cors = CORSMiddleware(
         pages,
@@ -71,6 +65,15 @@ def from_environment() -> ASGIApp:
     return create_app(settings)
 
 
+async def rehearse(settings: Settings) -> None:
+    """Open the database as the service will, and close it again.
+
+    Raises NotConnected or UnsafeRole, each with a sentence for whoever starts it.
+    """
+    async with _open(_database(settings)):
+        pass
+
+
 def configure_logging(settings: Settings) -> None:
     """Log to standard error; requests are logged only if asked for."""
     logging.basicConfig(
@@ -80,13 +83,22 @@ def configure_logging(settings: Settings) -> None:
     logging.getLogger("todo.access").disabled = not settings.access_log
 
 
-def _lifespan(database: Database) -> Lifespan:
-    @contextlib.asynccontextmanager
-    async def lifespan(_app: object) -> AsyncIterator[None]:
-        await database.open()
-        try:
-            yield
-        finally:
-            await database.close()
+def _database(settings: Settings) -> Database:
+    assert settings.database_url is not None, "the database is provided before it is used"
+    return Database(
+        settings.database_url,
+        pool_size=settings.pool_size,
+        queue_size=settings.queue_size,
+        queue_timeout=settings.queue_timeout,
+        statement_timeout=settings.statement_timeout,
+    )
 
-    return lifespan
+
+@contextlib.asynccontextmanager
+async def _open(database: Database) -> AsyncIterator[None]:
+    await database.open()
+    try:
+        await check_serving_role(database)
+        yield
+    finally:
+        await database.close()

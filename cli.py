@@ -1,6 +1,7 @@
 """The command `todo-api`: serve, migrate, and tokens for development."""
 
 import argparse
+import asyncio
 import os
 import re
 import secrets
@@ -11,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from pathlib import Path
 
 import dotenv
@@ -19,6 +19,7 @@ import jwt
 import uvicorn
 
 import settings as configuration
+from app import rehearse
 from handlers.security import is_user_id
 from models import embedded, migrate
 from models.errors import TodoError
@@ -33,7 +34,7 @@ data under DATA_DIR (.data). Every setting is an environment variable, or a
 line in .env; .env.example explains them all."""
 
 WELCOME = """
-Todo API {version}
+Todo API
 
   the API        {url}/api/tasks
   try it out     {url}/docs
@@ -98,6 +99,7 @@ def _serve(options: argparse.Namespace) -> None:
     _refuse_port_in_use(settings)
     with _database(settings) as ready:
         _upgrade(ready)
+        asyncio.run(rehearse(ready))
         _hand_down(ready)
         if settings.database_url is None:
             _welcome(ready)
@@ -199,7 +201,6 @@ def _hand_down(settings: Settings) -> None:
 def _welcome(settings: Settings) -> None:
     print(
         WELCOME.format(
-            version=version("todo-api"),
             url=f"http://{settings.host}:{settings.port}",
             token=token(settings, "alice", timedelta(days=1)),
         ),

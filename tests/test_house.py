@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "migrations": {"models"},
     "handlers": {"handlers", "models", "openapi"},
     "app": {"handlers", "models", "openapi", "settings"},
-    "cli": {"handlers", "models", "settings"},
+    "cli": {"app", "handlers", "models", "settings"},
 }
 
 MUST_NOT_IMPORT = {

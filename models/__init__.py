@@ -1,0 +1,1 @@
+"""Users, tasks, and the PostgreSQL that keeps them; nothing here knows HTTP."""

@@ -1,0 +1,210 @@
+"""Connections to PostgreSQL: a bounded number, a bounded queue, and what to do without any."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.pq.abc import PGconn
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from models.errors import NotConnected, Unavailable
+from models.trip import ConnectionLost
+from models.whereabouts import whereabouts
+
+_log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+_Connection = AsyncConnection[Any]
+_Pool = AsyncConnectionPool[_Connection]
+
+_CONNECT_LIMIT = 2  # seconds; libpq takes no less
+_CANCEL_LIMIT = 1.0  # seconds
+_PAUSE = 0.4  # seconds between two knocks at most
+_SESSION: dict[str, Any] = {
+    "autocommit": True,
+    "client_encoding": "UTF8",
+    "connect_timeout": _CONNECT_LIMIT,
+    "target_session_attrs": "read-write",  # not the primary of yesterday
+    "fallback_application_name": "todo-api",
+    # So that a connection which died in silence ends in some seconds, not hours.
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+
+class Connections:
+    """A pool that makes way for a fresh one whenever the database has been away.
+
+    The pool's own way to reconnect backs off for minutes. So when a connection is lost,
+    one task knocks at the database: if nobody opens, the pool is given up, and until
+    somebody does, whoever asks for a connection is refused at once.
+    """
+
+    def __init__(self, url: str, *, size: int, queue_size: int, queue_timeout: float) -> None:
+        """Plan for `size` connections and at most `queue_size` (1 or more) who wait for one."""
+        self._url = url
+        self._size = size
+        self._queue_size = queue_size
+        self._queue_timeout = queue_timeout
+        self._pool: _Pool | None = None
+        self._recovery: asyncio.Task[None] | None = None
+        self._returning: set[asyncio.Task[None]] = set()
+        self._lent = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def open(self, patience: float) -> None:
+        """Connect, or raise NotConnected after `patience` seconds of trying."""
+        deadline = time.monotonic() + patience
+        while reason := await self._knock():
+            if time.monotonic() > deadline:
+                _log.error("%s: %s", whereabouts(self._url), reason)
+                message = f"Cannot connect to {whereabouts(self._url)}: {reason}"
+                raise NotConnected(message)
+            await _pause()
+        self._pool = await self._fresh_pool()
+
+    async def close(self, patience: float) -> None:
+        """Refuse newcomers, and wait up to `patience` seconds for those who are served."""
+        if self._recovery:
+            self._recovery.cancel()
+        pool, self._pool = self._pool, None
+        if pool:
+            await pool.close(timeout=patience)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._idle.wait()
+
+    async def use(self, work: Callable[[PGconn], Awaitable[_Answer]]) -> _Answer:
+        """Do some work on a connection, in libpq's pipeline mode, that is its alone.
+
+        Raises Unavailable if there is none, or if `work` raises ConnectionLost. After any
+        other exception, a cancellation too, nobody gets that connection again.
+        """
+        pool, connection = await self._take()
+        intact = False
+        try:
+            answer = await work(connection.pgconn)
+            intact = True
+        except ConnectionLost as loss:
+            _log.warning("connection lost: %s", loss)
+            self._suspect(pool)
+            raise Unavailable from None
+        finally:
+            self._give_back(pool, connection, intact=intact)
+        return answer
+
+    async def _take(self) -> tuple[_Pool, _Connection]:
+        while pool := self._pool:
+            try:
+                connection = await pool.getconn()
+            except PoolClosed:
+                continue  # for a fresh pool, perhaps
+            except (PoolTimeout, TooManyRequests) as error:
+                _log.warning("no connection: %s", error)
+                break
+            self._lent += 1
+            self._idle.clear()
+            if _quiet(connection.pgconn):
+                return pool, connection
+            self._give_back(pool, connection, intact=False)
+        raise Unavailable
+
+    def _give_back(self, pool: _Pool, connection: _Connection, *, intact: bool) -> None:
+        # In a task of its own: who is cancelled while giving back would keep it for ever.
+        task = asyncio.create_task(self._return(pool, connection, intact=intact))
+        self._returning.add(task)
+        task.add_done_callback(self._returning.discard)
+
+    async def _return(self, pool: _Pool, connection: _Connection, *, intact: bool) -> None:
+        try:
+            if not intact:
+                await _abandon(connection)
+            await pool.putconn(connection)
+        finally:
+            self._lent -= 1
+            if not self._lent:
+                self._idle.set()
+
+    async def _fresh_pool(self) -> _Pool:
+        pool = _Pool(
+            self._url,
+            kwargs=_SESSION,
+            min_size=self._size,
+            open=False,
+            configure=_enter_pipeline_mode,
+            timeout=self._queue_timeout,
+            max_waiting=self._queue_size,
+            reconnect_timeout=0,  # try twice, then say so
+            reconnect_failed=self._suspect_if_empty,
+        )
+        await pool.open()
+        return pool
+
+    def _suspect_if_empty(self, pool: _Pool) -> None:
+        # With some connections left it may be the server's limit that hinders the others.
+        if pool.get_stats()["pool_size"] == 0:
+            self._suspect(pool)
+
+    def _suspect(self, pool: _Pool) -> None:
+        if pool is self._pool and (self._recovery is None or self._recovery.done()):
+            self._recovery = asyncio.create_task(self._recover(pool))
+
+    async def _recover(self, pool: _Pool) -> None:
+        """Replace a pool of which a connection was lost, as soon as the database is there."""
+        while reason := await self._knock():
+            if self._pool:
+                _log.error("the database is gone: %s", reason)
+                self._pool = None
+                await pool.close(timeout=_PAUSE)
+            await _pause()
+        if self._pool is None:
+            _log.warning("the database is back")
+        self._pool = await self._fresh_pool()
+        await pool.close(timeout=_PAUSE)
+
+    async def _knock(self) -> str | None:
+        """Connect once; returns None if somebody opened, and the reason otherwise."""
+        try:
+            async with asyncio.timeout(_CONNECT_LIMIT):
+                connection = await _Connection.connect(self._url, **_SESSION)
+        except psycopg.ProgrammingError:  # a bad URL, which the text may quote
+            return "the URL cannot be read"
+        except (psycopg.OperationalError, TimeoutError) as error:
+            return " ".join(str(error).split()) or f"no answer in {_CONNECT_LIMIT} s"
+        await connection.close()
+        return None
+
+
+async def _enter_pipeline_mode(connection: _Connection) -> None:
+    connection.pgconn.enter_pipeline_mode()
+
+
+def _quiet(pgconn: PGconn) -> bool:
+    """Tell whether a connection that has been idle is still there, without a round trip."""
+    try:
+        pgconn.consume_input()  # the server's last words, if any …
+        pgconn.consume_input()  # … and then its end
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+async def _abandon(connection: _Connection) -> None:
+    """Close a connection, and first stop what the server may still do for it."""
+    if not connection.closed:
+        with suppress(psycopg.Error):
+            await connection.cancel_safe(timeout=_CANCEL_LIMIT)
+    await connection.close()
+
+
+async def _pause() -> None:
+    # Jittered, so that the processes of a service don't all knock at once.
+    await asyncio.sleep(_PAUSE * random.uniform(0.5, 1))  # noqa: S311 (no secret)

@@ -1,0 +1,95 @@
+"""The only way to a statement: as a named user, in one round trip.
+
+How it gets there is nobody else's business, so that it may change: today one trip at a
+time per connection, perhaps one day many at once.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
+
+from models.connections import Connections
+from models.errors import TodoError
+from models.failures import failure
+from models.identity import become
+from models.statements import Statement
+from models.trip import round_trip
+
+_MARGIN = 1.0  # seconds that a trip may take beyond its statement
+_READY_LIMIT = 1.0  # seconds
+_NOBODY = ""
+_PING = Statement(b"SELECT 1", (), writes=False)
+
+
+class Database:
+    """PostgreSQL, as this service uses it."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int,
+        queue_size: int,
+        queue_timeout: float,
+        statement_timeout: float,
+    ) -> None:
+        """Plan for `pool_size` connections, and `queue_size` requests that wait for one.
+
+        They wait for `queue_timeout` seconds at most; a statement may take `statement_timeout`
+        seconds. All four are more than 0.
+        """
+        self._connections = Connections(
+            url, size=pool_size, queue_size=queue_size, queue_timeout=queue_timeout
+        )
+        self._statement_timeout = statement_timeout
+
+    async def open(self, patience: float = 10) -> None:
+        """Connect; raises NotConnected if that didn't succeed in `patience` seconds."""
+        await self._connections.open(patience)
+
+    async def close(self, patience: float = 5) -> None:
+        """Let those finish who are being served, for `patience` seconds at most."""
+        await self._connections.close(patience)
+
+    async def fetch(
+        self, user_id: str, statement: Statement, values: Mapping[str, object]
+    ) -> list[tuple[Any, ...]]:
+        """Run a statement as a user and return its rows.
+
+        It may use `user_id` besides the `values`. Each field is None or `bytes`: what
+        PostgreSQL writes, in UTF-8. Raises Unavailable, psycopg.Error for what only a bug
+        can cause, psycopg.DataError for text with a NUL.
+        """
+        timeout = self._statement_timeout
+        queries = (
+            become(user_id, writes=statement.writes, statement_timeout=timeout),
+            statement.with_values({**values, "user_id": user_id}),
+        )
+
+        async def trip(pgconn: PGconn) -> list[PGresult]:
+            return await round_trip(pgconn, queries, timeout + _MARGIN)
+
+        results = await self._connections.use(trip)
+        for result in results:
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise failure(result)
+        return _rows(results[-1])
+
+    async def ready(self) -> bool:
+        """Tell within a second whether statements can be run."""
+        with suppress(TodoError, TimeoutError):
+            async with asyncio.timeout(_READY_LIMIT):
+                await self.fetch(_NOBODY, _PING, {})
+                return True
+        return False
+
+
+def _rows(result: PGresult) -> list[tuple[Any, ...]]:
+    fields = range(result.nfields)
+    return [
+        tuple(result.get_value(row, field) for field in fields) for row in range(result.ntuples)
+    ]

@@ -1,0 +1,58 @@
+"""SQL that is written once, as expressions, and compiled when the module is imported."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from psycopg.abc import Buffer
+from psycopg.adapt import PyFormat, Transformer
+from sqlalchemy import ClauseElement, create_engine
+from sqlalchemy.sql.compiler import SQLCompiler
+
+_DIALECT = create_engine("postgresql+psycopg://", paramstyle="numeric_dollar").dialect
+_ADAPTATION = Transformer()
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One message to PostgreSQL: SQL and the values of `$1`, `$2` …, as text."""
+
+    sql: bytes
+    values: Sequence[Buffer | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL that awaits its values; one that doesn't `write` runs in a read-only transaction."""
+
+    sql: bytes
+    """With `$1`, `$2` … where the values go, each with a cast if its type isn't obvious."""
+
+    names: tuple[str, ...]
+    """What the values are called, in the order of their numbers."""
+
+    writes: bool
+
+    def with_values(self, values: Mapping[str, object]) -> Query:
+        """Fill in the values; names that the statement doesn't know are ignored.
+
+        KeyError if one is missing, psycopg.DataError for text with a NUL.
+        """
+        chosen = [values[name] for name in self.names]
+        return Query(self.sql, _ADAPTATION.dump_sequence(chosen, [PyFormat.TEXT] * len(chosen)))
+
+
+def reads(expression: ClauseElement) -> Statement:
+    """Compile a statement that only reads."""
+    return _compiled(expression, writes=False)
+
+
+def writes(expression: ClauseElement) -> Statement:
+    """Compile a statement that changes rows."""
+    return _compiled(expression, writes=True)
+
+
+def _compiled(expression: ClauseElement, *, writes: bool) -> Statement:
+    compiled = expression.compile(dialect=_DIALECT)
+    assert isinstance(compiled, SQLCompiler)
+    assert set(compiled.params.values()) <= {None}, "a constant, which would need a value"
+    return Statement(str(compiled).encode(), tuple(compiled.positiontup or ()), writes)

@@ -1,0 +1,270 @@
+"""Tasks: the table, and every statement about them.
+
+Each statement names the owner itself, whatever row security does besides. PostgreSQL
+builds the JSON, so a list of thousands costs Python no more than a single task.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from sqlmodel import Field
+
+from models import task_json
+from models.database import Database
+from models.errors import NotFound, NotYours, Stale
+from models.schema import Base
+from models.statements import Statement, reads, writes
+from models.user import upsert
+
+Status = Literal["all", "pending", "completed"]
+Sort = Literal["created", "title", "due_date"]
+
+
+class Task(Base, table=True):
+    """One task. Its key leads with the owner, so that rows can be spread by owner."""
+
+    __tablename__: ClassVar[str] = "tasks"
+    __table_args__ = (
+        # Weaker than the contract's rule, on purpose: only the contract says what is blank.
+        sa.CheckConstraint(
+            "char_length(title) BETWEEN 1 AND 200 AND btrim(title) <> ''", name="title"
+        ),
+        sa.CheckConstraint("char_length(description) <= 1000", name="description"),
+        sa.CheckConstraint("priority IN ('low', 'medium', 'high')", name="priority"),
+    )
+
+    user_id: str = Field(
+        sa_type=sa.Text, primary_key=True, foreign_key="todo.users.id", ondelete="CASCADE"
+    )
+    id: UUID = Field(primary_key=True, index=True)
+    title: str = Field(sa_type=sa.Text)
+    description: str | None = Field(sa_type=sa.Text)
+    completed: bool = Field(sa_column_kwargs={"server_default": sa.false()})
+    priority: str | None = Field(sa_type=sa.Text)
+    due_date: datetime | None
+    created_at: datetime = Field(sa_column_kwargs={"server_default": sa.func.now()})
+    updated_at: datetime = Field(sa_column_kwargs={"server_default": sa.func.now()})
+    version: int = Field(
+        sa_type=sa.BigInteger, sa_column_kwargs={"server_default": sa.text("1")}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTask:
+    """One task as it is stored."""
+
+    id: UUID
+    version: int
+    """1 when created, and one more with every change."""
+    json: bytes
+    """The task as a JSON object, in UTF-8."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """Some of a person's tasks, in order."""
+
+    json: bytes
+    """The tasks as a JSON array, in UTF-8."""
+    count: int
+    """How many are here."""
+    total: int
+    """How many match in all, here and on other pages."""
+
+
+_tasks = Base.metadata.tables["todo.tasks"]
+_c = _tasks.c
+
+_FILTERS: dict[Status, sa.ColumnElement[bool]] = {
+    "all": sa.true(),
+    "pending": sa.not_(_c.completed),
+    "completed": _c.completed,
+}
+_ORDERS: dict[Sort, tuple[sa.ColumnElement[Any], ...]] = {
+    "created": (_c.created_at.desc(), _c.id.desc()),
+    "title": (sa.collate(sa.func.lower(_c.title), "C"), _c.id),
+    "due_date": (_c.due_date.asc().nulls_last(), _c.id),
+}
+sa.Index("ix_tasks_created", _c.user_id, *_ORDERS["created"])
+sa.Index("ix_tasks_completed_created", _c.user_id, _c.completed, *_ORDERS["created"])
+sa.Index("ix_tasks_title", _c.user_id, *_ORDERS["title"])
+sa.Index("ix_tasks_due_date", _c.user_id, *_ORDERS["due_date"])
+
+_FIELDS = ("title", "description", "completed", "priority", "due_date")
+_user_id = sa.bindparam("user_id", type_=sa.Text)
+_task_id = sa.bindparam("task_id", type_=sa.Uuid)
+_versions = sa.bindparam("versions", type_=sa.ARRAY(sa.BigInteger))
+_owned = _c.user_id == _user_id
+_this = _owned & (_c.id == _task_id)
+_wanted = sa.or_(_versions.is_(None), _c.version == sa.func.any(_versions))
+
+
+def _listed(status: Status, sort: Sort) -> sa.ClauseElement:
+    """Answer with a page of tasks."""
+    matching = (_owned, _FILTERS[status])
+    every = sa.select(sa.func.count()).select_from(_tasks).where(*matching)
+    tasks = sa.select(*task_json.shown(_tasks)).where(*matching).order_by(*_ORDERS[sort])
+    return task_json.page(tasks, every.scalar_subquery())
+
+
+def _created() -> sa.ClauseElement:
+    """Add a task, and its owner if it is their first."""
+    fields = {name: _new(name) for name in _FIELDS}
+    task = sa.insert(_tasks).values(user_id=_user_id, id=_task_id, **fields).returning(*_c)
+    return task_json.one(task.cte("created")).add_cte(upsert().cte("owner"))
+
+
+def _changed(**values: sa.ColumnElement[Any]) -> sa.ClauseElement:
+    """Change this task, if its version is wanted."""
+    change = sa.update(_tasks).where(_this, _wanted)
+    change = change.values(
+        **values,
+        # Never back in time: a later change may come from an earlier transaction.
+        updated_at=sa.func.greatest(sa.func.now(), _c.updated_at),
+        version=_c.version + sa.literal_column("1"),
+    )
+    return task_json.one(change.returning(*_c).cte("changed"))
+
+
+def _new(name: str) -> sa.BindParameter[Any]:
+    return sa.bindparam(f"new_{name}", type_=_c[name].type)
+
+
+def _given(name: str) -> sa.ColumnElement[Any]:
+    """Change a column that cannot be null if a value is given."""
+    return sa.func.coalesce(_new(name), _c[name])
+
+
+def _flagged(name: str) -> sa.ColumnElement[Any]:
+    """Change a column that can be null if a flag says so: a null may be meant."""
+    flag = sa.bindparam(f"set_{name}", type_=sa.Boolean)
+    return sa.case((flag, _new(name)), else_=_c[name])
+
+
+def _whose() -> sa.ClauseElement:
+    """Answer with `mine`, `theirs`, or null if there is no such task."""
+    mine = (sa.exists().where(_this), task_json.constant("mine"))
+    theirs = (sa.func.todo.task_exists(_task_id), task_json.constant("theirs"))
+    return sa.select(sa.case(mine, theirs))
+
+
+_LIST = {
+    (status, sort): reads(_listed(status, sort)) for status in _FILTERS for sort in _ORDERS
+}
+_GET = reads(task_json.one(sa.select(*_c).where(_this).cte("found")))
+_CREATE = writes(_created())
+_UPDATE = writes(
+    _changed(
+        title=_given("title"),
+        description=_flagged("description"),
+        completed=_given("completed"),
+        priority=_flagged("priority"),
+        due_date=_flagged("due_date"),
+    )
+)
+_COMPLETE = writes(
+    _changed(completed=sa.func.coalesce(_new("completed"), sa.not_(_c.completed)))
+)
+_DELETE = writes(sa.delete(_tasks).where(_this, _wanted).returning(_c.id))
+_WHOSE = reads(_whose())
+
+
+async def list_tasks(
+    database: Database, user_id: str, *, status: Status, sort: Sort, limit: int, offset: int
+) -> TaskPage:
+    """List up to `limit` (1 or more) of the user's tasks, after the first `offset`.
+
+    Sorts: `created` newest first; `title` A to Z ignoring case; `due_date` soonest first,
+    those without one last. The id breaks ties. Raises Unavailable.
+    """
+    values = {"limit": limit, "offset": offset}
+    ((json, count, total),) = await database.fetch(user_id, _LIST[status, sort], values)
+    return TaskPage(json, int(count), int(total))
+
+
+async def create_task(
+    database: Database, user_id: str, fields: Mapping[str, Any]
+) -> StoredTask:
+    """Store a new task: a `title`, and what else is given. Raises Unavailable."""
+    task_id = uuid4()
+    values = {"task_id": task_id, **_values({"completed": False, **fields})}
+    ((version, json),) = await database.fetch(user_id, _CREATE, values)
+    return StoredTask(task_id, int(version), json)
+
+
+async def get_task(database: Database, user_id: str, task_id: UUID) -> StoredTask:
+    """Find a task of the user's. Raises NotFound, NotYours, Unavailable."""
+    version, json = await _one(database, user_id, _GET, task_id, None)
+    return StoredTask(task_id, int(version), json)
+
+
+async def update_task(
+    database: Database,
+    user_id: str,
+    task_id: UUID,
+    changes: Mapping[str, Any],
+    versions: Collection[int] | None,
+) -> StoredTask:
+    """Change the fields that are given; None clears one that can be null.
+
+    Only a task whose version is among `versions` is changed; None means any. Raises Stale,
+    NotFound, NotYours, Unavailable.
+    """
+    version, json = await _one(
+        database, user_id, _UPDATE, task_id, versions, **_values(changes)
+    )
+    return StoredTask(task_id, int(version), json)
+
+
+async def complete_task(
+    database: Database,
+    user_id: str,
+    task_id: UUID,
+    completed: bool | None,  # noqa: FBT001 (callers name it)
+    versions: Collection[int] | None,
+) -> StoredTask:
+    """Set `completed`, or flip it if that is None. `versions`, errors: see `update_task`."""
+    version, json = await _one(
+        database, user_id, _COMPLETE, task_id, versions, new_completed=completed
+    )
+    return StoredTask(task_id, int(version), json)
+
+
+async def delete_task(
+    database: Database, user_id: str, task_id: UUID, versions: Collection[int] | None
+) -> None:
+    """Remove a task for good. `versions` and errors: see `update_task`."""
+    await _one(database, user_id, _DELETE, task_id, versions)
+
+
+def _values(fields: Mapping[str, Any]) -> dict[str, Any]:
+    new = {f"new_{name}": fields.get(name) for name in _FIELDS}
+    return new | {f"set_{name}": name in fields for name in _FIELDS}
+
+
+async def _one(
+    database: Database,
+    user_id: str,
+    statement: Statement,
+    task_id: UUID,
+    versions: Collection[int] | None,
+    **values: Any,
+) -> tuple[Any, ...]:
+    """Run a statement about one task and return its row, or raise why there is none."""
+    if versions is not None:  # others than these no task can have, nor PostgreSQL compare
+        values["versions"] = [version for version in versions if 0 < version < 2**63]
+    rows = await database.fetch(
+        user_id, statement, {"task_id": task_id, "versions": None, **values}
+    )
+    if rows:
+        return rows[0]
+    ((whose,),) = await database.fetch(user_id, _WHOSE, {"task_id": task_id})
+    if whose == b"theirs":
+        raise NotYours
+    if whose == b"mine" and versions is not None:
+        raise Stale
+    raise NotFound

@@ -1,0 +1,50 @@
+"""Tokens made by hand, byte by byte: what no library would write or sign."""
+
+import base64
+import hmac
+import json
+import time
+
+from harness.service import SECRET
+
+KEY = SECRET.encode()
+HS256 = {"alg": "HS256", "typ": "JWT"}
+
+
+def base64url(data: bytes) -> str:
+    """Encode as JOSE does (RFC 7515, 2): URL-safe, without padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def part(value: object) -> str:
+    """Encode one part of a token: bytes as they are, everything else as JSON."""
+    return base64url(value if isinstance(value, bytes) else json.dumps(value).encode())
+
+
+def claims(**texts: str | None) -> bytes:
+    """Write good claims, but these as the JSON text given, or not at all where None."""
+    now = int(time.time())
+    members = {"sub": '"mallory"', "iat": f"{now}", "exp": f"{now + 3600}", **texts}
+    present = (f'"{name}":{text}' for name, text in members.items() if text is not None)
+    return f"{{{','.join(present)}}}".encode()
+
+
+def signature(signing_input: str, key: bytes = KEY, digest: str = "sha256") -> str:
+    """Sign what stands before the last dot."""
+    return base64url(hmac.digest(key, signing_input.encode(), digest))
+
+
+def signed(signing_input: str, key: bytes = KEY, digest: str = "sha256") -> str:
+    """Append the signature to what it signs."""
+    return f"{signing_input}.{signature(signing_input, key, digest)}"
+
+
+def forged(
+    header: object = HS256,
+    payload: object = None,
+    *,
+    key: bytes = KEY,
+    digest: str = "sha256",
+) -> str:
+    """Write a whole token; good in everything that is not given."""
+    return signed(f"{part(header)}.{part(payload or claims())}", key, digest)

@@ -1,0 +1,55 @@
+"""Every operation of the contract as a request, so that no test forgets a new one."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from harness.contract import CONTRACT
+from openapi.contract import Operation
+
+SECURED = [operation for operation in CONTRACT.operations.values() if operation.secured]
+BY_ID = [operation for operation in SECURED if "{task_id}" in operation.path]
+NO_TASK = "00000000-0000-4000-8000-000000000000"
+
+
+def name(operation: Operation) -> str:
+    """Name an operation, for the ids of parametrised tests."""
+    return operation.operation_id
+
+
+def path(operation: Operation, task_id: str = NO_TASK, *, user: str | None = None) -> str:
+    """Write the operation's path; with a `user`, in the user-scoped form."""
+    concrete = operation.path.replace("{task_id}", task_id)
+    assert "{" not in concrete, f"fill in the new parameter of {concrete}"
+    if user is not None:
+        scoped, flat = CONTRACT.user_scope
+        prefix = scoped.replace("{user_id}", quote(user, safe=""))
+        concrete = prefix + concrete.removeprefix(flat)
+    return concrete
+
+
+def body(operation: Operation) -> dict[str, Any]:
+    """Return the first example of the operation's body, as arguments of a request."""
+    if operation.body is None:
+        return {}
+    examples = operation.body["content"]["application/json"]["examples"]
+    return {"json": next(iter(examples.values()))["value"]}
+
+
+def ask(
+    client: httpx.Client,
+    operation: Operation,
+    task_id: str = NO_TASK,
+    *,
+    user: str | None = None,
+    headers: Mapping[str, str] | Mapping[str, bytes] | None = None,
+) -> httpx.Response:
+    """Ask for an operation with a body that is good, if it takes one."""
+    return client.request(
+        operation.method,
+        path(operation, task_id, user=user),
+        headers=headers,
+        **body(operation),
+    )
