@@ -12,7 +12,7 @@ import settings as configuration
 from handlers.edge import Edge
 from handlers.pages import Pages
 from handlers.routing import operations
-from handlers.security import TokenVerifier, shared_secret
+from handlers.security import BearerAuth, TokenVerifier, shared_secret
 from models.database import Database
 from models.safety import check_serving_role
 from openapi import contract as contracts
@@ -43,12 +43,18 @@ def create_app(settings: Settings) -> ASGIApp:
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
     )
-    connexion = operations(contract, database, verifier, lambda _app: _open(database))
+    connexion = operations(
+        contract,
+        database,
+        BearerAuth(verifier),
+        lambda _app: _open(database),
+        compiled=settings.compiled,
+    )
     pages = Pages(connexion, contract=contract)
     cors = CORSMiddleware(
         pages,
         allow_origins=settings.cors_origins,
-        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match"],
         # Some frontends fetch with `credentials: "include"`; cookies are ignored.
         allow_credentials=True,

@@ -97,6 +97,7 @@ class Settings:
     workers: int = _from("WORKERS", _whole(1, 64), 1)
     log_level: str = _from("LOG_LEVEL", _log_level, "info")
     access_log: bool = _from("ACCESS_LOG", _switch, default=False)
+    compiled: bool = _from("COMPILED", _switch, default=True)
     data_dir: Path = _from("DATA_DIR", Path, Path(".data"))
     database_url: str | None = _from("DATABASE_URL", _database_url, None)
     migration_database_url: str | None = _from("MIGRATION_DATABASE_URL", _database_url, None)

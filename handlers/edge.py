@@ -14,7 +14,7 @@ class Edge:
     """Names each request, brings its path into one form, and logs it.
 
     The path arrives in `scope["path"]` in the flat form of the contract,
-    without a slash at its end; the user id of the user-scoped form is in
+    without slashes at its end; the user id of the user-scoped form is in
     `scope["state"]["path_user"]`, the request's id in `request_id`.
     """
 
@@ -58,15 +58,14 @@ class Edge:
         """Return the path in its flat form, and the user id of the scoped form.
 
         Works on the path as sent: an encoded slash in an id is part of the id.
+        No slash stays at the end, encoded or not: the router would redirect it.
         """
         segments = raw_path.partition("?")[0].split("/")
-        if not segments[-1] and any(segments):
-            segments.pop()
         user = None
         if self._is_scoped(segments):
             user = unquote(segments[self._user])
             segments[: len(self._scoped)] = self._flat
-        return unquote("/".join(segments)), user
+        return unquote("/".join(segments)).rstrip("/") or "/", user
 
     def _is_scoped(self, segments: list[str]) -> bool:
         head = segments[: len(self._scoped)]

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handlers.problem_kinds import KINDS, Kind
-from handlers.problems import MEDIA_TYPE, allow
+from handlers.problems import MEDIA_TYPE, allow, document
 from openapi.contract import Contract
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -44,7 +44,6 @@ class Pages:
         """Render every page of the service that serves this contract."""
         self._app = app
         self._pages: Mapping[str, Response] = dict(_render(contract))
-        self._refusal = _refusal()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a page, or pass the request on."""
@@ -54,7 +53,9 @@ class Pages:
         elif scope["method"] == "GET":
             await page(scope, receive, send)
         else:
-            await self._refusal(scope, receive, send)
+            headers = {"Allow": allow(["GET"])}
+            refusal = Response(document(scope, 405), 405, headers, MEDIA_TYPE)
+            await refusal(scope, receive, send)
 
 
 def _render(contract: Contract) -> Iterator[tuple[str, Response]]:
@@ -99,18 +100,6 @@ def _static(content: bytes, media_type: str) -> Response:
         "Referrer-Policy": "no-referrer",
     }
     return Response(content, headers=headers, media_type=media_type)
-
-
-def _refusal() -> Response:
-    kind = KINDS[405]
-    document = {
-        "type": kind.type,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": kind.detail,
-    }
-    headers = {"Allow": allow(["GET"])}
-    return Response(orjson.dumps(document), kind.status, headers, MEDIA_TYPE)
 
 
 def _swagger_ui() -> Path:

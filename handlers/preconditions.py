@@ -4,7 +4,7 @@ import re
 from hashlib import blake2b
 
 TAG = re.compile(r'(W/)?("[!#-~]*")')
-VERSION_TAG = re.compile(r'"([0-9]{1,18})"')
+VERSION_TAG = re.compile(r'"([1-9][0-9]{0,17})"')
 
 
 def etag_of_version(version: int) -> str:

@@ -1,6 +1,7 @@
 """What a request can raise, and the problem document that answers it, in one table."""
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
@@ -11,6 +12,7 @@ from connexion import AsyncApp
 from connexion.exceptions import ProblemException
 from connexion.lifecycle import ConnexionRequest, ConnexionResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from handlers.problem_kinds import KINDS
 from handlers.security import InvalidToken
@@ -20,9 +22,10 @@ from openapi.contract import Contract
 from openapi.faults import BadRequest, UnsupportedMediaType
 
 MEDIA_TYPE = "application/problem+json"
-MAX_INSTANCE = 1000
+MAX_INSTANCE = 333  # bytes of the path, each of which may become three characters
 MAX_SENTENCES = 5
 URI_CHARACTERS = "/%:@!$&'()*+,;=~"
+STRAY_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 Handler = Callable[[ConnexionRequest, Any], Awaitable[ConnexionResponse]]
 
@@ -38,22 +41,29 @@ def problem(
     **extensions: Any,
 ) -> ConnexionResponse:
     """Answer with a problem document of the kind that has this status."""
-    kind = KINDS[status]
-    document = {
-        "type": kind.type,
-        "title": kind.title,
-        "status": status,
-        "detail": detail or kind.detail,
-        "instance": quote(request.scope["raw_path"], safe=URI_CHARACTERS)[:MAX_INSTANCE],
-        **extensions,
-    }
     return ConnexionResponse(
         status_code=status,
         content_type=MEDIA_TYPE,
         mimetype=MEDIA_TYPE,
-        body=orjson.dumps(document),
+        body=document(request.scope, status, detail=detail, **extensions),
         headers=headers,
     )
+
+
+def document(
+    scope: Scope, status: int, *, detail: str | None = None, **extensions: Any
+) -> bytes:
+    """Write a problem document of the kind that has this status."""
+    kind = KINDS[status]
+    path = STRAY_PERCENT.sub(b"%25", scope["raw_path"][:MAX_INSTANCE])
+    fields = {
+        "type": kind.type,
+        "title": kind.title,
+        "status": status,
+        "detail": detail or kind.detail,
+        "instance": quote(path, safe=URI_CHARACTERS),
+    }
+    return orjson.dumps({**fields, **extensions})
 
 
 def install(app: AsyncApp, contract: Contract) -> None:
@@ -82,10 +92,10 @@ def _plainly(status: int, detail: str | None = None) -> Handler:
 
 
 async def _bad_request(request: ConnexionRequest, error: BadRequest) -> ConnexionResponse:
-    first, others = error.faults[:MAX_SENTENCES], error.faults[MAX_SENTENCES:]
+    first = error.faults[:MAX_SENTENCES]
     sentences = [f"{_place(fault)}: {fault['detail']}." for fault in first]
-    if others:
-        sentences.append(f"And {len(others)} more.")
+    if error.count > len(first):
+        sentences.append(f"And {error.count - len(first)} more.")
     return problem(request, 400, detail=" ".join(sentences), errors=error.faults)
 
 
@@ -108,13 +118,16 @@ def _routing(contract: Contract) -> Handler:
     """Answer what Connexion's router finds: no such path, no such method."""
 
     async def handler(request: ConnexionRequest, error: HTTPException) -> ConnexionResponse:
-        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            # The router names the methods of the first route only.
-            methods = contract.methods(request.scope["path"])
-            return problem(request, 405, headers={"Allow": allow(methods)})
         if error.status_code == HTTPStatus.NOT_FOUND:
             return problem(request, 404)
-        return await _fault(request, error)
+        if error.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+            return await _fault(request, error)
+        # The router names the methods of the first route only, and takes a path
+        # with a line break at its end for one without.
+        methods = contract.methods(request.scope["path"])
+        if not methods:
+            return problem(request, 404)
+        return problem(request, 405, headers={"Allow": allow(methods)})
 
     return handler
 
@@ -126,5 +139,7 @@ def allow(methods: list[str]) -> str:
 
 
 def _place(fault: dict[str, str]) -> str:
-    place = fault.get("parameter") or unquote(fault["pointer"].removeprefix("#/"))
-    return "body" if place == "#" else place
+    if fault.get("pointer") == "#":
+        return "body"
+    place = fault.get("parameter", unquote(fault.get("pointer", "").removeprefix("#/")))
+    return place or '""'

@@ -10,33 +10,48 @@ from openapi.contract import Contract
 from openapi.faults import BadRequest, body_fault
 from openapi.requests import RequestReader
 
+# Bytes of a body too large that are read and dropped before the answer.
+PATIENCE = 16 * 1024 * 1024
+
 
 class ContentTooLarge(Exception):
     """The body is larger than the contract allows."""
 
 
-class ValidatedOperation:
-    """Reads and validates requests of one operation, then passes them on.
+class Arguments:
+    """Makes the handler's arguments of the requests of one operation."""
 
-    The handler's arguments travel in Connexion's context, from where Connexion
-    hands them to the handler by name; nothing is parsed twice.
-    """
+    def __init__(self, contract: Contract, operation_id: str) -> None:
+        """Compile what the contract says of the operation's requests."""
+        self._reader = RequestReader(contract.operations[operation_id])
+        self._max_body: int = contract.document["x-max-body-bytes"]
 
-    def __init__(self, next_app: ASGIApp, reader: RequestReader, max_body: int) -> None:
-        """Pass requests that the reader accepts to the next application."""
-        self._next = next_app
-        self._reader = reader
-        self._max_body = max_body
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request; raises what the reader raises, and ContentTooLarge."""
+    async def of(self, scope: Scope, receive: Receive) -> dict[str, Any]:
+        """Read and validate a request; raises what the reader raises, and ContentTooLarge."""
         body = await read_body(receive, self._max_body) if self._reader.takes_body else b""
-        arguments = self._reader.arguments(
+        return self._reader.arguments(
             path=scope["path_params"],
             query=scope["query_string"],
             headers=scope["headers"],
             body=body,
         )
+
+
+class ValidatedOperation:
+    """Validates requests of one operation, then passes them on.
+
+    The handler's arguments travel in Connexion's context, from where Connexion
+    hands them to the handler by name; nothing is parsed twice.
+    """
+
+    def __init__(self, next_app: ASGIApp, arguments: Arguments) -> None:
+        """Pass valid requests to the next application."""
+        self._next = next_app
+        self._arguments = arguments
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request; raises what its arguments raise."""
+        arguments = await self._arguments.of(scope, receive)
         scope["extensions"].setdefault("connexion_context", {}).update(arguments)
         await self._next(scope, receive, send)
 
@@ -53,9 +68,8 @@ class ValidationAPI(RoutedAPI[ValidatedOperation]):  # type: ignore[misc]  # unt
 
     def make_operation(self, operation: AbstractOperation) -> ValidatedOperation:
         """Compile one operation."""
-        described = self.contract.operations[operation.operation_id]
-        max_body = self.contract.document["x-max-body-bytes"]
-        return ValidatedOperation(self.next_app, RequestReader(described), max_body)
+        arguments = Arguments(self.contract, operation.operation_id)
+        return ValidatedOperation(self.next_app, arguments)
 
 
 def validation_middleware(contract: Contract) -> type[RoutedMiddleware[ValidationAPI]]:
@@ -65,7 +79,11 @@ def validation_middleware(contract: Contract) -> type[RoutedMiddleware[Validatio
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:
-    """Read a request body of at most `limit` bytes; raises ContentTooLarge, BadRequest."""
+    """Read a request body of at most `limit` bytes; raises ContentTooLarge, BadRequest.
+
+    A client that is still sending when the connection ends may never see the
+    answer, so a body that is too large is read to its end, within reason.
+    """
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -75,8 +93,10 @@ async def read_body(receive: Receive, limit: int) -> bytes:
             raise BadRequest([body_fault("ended before it was complete")])
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > limit:
+        if size <= limit:
+            chunks.append(chunk)
+        ended = not message.get("more_body", False)
+        if size > (limit if ended else PATIENCE):
             raise ContentTooLarge
-        chunks.append(chunk)
-        if not message.get("more_body", False):
+        if ended:
             return b"".join(chunks)

@@ -102,6 +102,7 @@ class Connections:
         return answer
 
     async def _take(self) -> tuple[_Pool, _Connection]:
+        cancellations = _cancellations()
         while pool := self._pool:
             try:
                 connection = await pool.getconn()
@@ -112,6 +113,9 @@ class Connections:
                 break
             self._lent += 1
             self._idle.clear()
+            if _cancellations() > cancellations:
+                self._give_back(pool, connection, intact=True)
+                raise asyncio.CancelledError
             if _quiet(connection.pgconn):
                 return pool, connection
             self._give_back(pool, connection, intact=False)
@@ -185,6 +189,16 @@ class Connections:
 
 async def _enter_pipeline_mode(connection: _Connection) -> None:
     connection.pgconn.enter_pipeline_mode()
+
+
+def _cancellations() -> int:
+    """Count how often the current task was told to end.
+
+    The pool waits with `asyncio.wait_for`, which in Python 3.11 forgets a cancellation that
+    comes together with what it waits for (python/cpython#86296).
+    """
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
 
 
 def _quiet(pgconn: PGconn) -> bool:

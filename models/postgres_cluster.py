@@ -37,7 +37,7 @@ _PATIENCE = 60  # seconds; recovery after a crash takes its time
 _PAUSE = 0.02  # seconds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)  # a repr ends up in logs, with passwords
 class Urls:
     """Where the database `todo` is: libpq URLs, passwords included."""
 

@@ -44,7 +44,7 @@ class Body:
             fields = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             where = f"line {error.lineno}, column {error.colno}"
-            faults.append(body_fault(f"is not valid JSON ({where})"))
+            faults.append(body_fault(f"cannot be read as JSON in UTF-8 ({where})"))
             return {}
         wrong = self._schema.faults(fields)
         if wrong:

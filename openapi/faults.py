@@ -18,6 +18,7 @@ class BadRequest(Exception):
     def __init__(self, faults: Faults) -> None:
         """Keep at most as many faults as the contract allows in an answer."""
         super().__init__(f"{len(faults)} faults")
+        self.count = len(faults)
         self.faults = faults[:MAX_FAULTS]
 
 

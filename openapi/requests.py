@@ -70,8 +70,12 @@ class RequestReader:
                 errors="strict",
                 max_num_fields=MAX_QUERY_FIELDS,
             )
+        except UnicodeDecodeError:
+            faults.append(parameter_fault("query", "must be text in UTF-8"))
+            return {}
         except ValueError:
-            faults.append(parameter_fault("query", "is not a valid query in UTF-8"))
+            many = f"must have at most {MAX_QUERY_FIELDS} parameters"
+            faults.append(parameter_fault("query", many))
             return {}
         given = _grouped(pairs)
         faults.extend(

@@ -60,8 +60,7 @@ class Schema:
         if self._validator.is_valid(value):
             return []
         try:
-            # A pattern that fails says more than the format or length beside it.
-            errors = sorted(self._validator.iter_errors(value), key=_is_no_pattern)
+            errors = sorted(self._validator.iter_errors(value), key=_says_less)
         except ValueError:
             # jsonschema-rs quotes the value in an error, but not past 255 levels.
             return [Fault((), "is nested too deeply")]
@@ -93,8 +92,9 @@ class Schema:
         return meaning
 
 
-def _is_no_pattern(error: jsonschema_rs.ValidationError) -> bool:
-    return error.kind.name != "pattern"
+def _says_less(error: jsonschema_rs.ValidationError) -> bool:
+    """Sort a pattern or an enum before the type, format or length beside it."""
+    return error.kind.name not in {"pattern", "enum"}
 
 
 def is_instant(text: str) -> bool:

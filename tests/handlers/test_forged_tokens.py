@@ -141,7 +141,9 @@ ALGORITHMS: dict[str, Callable[[], str]] = {
     "ES384": lambda: by_own_key("ES384"),
     "ES512": lambda: by_own_key("ES512"),
     "EdDSA": lambda: by_own_key("EdDSA"),
-    "ES256 with r and s of zero": lambda: f"{part({'alg': 'ES256'})}.{part(claims())}.{'A' * 86}",
+    "ES256 with r and s of zero": lambda: (
+        f"{part({'alg': 'ES256'})}.{part(claims())}.{'A' * 86}"
+    ),
     "HS256 with a public key as PEM": lambda: forged(key=pem()),
     "HS256 with a public key as DER": lambda: forged(key=der()),
     "RS256 announced, HS256 signed with PEM": lambda: forged({"alg": "RS256"}, key=pem()),
@@ -161,7 +163,9 @@ SIGNATURES: dict[str, Callable[[], str]] = {
     "a signature in hexadecimal": lambda: f"{UNSIGNED}.{KEY.hex()}",
     "the signature of another payload": lambda: f"{UNSIGNED}.{signature('e30.e30')}",
     "a payload changed after signing": parts(lambda h, _, s: f"{h}.{part(ALICES)}.{s}"),
-    "a header changed after signing": parts(lambda _, p, s: f"{part({'alg': 'HS256'})}.{p}.{s}"),
+    "a header changed after signing": parts(
+        lambda _, p, s: f"{part({'alg': 'HS256'})}.{p}.{s}"
+    ),
     "only the payload signed": lambda: f"{UNSIGNED}.{signature(UNSIGNED.split('.')[1])}",
     "header and payload swapped": parts(lambda h, p, s: f"{p}.{h}.{s}"),
 }
@@ -241,7 +245,9 @@ HEADERS: dict[str, Callable[[], str]] = {
     "x5c": lambda: by_own_key("RS256", x5c=[base64.b64encode(der()).decode()]),
     "kid /dev/null": with_header(b"", kid="/dev/null"),
     "kid ../../../dev/null": with_header(b"\0", kid="../../../../../../dev/null"),
-    "kid of a file that is known": with_header(b"0\n", kid="/proc/sys/kernel/randomize_va_space"),
+    "kid of a file that is known": with_header(
+        b"0\n", kid="/proc/sys/kernel/randomize_va_space"
+    ),
     "kid of SQL": with_header(b"chosen", kid="x' UNION SELECT 'chosen' -- "),
     "kid of a shell": with_header(b"chosen", kid="|echo -n chosen"),
     "kid the key itself": with_header(b"chosen", kid="chosen"),
@@ -259,10 +265,10 @@ HEADERS: dict[str, Callable[[], str]] = {
     "b64 false": with_header(b64=False, crit=["b64"]),
     "b64 false and not critical": with_header(b64=False),
     "b64 false, the payload detached": lambda: (
-        head := part(HS256 | {"b64": False, "crit": ["b64"]})
-    )
-    + ".."
-    + signature(f"{head}.{claims().decode()}"),
+        (head := part(HS256 | {"b64": False, "crit": ["b64"]}))
+        + ".."
+        + signature(f"{head}.{claims().decode()}")
+    ),
     "header a list": lambda: forged(["HS256"]),
     "header a string": lambda: forged("HS256"),
     "header a number": lambda: forged(5),

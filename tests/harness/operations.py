@@ -44,7 +44,7 @@ def ask(
     task_id: str = NO_TASK,
     *,
     user: str | None = None,
-    headers: Mapping[str, str] | Mapping[str, bytes] | None = None,
+    headers: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
 ) -> httpx.Response:
     """Ask for an operation with a body that is good, if it takes one."""
     return client.request(

@@ -1,37 +1,55 @@
 """The real service as a process of its own, as an operator would run it."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import psutil
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret of the tests, long enough for HS256"
 START_SECONDS = 60
+STOP_SECONDS = 30
+COMMAND = (sys.executable, "-m", "cli")
 
 
 class Service:
     """`todo-api serve` on a free port of the loopback interface."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path, *arguments: str) -> None:
-        """Start the process; wait with `wait_until_healthy`."""
-        self.port = free_port()
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        log: Path,
+        *arguments: str,
+        port: int | None = None,
+        cwd: Path = ROOT,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        """Start the process; wait with `wait_until_healthy`.
+
+        What it says on standard error goes to `log`, the rest to `welcome` beside it.
+        """
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
-        with log.open("ab") as output:
+        self.welcome = log.with_suffix(".welcome")
+        with log.open("ab") as errors, self.welcome.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cli", "serve", *arguments],
-                cwd=ROOT,
+                [*prefix, *COMMAND, "serve", *arguments],
+                cwd=cwd,
                 env=bare_environment() | {"PORT": str(self.port)} | dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=output,
+                stderr=errors,
+                start_new_session=True,  # so that `kill` finds workers without a parent
             )
 
     def wait_until_healthy(self) -> "Service":
@@ -47,18 +65,34 @@ class Service:
                 return self
         raise AssertionError(self.log.read_text())
 
-    def stop(self) -> int:
+    def stop(self, number: int = signal.SIGTERM) -> int:
         """Ask it to end, as an operator or a container would; returns its exit status."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+            self.process.send_signal(number)
+        return self.process.wait(timeout=STOP_SECONDS)
+
+    def kill(self) -> None:
+        """End it and its workers as a power cut would; its PostgreSQL lives on."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def workers(self) -> list[psutil.Process]:
+        """Find the processes that it has started and looks after."""
+        if self.process.poll() is not None:
+            return []
+        return psutil.Process(self.process.pid).children(recursive=True)
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """Find a port that nobody listens on, nor gets for connections of their own."""
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)  # below what systems give away by chance
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
 
 
 def bare_environment() -> dict[str, str]:

@@ -17,4 +17,6 @@ def send(service: Service, *lines: str | bytes, body: bytes = b"") -> httpx.Resp
         answer = HTTPResponse(connection)
         answer.begin()
         with answer:
-            return httpx.Response(answer.status, headers=answer.getheaders(), content=answer.read())
+            return httpx.Response(
+                answer.status, headers=answer.getheaders(), content=answer.read()
+            )

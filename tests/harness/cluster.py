@@ -1,0 +1,115 @@
+"""A PostgreSQL for the tests of the models, and as many databases in it as they want."""
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import ExecStatus, TransactionStatus
+
+from models import embedded, migrate
+from models.database import Database
+from models.identity import become
+from models.statements import Query
+
+
+class Cluster:
+    """A running server, and one of its databases."""
+
+    def __init__(self, urls: embedded.Urls, superuser_password: str) -> None:
+        """Know the superuser too, whom the service never is."""
+        self.serving = urls.serving
+        self.owner = urls.owner
+        self.superuser = make_conninfo(
+            urls.owner, user="postgres", password=superuser_password
+        )
+
+    @property
+    def name(self) -> str:
+        """The name of the database."""
+        return str(conninfo_to_dict(self.owner)["dbname"])
+
+    @property
+    def port(self) -> int:
+        """Where the server listens."""
+        return int(str(conninfo_to_dict(self.owner)["port"]))
+
+    def at(self, **changes: Any) -> "Cluster":
+        """Return the same with something else in its URLs: `dbname`, `port` …"""
+        other = object.__new__(type(self))
+        for role in ("serving", "owner", "superuser"):
+            setattr(other, role, make_conninfo(getattr(self, role), **changes))
+        return other
+
+    @contextmanager
+    def new_database(self) -> Iterator["Cluster"]:
+        """Make a database that a test may harm, empty as yet."""
+        own = self.at(dbname=f"test_{secrets.token_hex(4)}")
+        self.command(f"CREATE DATABASE {own.name} OWNER todo_owner")
+        try:
+            yield own
+        finally:
+            self.command(f"DROP DATABASE {own.name} WITH (FORCE)")
+
+    def command(self, text: str) -> None:
+        """Run a command as superuser."""
+        with psycopg.connect(self.superuser, autocommit=True) as connection:
+            connection.execute(text.encode())
+
+    def ask(self, question: str) -> Any:
+        """Ask for one value as superuser."""
+        with psycopg.connect(self.superuser, autocommit=True) as connection:
+            ((answer,),) = connection.execute(question.encode()).fetchall()
+            return answer
+
+    def migrate(self) -> None:
+        """Bring this database up to date, as the service does when it starts."""
+        migrate.upgrade(self.owner, self.serving)
+
+
+@contextmanager
+def running(data_dir: Path) -> Iterator[Cluster]:
+    """Run a server that has its data in a directory."""
+    with embedded.running(data_dir) as urls:
+        passwords = json.loads((data_dir / "postgres" / "secrets").read_text())
+        yield Cluster(urls, passwords["postgres"])
+
+
+@asynccontextmanager
+async def opened(url: str, **settings: Any) -> AsyncIterator[Database]:
+    """Open a database with a small pool, or with other settings."""
+    defaults = {"pool_size": 3, "queue_size": 200, "queue_timeout": 10, "statement_timeout": 5}
+    database = Database(url, **{**defaults, **settings})
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def someone() -> str:
+    """Make up a user id that nobody has had."""
+    return secrets.token_hex(16)
+
+
+def settings_of(user_id: str, *, writes: bool = True) -> Query:
+    """Return what makes a transaction a user's."""
+    return become(user_id, writes=writes, statement_timeout=60)
+
+
+def run(connection: psycopg.Connection[Any], query: Query) -> list[tuple[bytes | None, ...]]:
+    """Run a query of the service's in a connection's transaction; return its rows raw."""
+    if connection.info.transaction_status == TransactionStatus.IDLE:
+        connection.execute("SELECT")  # begins one
+    result = connection.pgconn.exec_params(query.sql, query.values)
+    if result.status == ExecStatus.FATAL_ERROR:
+        raise psycopg.errors.error_from_result(result)
+    columns = range(result.nfields)
+    return [
+        tuple(result.get_value(row, column) for column in columns)
+        for row in range(result.ntuples)
+    ]

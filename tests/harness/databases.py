@@ -1,0 +1,37 @@
+"""Fixtures of the tests that speak to the database."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from harness.cluster import Cluster, opened, running
+from models.database import Database
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run asynchronous tests on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Run a server with a database that is up to date, for all tests that don't harm it."""
+    with running(tmp_path_factory.mktemp("cluster")) as cluster:
+        cluster.migrate()
+        yield cluster
+
+
+@pytest.fixture
+def own(cluster: Cluster) -> Iterator[Cluster]:
+    """Make a database, up to date, that a test may harm."""
+    with cluster.new_database() as own:
+        own.migrate()
+        yield own
+
+
+@pytest.fixture
+async def database(cluster: Cluster) -> AsyncIterator[Database]:
+    """Open the database that is common to all."""
+    async with opened(cluster.serving) as database:
+        yield database

@@ -1,0 +1,36 @@
+"""Every statement that the service can run, and values for it."""
+
+from uuid import UUID
+
+from models import task
+from models.statements import Statement
+
+_named = {name: value for name, value in vars(task).items() if isinstance(value, Statement)}
+_lists = {
+    " ".join(("list", *which)): statement
+    for value in vars(task).values()
+    if isinstance(value, dict)
+    for which, statement in value.items()
+    if isinstance(statement, Statement)
+}
+
+STATEMENTS: dict[str, Statement] = {
+    **{name.strip("_").lower(): statement for name, statement in _named.items()},
+    **_lists,
+}
+"""Found, not listed: a statement to come is held to the same rules."""
+
+
+def values_for(user_id: str, task_id: UUID) -> dict[str, object]:
+    """Return values with which each statement would do all that it can."""
+    new = {"title": "new", "description": "new", "completed": True, "priority": "low"}
+    return {
+        "user_id": user_id,
+        "task_id": task_id,
+        "versions": None,
+        "limit": 10_000,
+        "offset": 0,
+        **{f"new_{name}": value for name, value in new.items()},
+        "new_due_date": None,
+        **{f"set_{name}": True for name in ("description", "priority", "due_date")},
+    }

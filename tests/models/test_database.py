@@ -1,0 +1,287 @@
+"""The way to a statement: one trip, as one user, in a bounded time, and nothing left behind."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import anyio
+import psycopg
+import pytest
+from psycopg.rows import TupleRow
+
+from harness.cluster import Cluster, opened, someone
+from harness.proxy import proxy
+from harness.statements import STATEMENTS
+from harness.waiting import eventually, soon
+from models.database import Database
+from models.errors import Unavailable
+from models.statements import Query, Statement
+
+pytestmark = pytest.mark.anyio
+
+WHO = Statement(b"SELECT current_setting('app.user_id'), current_user", (), writes=False)
+PID = Statement(b"SELECT pg_backend_pid()", (), writes=False)
+SLEEP = Statement(b"SELECT pg_sleep(1000)", (), writes=False)
+GATE = Statement(b"SELECT pg_advisory_xact_lock_shared(2718)", (), writes=False)
+LEFT = Statement(
+    b"SELECT current_user, current_setting('app.user_id', true),"
+    b" current_setting('statement_timeout'), current_setting('transaction_read_only')",
+    (),
+    writes=False,
+)
+
+
+@contextmanager
+def closed_gate(cluster: Cluster) -> Iterator[psycopg.Connection[TupleRow]]:
+    """Hold up whoever runs GATE, until the transaction ends."""
+    with psycopg.connect(cluster.superuser) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(2718)")
+        yield connection
+
+
+async def one_waits(cluster: Cluster) -> None:
+    """Wait until a request stands at the gate."""
+
+    async def stands() -> bool:
+        question = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        return bool(cluster.ask(question) == 1)
+
+    await eventually(stands)
+
+
+@asynccontextmanager
+async def busy(database: Database, cluster: Cluster) -> AsyncIterator[None]:
+    """Have one request take its time in the database."""
+    with closed_gate(cluster) as gate:
+        task = asyncio.create_task(database.fetch(someone(), GATE, {}))
+        await one_waits(cluster)
+        yield
+        gate.rollback()
+        await task
+
+
+def messages(sent: bytes) -> str:
+    """Spell the types of the messages that a client has sent."""
+    types = ""
+    while sent:
+        types += chr(sent[0])
+        sent = sent[1 + struct.unpack(">i", sent[1:5])[0] :]
+    return types
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+async def test_settings_and_statement_make_one_round_trip_and_one_transaction(
+    name: str, cluster: Cluster
+) -> None:
+    values = dict.fromkeys(STATEMENTS[name].names) | {"limit": 1, "offset": 0}
+    values |= {"new_title": "x", "new_completed": False, "task_id": 16 * "00"}
+    async with (
+        proxy(cluster.port) as way,
+        opened(cluster.at(port=way.port).serving, pool_size=1) as database,
+    ):
+        await database.ready()
+        way.heard.clear()
+        await database.fetch(someone(), STATEMENTS[name], values)
+        assert way.trips() == ["client", "server"]
+        assert messages(way.sent()) == "PBDE" + "PBDE" + "S"
+
+
+async def test_a_statement_runs_as_the_serving_role_for_the_user(database: Database) -> None:
+    alice = someone()
+    assert await database.fetch(alice, WHO, {}) == [(alice.encode(), b"todo_serving")]
+
+
+async def test_nothing_is_left_for_the_next_who_has_the_connection(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(cluster.serving, pool_size=1, statement_timeout=7) as database:
+        during = await database.fetch("alice", LEFT, {})
+        assert during == [(b"todo_serving", b"alice", b"7s", b"on")]
+        monkeypatch.setattr("models.database.become", lambda *_, **__: Query(b"SELECT", []))
+        after = await database.fetch("alice", LEFT, {})
+        assert after == [(b"todo_login", b"", b"0", b"off")]
+
+
+async def test_a_statement_that_reads_cannot_write(database: Database) -> None:
+    insert = b"INSERT INTO todo.users (id) VALUES ($1) RETURNING id"
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        await database.fetch("alice", Statement(insert, ("user_id",), writes=False), {})
+    alice = someone()
+    statement = Statement(insert, ("user_id",), writes=True)
+    assert await database.fetch(alice, statement, {}) == [(alice.encode(),)]
+
+
+async def test_what_a_failed_statement_wrote_is_undone(database: Database) -> None:
+    alice = someone()
+    statement = Statement(
+        b"WITH u AS (INSERT INTO todo.users (id) VALUES ($1) RETURNING id)"
+        b" SELECT 1 / (length(id) - 32) FROM u",
+        ("user_id",),
+        writes=True,
+    )
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        await database.fetch(alice, statement, {})
+    count = Statement(b"SELECT count(*) FROM todo.users", (), writes=False)
+    assert await database.fetch(alice, count, {}) == [(b"0",)]
+
+
+async def test_a_values_name_cannot_change_who_asks(database: Database) -> None:
+    echo = Statement(b"SELECT $1, current_setting('app.user_id')", ("user_id",), writes=False)
+    assert await database.fetch("alice", echo, {"user_id": "bob"}) == [(b"alice", b"alice")]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [("alice\0bob", psycopg.DataError), ("\ud800", UnicodeEncodeError)],
+    ids=["NUL", "surrogate"],
+)
+async def test_text_that_cannot_be_stored_is_refused_before_it_is_sent(
+    text: str, error: type[Exception], database: Database
+) -> None:
+    echo = Statement(b"SELECT $1", ("echo",), writes=False)
+    with pytest.raises(error):
+        await database.fetch("alice", echo, {"echo": text})
+    with pytest.raises(error):
+        await database.fetch(text, echo, {"echo": ""})
+
+
+async def test_a_slow_statement_is_stopped_and_its_connection_kept(cluster: Cluster) -> None:
+    async with opened(cluster.serving, pool_size=1, statement_timeout=0.05) as database:
+        before = await database.fetch("alice", PID, {})
+        with pytest.raises(Unavailable):
+            await database.fetch("alice", SLEEP, {})
+        assert await database.fetch("alice", PID, {}) == before
+
+
+async def test_a_bug_passes_as_it_is_and_the_connection_is_kept(cluster: Cluster) -> None:
+    async with opened(cluster.serving, pool_size=1) as database:
+        before = await database.fetch("alice", PID, {})
+        with pytest.raises(psycopg.errors.UndefinedColumn):
+            await database.fetch("alice", Statement(b"SELECT nonsense", (), writes=False), {})
+        assert await database.fetch("alice", PID, {}) == before
+
+
+async def test_errors_and_log_tell_no_values(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    alice = someone()
+    secret = Statement(b"SELECT $1::text, pg_sleep(1000)", ("secret",), writes=False)
+    async with opened(cluster.serving, statement_timeout=0.05) as database:
+        with pytest.raises(Unavailable) as failure:
+            await database.fetch(alice, secret, {"secret": "the cake"})
+    assert str(failure.value) == "the database cannot answer now"
+    assert "57014" in caplog.text
+    assert alice not in caplog.text
+    assert "the cake" not in caplog.text
+
+
+async def test_past_the_queue_requests_are_refused_and_those_in_it_are_served(
+    cluster: Cluster,
+) -> None:
+    async with opened(cluster.serving, pool_size=1, queue_size=2) as database:
+        async with busy(database, cluster):
+            queued = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(2)]
+            await asyncio.sleep(0)
+            with pytest.raises(Unavailable) as refusal:
+                await database.fetch("alice", WHO, {})
+            assert refusal.value.retry_after == 1
+        assert await asyncio.gather(*queued) == 2 * [[(b"x", b"todo_serving")]]
+
+
+async def test_who_waits_too_long_in_the_queue_is_refused(cluster: Cluster) -> None:
+    async with opened(cluster.serving, pool_size=1, queue_timeout=0.05) as database:
+        async with busy(database, cluster):
+            with pytest.raises(Unavailable):
+                await database.fetch("alice", WHO, {})
+        assert await database.ready()
+
+
+async def test_many_more_requests_than_connections_are_all_served(database: Database) -> None:
+    users = [someone() for _ in range(150)]
+    answers = await asyncio.gather(*(database.fetch(user, WHO, {}) for user in users))
+    assert answers == [[(user.encode(), b"todo_serving")] for user in users]
+
+
+async def test_cancelled_requests_leave_nothing_behind(
+    cluster: Cluster, database: Database
+) -> None:
+    async def cancelled(pause: float) -> None:
+        task = asyncio.create_task(database.fetch(someone(), SLEEP, {}))
+        await asyncio.sleep(pause)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    async def served() -> None:
+        user = someone()
+        assert await database.fetch(user, WHO, {}) == [(user.encode(), b"todo_serving")]
+
+    async def nobody_sleeps() -> bool:
+        question = """SELECT count(*) FROM pg_stat_activity
+            WHERE state = 'active' AND query LIKE '%pg_sleep(1000)'"""
+        return bool(cluster.ask(question) == 0)
+
+    async with soon():
+        for n in range(60):
+            tries = [cancelled(0.0003 * (n % 30)) for _ in range(2)]
+            await asyncio.gather(*tries, served(), served())
+        await asyncio.gather(*(served() for _ in range(50)))
+        await eventually(nobody_sleeps)
+
+
+async def test_a_request_cancelled_again_and_again_gives_its_connection_back(
+    cluster: Cluster,
+) -> None:
+    async with opened(cluster.serving, pool_size=1) as database, soon():
+        for _ in range(10):
+            with anyio.move_on_after(0.01):  # cancels at every await until it is left
+                await database.fetch("alice", SLEEP, {})
+            assert await database.fetch("bob", WHO, {}) == [(b"bob", b"todo_serving")]
+
+
+async def test_who_is_cancelled_in_the_queue_is_no_loss(cluster: Cluster) -> None:
+    async with opened(cluster.serving, pool_size=1) as database, soon():
+        async with busy(database, cluster):
+            queued = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(20)]
+            await asyncio.sleep(0)
+            for task in queued[::2]:
+                task.cancel()
+        outcomes = await asyncio.gather(*queued, return_exceptions=True)
+        assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes[::2])
+        assert outcomes[1::2] == 10 * [[(b"x", b"todo_serving")]]
+
+
+async def test_closing_waits_for_those_who_are_being_served(cluster: Cluster) -> None:
+    async with opened(cluster.serving) as database:
+        with closed_gate(cluster) as gate:
+            served = asyncio.create_task(database.fetch("alice", GATE, {}))
+            await one_waits(cluster)
+            closing = asyncio.create_task(database.close(patience=60))
+            await asyncio.sleep(0.1)
+            assert not closing.done()
+            with pytest.raises(Unavailable):
+                await database.fetch("bob", WHO, {})
+            gate.rollback()
+        await closing
+        assert await served == [(b"",)]
+
+
+async def test_closing_does_not_wait_for_ever(cluster: Cluster) -> None:
+    async with opened(cluster.serving) as database, busy(database, cluster), soon():
+        await database.close(patience=0.1)
+
+
+async def test_a_database_that_serves_is_ready_and_a_closed_one_is_not(
+    cluster: Cluster,
+) -> None:
+    async with opened(cluster.serving) as database:
+        assert await database.ready()
+    assert not await database.ready()
+
+
+async def test_a_database_without_a_free_connection_is_not_ready(cluster: Cluster) -> None:
+    async with opened(cluster.serving, pool_size=1, queue_timeout=1000) as database:
+        async with busy(database, cluster), soon():
+            assert not await database.ready()
+        assert await database.ready()

@@ -1,0 +1,229 @@
+"""Two locks on every row, each tried with the other taken away."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg.errors import InsufficientPrivilege
+from psycopg.rows import TupleRow
+
+from harness.cluster import Cluster, run, settings_of, someone
+from harness.statements import STATEMENTS, values_for
+from models.statements import Statement
+
+Connection = psycopg.Connection[TupleRow]
+TABLES = {"users": "id", "tasks": "user_id"}
+each_table = pytest.mark.parametrize("table", TABLES)
+each_statement = pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
+
+
+class People:
+    """Alice and Bob, who have a task each, in a transaction that will be rolled back."""
+
+    def __init__(self, superuser: Connection) -> None:
+        self.alice, self.bob = someone(), someone()
+        self.alices, self.bobs = uuid4(), uuid4()
+        for user, task_id in ((self.alice, self.alices), (self.bob, self.bobs)):
+            superuser.execute("INSERT INTO todo.users (id) VALUES (%s)", [user])
+            superuser.execute(
+                "INSERT INTO todo.tasks (user_id, id, title) VALUES (%s, %s, 'x')",
+                [user, task_id],
+            )
+
+
+@pytest.fixture
+def superuser(cluster: Cluster) -> Iterator[Connection]:
+    """Connect as somebody whom row security doesn't bind."""
+    with psycopg.connect(cluster.superuser) as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.fixture
+def people(superuser: Connection) -> People:
+    return People(superuser)
+
+
+def serve(connection: Connection, user_id: str) -> Connection:
+    """Leave row security only: from here on, any SQL may follow."""
+    run(connection, settings_of(user_id))
+    return connection
+
+
+def others(superuser: Connection, user_id: str) -> list[Any]:
+    """Fetch all rows that aren't a user's."""
+    superuser.execute("RESET ROLE")
+    return [
+        superuser.execute(
+            f"SELECT * FROM todo.{table} WHERE {owner} <> %s ORDER BY 1, 2".encode(), [user_id]
+        ).fetchall()
+        for table, owner in TABLES.items()
+    ]
+
+
+@each_statement
+def test_without_row_security_a_statement_still_leaves_others_alone(
+    statement: Statement, superuser: Connection, people: People
+) -> None:
+    before = others(superuser, people.bob)
+    rows = run(superuser, statement.with_values(values_for(people.bob, people.alices)))
+    assert others(superuser, people.bob) == before
+    assert people.alice not in repr(rows)
+
+
+@pytest.mark.parametrize("name", ["get", "update", "complete", "delete"])
+def test_without_row_security_a_statement_finds_no_row_of_anothers(
+    name: str, superuser: Connection, people: People
+) -> None:
+    statement = STATEMENTS[name]
+    assert run(superuser, statement.with_values(values_for(people.bob, people.alices))) == []
+    assert run(superuser, statement.with_values(values_for(people.bob, people.bobs))) != []
+
+
+@pytest.mark.parametrize("name", [name for name in STATEMENTS if "list" in name])
+def test_without_row_security_a_list_and_its_total_are_still_ones_own(
+    name: str, superuser: Connection, people: People
+) -> None:
+    superuser.execute("UPDATE todo.tasks SET completed = %s", ["completed" in name])
+    for limit in (1, 10):  # counted, and not
+        values = {**values_for(people.bob, people.bobs), "limit": limit}
+        ((tasks, count, total),) = run(superuser, STATEMENTS[name].with_values(values))
+        assert [task["user_id"] for task in json.loads(tasks or b"")] == [people.bob]
+        assert (count, total) == (b"1", b"1")
+
+
+@each_table
+def test_without_a_where_one_sees_only_ones_own(
+    table: str, superuser: Connection, people: People
+) -> None:
+    rows = serve(superuser, people.bob).execute(f"SELECT * FROM todo.{table}".encode())
+    (row,) = rows.fetchall()
+    assert people.bob in row
+
+
+def test_without_a_where_one_changes_only_ones_own(
+    superuser: Connection, people: People
+) -> None:
+    before = others(superuser, people.bob)
+    update = serve(superuser, people.bob).execute(
+        "UPDATE todo.tasks SET title = 'bob was here'"
+    )
+    assert update.rowcount == 1
+    assert others(superuser, people.bob) == before
+
+
+def test_without_a_where_one_deletes_only_ones_own(
+    superuser: Connection, people: People
+) -> None:
+    before = others(superuser, people.bob)
+    assert serve(superuser, people.bob).execute("DELETE FROM todo.tasks").rowcount == 1
+    assert others(superuser, people.bob) == before
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "INSERT INTO todo.tasks (user_id, id, title) VALUES (%(alice)s, %(id)s, 'for alice')",
+        "INSERT INTO todo.users (id) VALUES (%(nobody)s)",
+        "UPDATE todo.tasks SET user_id = %(alice)s",
+    ],
+)
+def test_nobody_can_write_in_anothers_name(
+    attempt: str, superuser: Connection, people: People
+) -> None:
+    values = {"alice": people.alice, "id": uuid4(), "nobody": someone()}
+    with pytest.raises(InsufficientPrivilege, match="row-level security"):
+        serve(superuser, people.bob).execute(attempt.encode(), values)
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "UPDATE todo.users SET id = 'x'",
+        "DELETE FROM todo.users",
+        "TRUNCATE todo.tasks",
+        "ALTER TABLE todo.tasks DISABLE ROW LEVEL SECURITY",
+        "CREATE TABLE todo.mine ()",
+        "SET ROLE todo_probe",
+        "SELECT * FROM todo.alembic_version",
+    ],
+)
+def test_the_serving_role_may_do_no_more_than_the_statements_need(
+    attempt: str, cluster: Cluster
+) -> None:
+    with psycopg.connect(cluster.serving) as connection, pytest.raises(InsufficientPrivilege):
+        serve(connection, someone()).execute(attempt.encode())
+
+
+@each_table
+@pytest.mark.parametrize("user", [None, "", "nobody"])
+def test_when_nobody_asks_nothing_is_seen(
+    table: str, user: str | None, superuser: Connection, people: People
+) -> None:
+    assert others(superuser, people.bob)
+    superuser.execute("SET LOCAL ROLE todo_serving")
+    if user is not None:
+        superuser.execute("SELECT set_config('app.user_id', %s, true)", [user])
+    assert superuser.execute(f"SELECT * FROM todo.{table}".encode()).fetchall() == []
+
+
+@each_table
+def test_row_security_binds_the_owner_too(
+    table: str, superuser: Connection, people: People
+) -> None:
+    assert others(superuser, people.bob)
+    superuser.execute("SET LOCAL ROLE todo_owner")
+    assert superuser.execute(f"SELECT * FROM todo.{table}".encode()).fetchall() == []
+
+
+@each_table
+def test_the_login_alone_may_not_even_look(table: str, cluster: Cluster) -> None:
+    with psycopg.connect(cluster.serving) as connection, pytest.raises(InsufficientPrivilege):
+        connection.execute(f"SELECT 1 FROM todo.{table}".encode())
+
+
+def exists(superuser: Connection, task_id: UUID) -> object:
+    ((answer,),) = superuser.execute("SELECT todo.task_exists(%s)", [task_id]).fetchall()
+    return answer
+
+
+def test_the_probe_tells_whether_a_task_exists_and_nothing_else(
+    superuser: Connection, people: People
+) -> None:
+    serve(superuser, people.bob)
+    assert exists(superuser, people.alices) is True
+    assert exists(superuser, people.bobs) is True
+    assert exists(superuser, uuid4()) is False
+
+
+def test_the_probes_role_sees_ids_only(superuser: Connection, people: People) -> None:
+    superuser.execute("SET LOCAL ROLE todo_probe")
+    ids = {task_id for (task_id,) in superuser.execute("SELECT id FROM todo.tasks")}
+    assert ids >= {people.alices, people.bobs}
+    with pytest.raises(InsufficientPrivilege):
+        superuser.execute("SELECT user_id FROM todo.tasks")
+
+
+def test_only_the_serving_role_may_ask_the_probe(cluster: Cluster) -> None:
+    with psycopg.connect(cluster.serving) as connection, pytest.raises(InsufficientPrivilege):
+        connection.execute("SELECT todo.task_exists(gen_random_uuid())")
+
+
+def test_the_probe_is_not_misled_by_a_search_path(
+    superuser: Connection, people: People
+) -> None:
+    superuser.execute("CREATE SCHEMA evil")
+    superuser.execute("GRANT USAGE ON SCHEMA evil TO PUBLIC")
+    superuser.execute(
+        "CREATE FUNCTION evil.yes(uuid, uuid) RETURNS bool LANGUAGE sql AS 'SELECT true'"
+    )
+    superuser.execute(
+        "CREATE OPERATOR evil.= (FUNCTION = evil.yes, LEFTARG = uuid, RIGHTARG = uuid)"
+    )
+    superuser.execute("SET LOCAL search_path = evil, pg_catalog")
+    serve(superuser, people.bob)
+    assert superuser.execute("SELECT %s = %s", [uuid4(), uuid4()]).fetchall() == [(True,)]
+    assert exists(superuser, uuid4()) is False

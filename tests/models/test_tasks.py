@@ -1,0 +1,352 @@
+"""What each statement about tasks does, told by what it answers."""
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from harness.cluster import Cluster, opened, someone
+from models.database import Database
+from models.errors import NotFound, NotYours, Stale
+from models.task import (
+    Sort,
+    Status,
+    StoredTask,
+    TaskPage,
+    complete_task,
+    create_task,
+    delete_task,
+    get_task,
+    list_tasks,
+    update_task,
+)
+
+pytestmark = pytest.mark.anyio
+
+KEYS = (
+    "id",
+    "user_id",
+    "title",
+    "description",
+    "completed",
+    "priority",
+    "due_date",
+    "created_at",
+    "updated_at",
+)
+INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
+About = Callable[[Database, str, UUID, Any], Awaitable[object]]
+WRITES: dict[str, About] = {
+    "update": lambda database, user, task_id, versions: update_task(
+        database, user, task_id, {"title": "changed"}, versions
+    ),
+    "complete": lambda database, user, task_id, versions: complete_task(
+        database, user, task_id, None, versions
+    ),
+    "delete": delete_task,
+}
+READS: dict[str, About] = {
+    "get": lambda database, user, task_id, _versions: get_task(database, user, task_id)
+}
+write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+access = pytest.mark.parametrize("access", (READS | WRITES).values(), ids=READS | WRITES)
+
+
+def shown(stored: StoredTask) -> dict[str, Any]:
+    task: dict[str, Any] = json.loads(stored.json)
+    return task
+
+
+async def listed(
+    database: Database,
+    user: str,
+    status: Status = "all",
+    sort: Sort = "created",
+    limit: int = 10_000,
+    offset: int = 0,
+) -> tuple[list[dict[str, Any]], TaskPage]:
+    page = await list_tasks(
+        database, user, status=status, sort=sort, limit=limit, offset=offset
+    )
+    tasks = json.loads(page.json)
+    assert page.count == len(tasks)
+    return tasks, page
+
+
+async def titles(database: Database, user: str, **options: Any) -> list[str]:
+    tasks, _ = await listed(database, user, **options)
+    return [task["title"] for task in tasks]
+
+
+async def test_a_created_task_has_every_field_in_the_contracts_order(
+    database: Database,
+) -> None:
+    alice = someone()
+    stored = await create_task(database, alice, {"title": "Water the plants"})
+    task = shown(stored)
+    assert tuple(task) == KEYS
+    assert stored.version == 1
+    assert task == {
+        "id": str(stored.id),
+        "user_id": alice,
+        "title": "Water the plants",
+        "description": None,
+        "completed": False,
+        "priority": None,
+        "due_date": None,
+        "created_at": task["created_at"],
+        "updated_at": task["created_at"],
+    }
+
+
+async def test_a_created_task_keeps_what_was_given(database: Database) -> None:
+    fields = {
+        "title": "Καλημέρα \"' \\ %s $1 \x7f 🌍",
+        "description": "",
+        "completed": True,
+        "priority": "high",
+    }
+    due = datetime(2026, 11, 20, 21, 0, 0, 123456, timezone(timedelta(hours=2)))
+    task = shown(await create_task(database, someone(), {**fields, "due_date": due}))
+    assert task | fields == task
+    assert task["due_date"] == "2026-11-20T19:00:00.123456Z"
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York"])
+async def test_instants_are_utc_whatever_time_zone_the_server_has(
+    zone: str, own: Cluster
+) -> None:
+    due = datetime(2026, 7, 1, tzinfo=UTC)
+    own.command(f"ALTER DATABASE {own.name} SET timezone = '{zone}'")
+    async with opened(own.serving) as database:
+        before = datetime.now(UTC)
+        task = shown(await create_task(database, someone(), {"title": "x", "due_date": due}))
+        after = datetime.now(UTC)
+    assert task["due_date"] == "2026-07-01T00:00:00.000000Z"
+    created = datetime.strptime(task["created_at"], INSTANT).replace(tzinfo=UTC)
+    assert before <= created <= after
+
+
+@pytest.mark.parametrize(
+    ("due", "text"),
+    [
+        (datetime.min, "0001-01-01T00:00:00.000000Z"),
+        (datetime.max, "9999-12-31T23:59:59.999999Z"),
+    ],
+)
+async def test_due_dates_reach_from_the_year_1_to_the_year_9999(
+    due: datetime, text: str, database: Database
+) -> None:
+    fields = {"title": "x", "due_date": due.replace(tzinfo=UTC)}
+    assert shown(await create_task(database, someone(), fields))["due_date"] == text
+
+
+async def test_a_task_reads_as_it_was_stored(database: Database) -> None:
+    alice = someone()
+    stored = await create_task(database, alice, {"title": "x", "description": "y"})
+    assert await get_task(database, alice, stored.id) == stored
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"title": "new"},
+        {"description": "new"},
+        {"description": ""},
+        {"description": None},
+        {"completed": True},
+        {"priority": "low"},
+        {"priority": None},
+        {"due_date": None},
+        {"title": "new", "description": None, "completed": True, "priority": "medium"},
+    ],
+    ids=str,
+)
+async def test_an_update_changes_what_is_given_and_nothing_else(
+    change: dict[str, Any], database: Database
+) -> None:
+    alice = someone()
+    fields = {
+        "title": "old",
+        "description": "old",
+        "priority": "high",
+        "due_date": datetime(2026, 1, 1, tzinfo=UTC),
+    }
+    stored = await create_task(database, alice, fields)
+    before = shown(stored)
+    changed = await update_task(database, alice, stored.id, change, None)
+    after = shown(changed)
+    assert changed.version == 2
+    assert after["updated_at"] > before["updated_at"]
+    assert after == {**before, **change, "updated_at": after["updated_at"]}
+    assert await get_task(database, alice, stored.id) == changed
+
+
+async def test_an_update_can_set_a_due_date(database: Database) -> None:
+    alice = someone()
+    stored = await create_task(database, alice, {"title": "x"})
+    due = {"due_date": datetime(2026, 1, 2, tzinfo=UTC)}
+    changed = await update_task(database, alice, stored.id, due, None)
+    assert shown(changed)["due_date"] == "2026-01-02T00:00:00.000000Z"
+
+
+async def test_a_change_never_goes_back_in_time(own: Cluster) -> None:
+    alice = someone()
+    async with opened(own.serving) as database:
+        stored = await create_task(database, alice, {"title": "x"})
+        own.command("UPDATE todo.tasks SET updated_at = '2999-01-01 00:00Z'")
+        changed = await update_task(database, alice, stored.id, {"title": "y"}, None)
+    assert shown(changed)["updated_at"] == "2999-01-01T00:00:00.000000Z"
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("wanted", [False, True, None])
+async def test_complete_sets_what_is_wanted_and_flips_if_nothing_is(
+    before: bool, wanted: bool | None, database: Database
+) -> None:
+    alice = someone()
+    stored = await create_task(database, alice, {"title": "x", "completed": before})
+    changed = await complete_task(database, alice, stored.id, wanted, None)
+    assert shown(changed)["completed"] is ((not before) if wanted is None else wanted)
+    assert changed.version == 2
+
+
+async def test_a_deleted_task_is_gone_and_no_other(database: Database) -> None:
+    alice = someone()
+    stored = await create_task(database, alice, {"title": "x"})
+    kept = await create_task(database, alice, {"title": "kept"})
+    await delete_task(database, alice, stored.id, None)
+    with pytest.raises(NotFound):
+        await get_task(database, alice, stored.id)
+    assert await get_task(database, alice, kept.id) == kept
+
+
+@access
+async def test_an_id_that_nobody_has_is_not_found(access: About, database: Database) -> None:
+    for versions in (None, [1]):
+        with pytest.raises(NotFound):
+            await access(database, someone(), uuid4(), versions)
+
+
+@access
+async def test_anothers_task_is_not_yours_and_stays_as_it_is(
+    access: About, database: Database
+) -> None:
+    alice, bob = someone(), someone()
+    stored = await create_task(database, alice, {"title": "alice's"})
+    for versions in (None, [1]):
+        with pytest.raises(NotYours):
+            await access(database, bob, stored.id, versions)
+    assert await get_task(database, alice, stored.id) == stored
+
+
+@write
+@pytest.mark.parametrize("versions", [[], [2], [0], [-1], [2**63], [10**40], range(2, 50)])
+async def test_a_task_at_another_version_is_stale_and_stays_as_it_is(
+    write: About, versions: list[int], database: Database
+) -> None:
+    alice = someone()
+    stored = await create_task(database, alice, {"title": "x"})
+    with pytest.raises(Stale):
+        await write(database, alice, stored.id, versions)
+    assert await get_task(database, alice, stored.id) == stored
+
+
+@write
+@pytest.mark.parametrize("versions", [None, [1], {1, 2}, [2**70, 1]])
+async def test_a_task_at_a_version_that_is_wanted_is_written(
+    write: About, versions: list[int] | None, database: Database
+) -> None:
+    alice = someone()
+    stored = await create_task(database, alice, {"title": "x"})
+    await write(database, alice, stored.id, versions)
+    with pytest.raises((NotFound, Stale)):
+        await write(database, alice, stored.id, [1])
+
+
+async def test_somebody_never_seen_has_an_empty_list(database: Database) -> None:
+    _, page = await listed(database, someone())
+    assert page == TaskPage(json=b"[]", count=0, total=0)
+
+
+async def test_a_list_shows_the_same_bytes_as_each_task(database: Database) -> None:
+    alice = someone()
+    stored = [await create_task(database, alice, {"title": f"{n}"}) for n in range(3)]
+    _, page = await listed(database, alice, sort="title")
+    assert page.json == b"[%b]" % b",".join(task.json for task in stored)
+
+
+async def test_the_status_filters(database: Database) -> None:
+    alice = someone()
+    for title, completed in (("a", True), ("b", False), ("c", True)):
+        await create_task(database, alice, {"title": title, "completed": completed})
+    assert await titles(database, alice, status="all", sort="title") == ["a", "b", "c"]
+    assert await titles(database, alice, status="completed", sort="title") == ["a", "c"]
+    assert await titles(database, alice, status="pending", sort="title") == ["b"]
+
+
+async def test_created_sorts_newest_first(database: Database) -> None:
+    alice = someone()
+    for title in "abc":
+        await create_task(database, alice, {"title": title})
+    assert await titles(database, alice, sort="created") == ["c", "b", "a"]
+
+
+async def test_title_sorts_from_a_to_z_ignoring_case(database: Database) -> None:
+    alice = someone()
+    expected = ["10", "9", "apple", "Banana", "cherry", "Éclair", "élan", "Ünder", "日本"]
+    for title in reversed(expected):
+        await create_task(database, alice, {"title": title})
+    assert await titles(database, alice, sort="title") == expected
+
+
+async def test_due_date_sorts_soonest_first_and_without_one_last(database: Database) -> None:
+    alice = someone()
+    for title, day in (("none", None), ("third", 3), ("first", 1), ("second", 2)):
+        due = day and datetime(2026, 1, day, tzinfo=UTC)
+        await create_task(database, alice, {"title": title, "due_date": due})
+    expected = ["first", "second", "third", "none"]
+    assert await titles(database, alice, sort="due_date") == expected
+
+
+@pytest.mark.parametrize(
+    ("sort", "reverse"), [("created", True), ("title", False), ("due_date", False)]
+)
+async def test_ties_are_broken_by_the_id(sort: Sort, reverse: bool, own: Cluster) -> None:
+    alice = someone()
+    async with opened(own.serving) as database:
+        for title in ("Same", "same", "SAME") * 4:
+            await create_task(database, alice, {"title": title})
+        own.command("UPDATE todo.tasks SET created_at = '2026-01-01'")
+        tasks, _ = await listed(database, alice, sort=sort)
+    ids = [UUID(task["id"]) for task in tasks]
+    assert ids == sorted(ids, reverse=reverse)
+
+
+@pytest.mark.parametrize("status", ["all", "pending", "completed"])
+@pytest.mark.parametrize("sort", ["created", "title", "due_date"])
+async def test_pages_make_up_the_list_and_know_the_total(
+    status: Status, sort: Sort, database: Database
+) -> None:
+    alice = someone()
+    for n in range(14):
+        due = datetime(2026, 1, n // 3 + 1, tzinfo=UTC) if n % 3 else None
+        fields = {"title": f"{n % 4}", "completed": n % 2 == 0, "due_date": due}
+        await create_task(database, alice, fields)
+    everything, whole = await listed(database, alice, status, sort)
+    assert whole.total == len(everything) == (14 if status == "all" else 7)
+    for limit in (1, 3, 7, 14, 15):
+        for offset in range(0, 16, limit):
+            tasks, page = await listed(database, alice, status, sort, limit, offset)
+            assert tasks == everything[offset : offset + limit]
+            assert page.total == whole.total
+
+
+async def test_a_page_past_the_end_is_empty_and_knows_the_total(database: Database) -> None:
+    alice = someone()
+    await create_task(database, alice, {"title": "x"})
+    _, page = await listed(database, alice, limit=10, offset=10**12)
+    assert page == TaskPage(json=b"[]", count=0, total=1)
