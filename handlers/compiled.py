@@ -91,7 +91,7 @@ class CompiledAPI(AbstractRoutingAPI):  # type: ignore[misc]  # Connexion is unt
         return path, path
 
     def _add_operation_internal(
-        self, method: str, path: str, operation: CompiledOperation | None, name: str = ""
+        self, method: str, path: str, operation: CompiledOperation | None, **_: Any
     ) -> None:
         if operation is None:
             return

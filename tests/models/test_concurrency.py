@@ -1,0 +1,92 @@
+"""Many at once, in the right place: in PostgreSQL, one statement each."""
+
+import asyncio
+import json
+
+import pytest
+
+from harness.cluster import Cluster, opened, someone
+from models.database import Database
+from models.errors import NotFound, Stale
+from models.task import (
+    StoredTask,
+    complete_task,
+    create_task,
+    delete_task,
+    get_task,
+    list_tasks,
+    update_task,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_first_writes_of_a_new_user_may_come_all_at_once(cluster: Cluster) -> None:
+    alice = someone()
+    async with opened(cluster.serving, pool_size=20) as database:
+        writes = [create_task(database, alice, {"title": f"{n}"}) for n in range(20)]
+        stored = await asyncio.gather(*writes)
+        page = await list_tasks(
+            database, alice, status="all", sort="created", limit=100, offset=0
+        )
+    assert {task["id"] for task in json.loads(page.json)} == {str(task.id) for task in stored}
+    assert page.total == 20
+
+
+@pytest.mark.parametrize("toggles", [100, 101])
+async def test_no_toggle_is_lost(toggles: int, cluster: Cluster) -> None:
+    alice = someone()
+    async with opened(cluster.serving, pool_size=10) as database:
+        task = await create_task(database, alice, {"title": "x"})
+        flips = [complete_task(database, alice, task.id, None, None) for _ in range(toggles)]
+        versions = {flip.version for flip in await asyncio.gather(*flips)}
+        last = await get_task(database, alice, task.id)
+    assert versions == set(range(2, toggles + 2))
+    assert last.version == toggles + 1
+    assert json.loads(last.json)["completed"] is (toggles % 2 == 1)
+
+
+async def test_of_many_updates_of_one_version_one_succeeds(cluster: Cluster) -> None:
+    alice = someone()
+    async with opened(cluster.serving, pool_size=10) as database:
+        task = await create_task(database, alice, {"title": "x"})
+        updates = [
+            update_task(database, alice, task.id, {"title": f"{n}"}, [1]) for n in range(30)
+        ]
+        outcomes = await asyncio.gather(*updates, return_exceptions=True)
+        assert sum(isinstance(outcome, Stale) for outcome in outcomes) == 29
+        (winner,) = [outcome for outcome in outcomes if isinstance(outcome, StoredTask)]
+        assert winner == await get_task(database, alice, task.id)
+
+
+async def test_an_update_and_a_deletion_end_with_the_task_gone(database: Database) -> None:
+    alice = someone()
+    for _ in range(20):
+        task = await create_task(database, alice, {"title": "x"})
+        updated, deleted = await asyncio.gather(
+            update_task(database, alice, task.id, {"title": "y"}, None),
+            delete_task(database, alice, task.id, None),
+            return_exceptions=True,
+        )
+        assert deleted is None
+        assert isinstance(updated, StoredTask | NotFound)
+        with pytest.raises(NotFound):
+            await get_task(database, alice, task.id)
+
+
+async def test_an_update_and_a_deletion_of_one_version_do_not_both_succeed(
+    database: Database,
+) -> None:
+    alice = someone()
+    for _ in range(20):
+        task = await create_task(database, alice, {"title": "x"})
+        updated, deleted = await asyncio.gather(
+            update_task(database, alice, task.id, {"title": "y"}, [1]),
+            delete_task(database, alice, task.id, [1]),
+            return_exceptions=True,
+        )
+        if deleted is None:
+            assert isinstance(updated, NotFound)
+        else:
+            assert isinstance(deleted, Stale)
+            assert updated == await get_task(database, alice, task.id)
