@@ -2,8 +2,12 @@
 
 import contextlib
 import logging
+import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import AsyncIterator
+from multiprocessing.process import BaseProcess
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
@@ -68,6 +72,8 @@ def from_environment() -> ASGIApp:
     """Build the service from the environment alone; uvicorn's workers call this."""
     settings = configuration.load(os.environ)
     configure_logging(settings)
+    if parent := multiprocessing.parent_process():
+        threading.Thread(target=_end_with, args=[parent], daemon=True).start()
     return create_app(settings)
 
 
@@ -76,7 +82,7 @@ async def rehearse(settings: Settings) -> None:
 
     Raises NotConnected or UnsafeRole, each with a sentence for whoever starts it.
     """
-    async with _open(_database(settings)):
+    async with _open(_database(settings), patience=0):
         pass
 
 
@@ -87,6 +93,12 @@ def configure_logging(settings: Settings) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("todo.access").disabled = not settings.access_log
+
+
+def _end_with(parent: BaseProcess) -> None:
+    """End in good order when the parent is gone, which uvicorn's workers would outlive."""
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _database(settings: Settings) -> Database:
@@ -101,8 +113,8 @@ def _database(settings: Settings) -> Database:
 
 
 @contextlib.asynccontextmanager
-async def _open(database: Database) -> AsyncIterator[None]:
-    await database.open()
+async def _open(database: Database, patience: float = 10) -> AsyncIterator[None]:
+    await database.open(patience)
     try:
         await check_serving_role(database)
         yield

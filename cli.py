@@ -26,6 +26,7 @@ from models.errors import TodoError
 from settings import SettingError, Settings
 
 UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+LONGEST = timedelta(days=36_500)
 GRACE_SECONDS = 10
 
 DESCRIPTION = """\
@@ -52,13 +53,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status, 1 after an error in one sentence."""
     # Ends the process in good order, through every `finally` on the way.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
-    dotenv.load_dotenv(Path(".env"))
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # the terminal closes, without nohup
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     options = _parser().parse_args(arguments)
     try:
+        _read_env_file()
         options.run(options)
-    except (SettingError, TodoError, embedded.EmbeddedError) as error:
+    except (SettingError, TodoError) as error:
         print(f"todo-api: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     return 0
 
 
@@ -89,6 +94,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_token)
     return parser
+
+
+def _read_env_file() -> None:
+    try:
+        dotenv.load_dotenv(Path(".env"))
+    except (OSError, ValueError) as error:
+        msg = f".env cannot be read: {error}."
+        raise SettingError(msg) from None
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -152,18 +165,26 @@ def token(settings: Settings, user: str, ttl: timedelta) -> str:
 
 
 def _with_secret(settings: Settings) -> Settings:
-    """Keep the secret that is set; else make one for development, once."""
+    """Keep the secret that is set; else use one for development, made once."""
     if settings.secret is not None:
         return settings
     path = settings.data_dir / "better-auth-secret"
-    if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_once(path, secrets.token_urlsafe(32))
-        print(
-            f"BETTER_AUTH_SECRET is not set: made one for development in {path}.",
-            file=sys.stderr,
-        )
-    return replace(settings, secret=path.read_bytes())
+    try:
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write_once(path, secrets.token_urlsafe(32))
+            print(
+                f"BETTER_AUTH_SECRET is not set: made one for development in {path}.",
+                file=sys.stderr,
+            )
+        secret = path.read_bytes()
+    except OSError as error:
+        msg = f"BETTER_AUTH_SECRET is not set, and {path} cannot be used: {error.strerror}."
+        raise SettingError(msg) from None
+    if not re.fullmatch(rb"[!-~]{32,}", secret):
+        msg = f"{path} is damaged: remove it, and a new secret will be made."
+        raise SettingError(msg)
+    return replace(settings, secret=secret)
 
 
 def _write_once(path: Path, text: str) -> None:
@@ -199,9 +220,10 @@ def _hand_down(settings: Settings) -> None:
 
 
 def _welcome(settings: Settings) -> None:
+    host = settings.host
     print(
         WELCOME.format(
-            url=f"http://{settings.host}:{settings.port}",
+            url=f"http://{f'[{host}]' if ':' in host else host}:{settings.port}",
             token=token(settings, "alice", timedelta(days=1)),
         ),
         flush=True,
@@ -211,20 +233,25 @@ def _welcome(settings: Settings) -> None:
 def _refuse_port_in_use(settings: Settings) -> None:
     """Say it in one sentence, before anything has been started."""
     try:
-        with socket.create_server((settings.host, settings.port)):
-            return
-    except OSError as error:
+        with socket.socket(
+            socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        ) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.host, settings.port))
+    except (OSError, UnicodeError) as error:  # the latter for what can be no host's name
         address = f"{settings.host}:{settings.port}"
-        msg = f"Cannot listen on {address} ({error.strerror}): set HOST or PORT."
+        reason = getattr(error, "strerror", None) or "no such host"
+        msg = f"Cannot listen on {address} ({reason}): set HOST or PORT."
         raise SettingError(msg) from None
 
 
 def _duration(text: str) -> timedelta:
     match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
-    if match is None:
+    duration = timedelta(**{UNITS[match[2]]: int(match[1])}) if match else timedelta()
+    if not timedelta() < duration <= LONGEST:
         msg = f"{text!r} is not a duration such as 15m, 12h or 7d"
         raise argparse.ArgumentTypeError(msg)
-    return timedelta(**{UNITS[match[2]]: int(match[1])})
+    return duration
 
 
 if __name__ == "__main__":

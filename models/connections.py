@@ -6,37 +6,21 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import psycopg
-from psycopg import AsyncConnection
 from psycopg.pq.abc import PGconn
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from models.errors import NotConnected, Unavailable
+from models.session import OPTIONS, Session, abandon, enter_pipeline_mode, knock, lives
 from models.trip import ConnectionLost
 from models.whereabouts import whereabouts
 
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
-_Connection = AsyncConnection[Any]
-_Pool = AsyncConnectionPool[_Connection]
+_Pool = AsyncConnectionPool[Session]
 
-_CONNECT_LIMIT = 2  # seconds; libpq takes no less
-_CANCEL_LIMIT = 1.0  # seconds
 _PAUSE = 0.4  # seconds between two knocks at most
-_SESSION: dict[str, Any] = {
-    "autocommit": True,
-    "client_encoding": "UTF8",
-    "connect_timeout": _CONNECT_LIMIT,
-    "target_session_attrs": "read-write",  # not the primary of yesterday
-    "fallback_application_name": "todo-api",
-    # So that a connection which died in silence ends in some seconds, not hours.
-    "keepalives_idle": 10,
-    "keepalives_interval": 3,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-}
 
 
 class Connections:
@@ -63,11 +47,11 @@ class Connections:
     async def open(self, patience: float) -> None:
         """Connect, or raise NotConnected after `patience` seconds of trying."""
         deadline = time.monotonic() + patience
-        while reason := await self._knock():
+        while reason := await knock(self._url):
+            message = f"Cannot connect to {whereabouts(self._url)}: {reason}"
             if time.monotonic() > deadline:
-                _log.error("%s: %s", whereabouts(self._url), reason)
-                message = f"Cannot connect to {whereabouts(self._url)}: {reason}"
                 raise NotConnected(message)
+            _log.warning("%s", message)
             await _pause()
         self._pool = await self._fresh_pool()
 
@@ -88,50 +72,50 @@ class Connections:
         Raises Unavailable if there is none, or if `work` raises ConnectionLost. After any
         other exception, a cancellation too, nobody gets that connection again.
         """
-        pool, connection = await self._take()
+        pool, session = await self._take()
         intact = False
         try:
-            answer = await work(connection.pgconn)
+            answer = await work(session.pgconn)
             intact = True
         except ConnectionLost as loss:
             _log.warning("connection lost: %s", loss)
             self._suspect(pool)
             raise Unavailable from None
         finally:
-            self._give_back(pool, connection, intact=intact)
+            self._give_back(pool, session, intact=intact)
         return answer
 
-    async def _take(self) -> tuple[_Pool, _Connection]:
+    async def _take(self) -> tuple[_Pool, Session]:
         cancellations = _cancellations()
         while pool := self._pool:
             try:
-                connection = await pool.getconn()
+                session = await pool.getconn()
             except PoolClosed:
-                continue  # for a fresh pool, perhaps
+                continue  # with a fresh pool, perhaps
             except (PoolTimeout, TooManyRequests) as error:
                 _log.warning("no connection: %s", error)
                 break
             self._lent += 1
             self._idle.clear()
             if _cancellations() > cancellations:
-                self._give_back(pool, connection, intact=True)
+                self._give_back(pool, session, intact=True)
                 raise asyncio.CancelledError
-            if _quiet(connection.pgconn):
-                return pool, connection
-            self._give_back(pool, connection, intact=False)
+            if lives(session.pgconn):
+                return pool, session
+            self._give_back(pool, session, intact=False)
         raise Unavailable
 
-    def _give_back(self, pool: _Pool, connection: _Connection, *, intact: bool) -> None:
+    def _give_back(self, pool: _Pool, session: Session, *, intact: bool) -> None:
         # In a task of its own: who is cancelled while giving back would keep it for ever.
-        task = asyncio.create_task(self._return(pool, connection, intact=intact))
+        task = asyncio.create_task(self._return(pool, session, intact=intact))
         self._returning.add(task)
         task.add_done_callback(self._returning.discard)
 
-    async def _return(self, pool: _Pool, connection: _Connection, *, intact: bool) -> None:
+    async def _return(self, pool: _Pool, session: Session, *, intact: bool) -> None:
         try:
             if not intact:
-                await _abandon(connection)
-            await pool.putconn(connection)
+                await abandon(session)
+            await pool.putconn(session)
         finally:
             self._lent -= 1
             if not self._lent:
@@ -140,10 +124,10 @@ class Connections:
     async def _fresh_pool(self) -> _Pool:
         pool = _Pool(
             self._url,
-            kwargs=_SESSION,
+            kwargs=OPTIONS,
             min_size=self._size,
             open=False,
-            configure=_enter_pipeline_mode,
+            configure=enter_pipeline_mode,
             timeout=self._queue_timeout,
             max_waiting=self._queue_size,
             reconnect_timeout=0,  # try twice, then say so
@@ -163,7 +147,7 @@ class Connections:
 
     async def _recover(self, pool: _Pool) -> None:
         """Replace a pool of which a connection was lost, as soon as the database is there."""
-        while reason := await self._knock():
+        while reason := await knock(self._url):
             if self._pool:
                 _log.error("the database is gone: %s", reason)
                 self._pool = None
@@ -174,22 +158,6 @@ class Connections:
         self._pool = await self._fresh_pool()
         await pool.close(timeout=_PAUSE)
 
-    async def _knock(self) -> str | None:
-        """Connect once; returns None if somebody opened, and the reason otherwise."""
-        try:
-            async with asyncio.timeout(_CONNECT_LIMIT):
-                connection = await _Connection.connect(self._url, **_SESSION)
-        except psycopg.ProgrammingError:  # a bad URL, which the text may quote
-            return "the URL cannot be read"
-        except (psycopg.OperationalError, TimeoutError) as error:
-            return " ".join(str(error).split()) or f"no answer in {_CONNECT_LIMIT} s"
-        await connection.close()
-        return None
-
-
-async def _enter_pipeline_mode(connection: _Connection) -> None:
-    connection.pgconn.enter_pipeline_mode()
-
 
 def _cancellations() -> int:
     """Count how often the current task was told to end.
@@ -199,24 +167,6 @@ def _cancellations() -> int:
     """
     task = asyncio.current_task()
     return task.cancelling() if task else 0
-
-
-def _quiet(pgconn: PGconn) -> bool:
-    """Tell whether a connection that has been idle is still there, without a round trip."""
-    try:
-        pgconn.consume_input()  # the server's last words, if any …
-        pgconn.consume_input()  # … and then its end
-    except psycopg.OperationalError:
-        return False
-    return True
-
-
-async def _abandon(connection: _Connection) -> None:
-    """Close a connection, and first stop what the server may still do for it."""
-    if not connection.closed:
-        with suppress(psycopg.Error):
-            await connection.cancel_safe(timeout=_CANCEL_LIMIT)
-    await connection.close()
 
 
 async def _pause() -> None:

@@ -76,6 +76,10 @@ def _connect(url: str) -> psycopg.Connection:
 
 def _let_serve(connection: sa.Connection, role: str) -> None:
     """Allow a role to become the serving role, unless it may already."""
+    known = sa.text("SELECT 1 FROM pg_roles WHERE rolname = :role")
+    if not connection.scalar(known, {"role": role}):
+        message = f"Cannot let {role} use the database: there is no role {role}"
+        raise MigrationFailed(message)
     modern = (connection.dialect.server_version_info or ()) >= (16,)
     question = f"SELECT pg_has_role(:role, :serving, '{'SET' if modern else 'MEMBER'}')"
     if not connection.scalar(sa.text(question), {"role": role, "serving": SERVING_ROLE}):

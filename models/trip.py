@@ -90,8 +90,9 @@ class _Trip:
                 self._take(self._pgconn.get_result())
         except psycopg.OperationalError as error:
             # A server that ends a session says why before it does.
-            words = [result.get_error_message() for result in self._received]
-            self.end(ConnectionLost("".join(words) or str(error)))
+            failed = (r for r in self._received if r.status == ExecStatus.FATAL_ERROR)
+            words = "; ".join(result.get_error_message() for result in failed)
+            self.end(ConnectionLost(words or str(error)))
 
     def _take(self, result: PGresult | None) -> None:
         if result is None:  # the end of one query's results

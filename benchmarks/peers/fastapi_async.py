@@ -51,8 +51,10 @@ tasks = sa.Table(
     sa.Column("due_date", sa.TIMESTAMP(timezone=True)),
     sa.Column("created_at", sa.TIMESTAMP(timezone=True)),
     sa.Column("updated_at", sa.TIMESTAMP(timezone=True)),
+    sa.Column("version", sa.BigInteger),
 )
-version: sa.ColumnClause[int] = sa.column("version", sa.BigInteger)
+SHOWN = tuple(column for column in tasks.c if column is not tasks.c.version)
+NAMES = tuple(str(column.name) for column in SHOWN)  # orjson wants plain str
 
 
 class TaskUpdate(BaseModel, extra="forbid"):
@@ -71,7 +73,6 @@ class TaskCreate(TaskUpdate):
     title: str = Field(min_length=1, max_length=200)
 
 
-NAMES = tuple(tasks.c.keys())
 ORDERS: dict[str, tuple[sa.ColumnElement[Any], ...]] = {
     "created": (tasks.c.created_at.desc(), tasks.c.id.desc()),
     "title": (sa.collate(sa.func.lower(tasks.c.title), "C"), tasks.c.id),
@@ -83,10 +84,13 @@ THIS = OWNED & (tasks.c.id == sa.bindparam("task"))
 
 def listed(status: str, sort: str) -> sa.Select[Any]:
     """Select a page of a user's tasks."""
-    statement = sa.select(tasks).where(OWNED)
+    statement = sa.select(*SHOWN).where(OWNED)
     if status != "all":
         statement = statement.where(tasks.c.completed.is_(status == "completed"))
-    limit, offset = sa.bindparam("limit", type_=sa.Integer), sa.bindparam("offset", type_=sa.Integer)
+    limit, offset = (
+        sa.bindparam("limit", type_=sa.Integer),
+        sa.bindparam("offset", type_=sa.Integer),
+    )
     return statement.order_by(*ORDERS[sort]).limit(limit).offset(offset)
 
 
@@ -95,20 +99,20 @@ LISTS = {
     for status in ("all", "pending", "completed")
     for sort in ORDERS
 }
-GET = sa.select(tasks).where(THIS)
+GET = sa.select(*SHOWN).where(THIS)
 OWNER = insert(users).values(id=sa.bindparam("owner")).on_conflict_do_nothing()
 CREATE = (
     sa.insert(tasks)
     .values(user_id=sa.bindparam("owner"), id=sa.bindparam("task"))
     .values({name: sa.bindparam(name) for name in TaskCreate.model_fields})
-    .returning(*tasks.c)
+    .returning(*SHOWN)
     .add_cte(OWNER.cte("owner"))
 )
 CHANGE = (
     sa.update(tasks)
     .where(THIS)
-    .values({"updated_at": sa.func.now(), version: version + 1})
-    .returning(*tasks.c)
+    .values(updated_at=sa.func.now(), version=tasks.c.version + 1)
+    .returning(*SHOWN)
 )
 COMPLETE = CHANGE.values(completed=sa.not_(tasks.c.completed))
 
@@ -134,8 +138,9 @@ async def current_user(
     if time.time() < expires:
         return user
     try:
-        options = {"require": ["exp", "sub"]}
-        claims = jwt.decode(token, SECRET, algorithms=["HS256"], options=options)
+        claims = jwt.decode(
+            token, SECRET, algorithms=["HS256"], options={"require": ["exp", "sub"]}
+        )
     except jwt.InvalidTokenError:
         raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"}) from None
     if len(verified) >= MOST_TOKENS:
@@ -202,4 +207,4 @@ def only(rows: list[sa.Row[Any]]) -> dict[str, Any]:
 
 def answer(content: object, status: int = 200) -> Response:
     """Answer with JSON."""
-    return Response(orjson.dumps(content), status, media_type="application/json")
+    return Response(orjson.dumps(content, default=str), status, media_type="application/json")

@@ -82,7 +82,7 @@ class TaskPublic(SQLModel):
 class TaskUpdate(SQLModel):
     """The fields to change."""
 
-    model_config = {"extra": "forbid"}  # type: ignore[assignment]  # SQLModel's own type
+    model_config = {"extra": "forbid"}
 
     title: str = Field(default="", min_length=1, max_length=200)
     description: str | None = Field(default=None, max_length=1000)

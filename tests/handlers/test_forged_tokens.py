@@ -1,30 +1,25 @@
 """Tokens that nobody must get in with: one table, tried on every secured operation."""
 
+import asyncio
 import base64
 import json
+import socket
 import time
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any
 
-import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
-from harness.contract import check
+from handlers.security import InvalidToken, TokenVerifier
 from harness.forgery import HS256, KEY, base64url, claims, forged, part, signature, signed
-from harness.operations import SECURED, ask
-from harness.service import SECRET, Service
+from harness.service import SECRET
+from harness.strangers import INVALID, MALFORMED, Stranger, refusal
 
-REASONS = {
-    "The token is missing.",
-    "The token is malformed.",
-    "The token has expired.",
-    "The token is invalid.",
-}
 LATER = int(time.time()) + 3600
 HEADER = json.dumps(HS256).encode()
 ALICES = claims(sub='"alice"')
@@ -48,10 +43,10 @@ def der() -> bytes:
 
 def by_own_key(algorithm: str, **header: object) -> str:
     """Sign with a key pair of one's own, as its algorithm wants it."""
-    curves = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
+    curves = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
     key: Any
     if algorithm in curves:
-        key = ec.generate_private_key(curves[algorithm]())
+        key = ec.generate_private_key(curves[algorithm])
     elif algorithm == "EdDSA":
         key = ed25519.Ed25519PrivateKey.generate()
     else:
@@ -65,16 +60,13 @@ def by_key_in_header() -> str:
     return by_own_key("RS256", jwk=own, kid="mine")
 
 
-def re_signed(claim: str, text: str) -> Callable[[], str]:
-    return lambda: forged(payload=claims(**{claim: text}))
-
-
 def with_header(key: bytes = KEY, **header: object) -> Callable[[], str]:
     return lambda: forged(HS256 | header, key=key)
 
 
 def unsigned(algorithm: str, sign: Callable[[str], str]) -> Callable[[], str]:
-    return lambda: (head := f"{part({'alg': algorithm})}.{part(claims())}") + "." + sign(head)
+    signing_input = f"{part({'alg': algorithm})}.{part(claims())}"
+    return lambda: f"{signing_input}.{sign(signing_input)}"
 
 
 def broken(change: Callable[[str], str]) -> Callable[[], str]:
@@ -85,6 +77,10 @@ def broken(change: Callable[[str], str]) -> Callable[[], str]:
 def parts(change: Callable[[str, str, str], str]) -> Callable[[], str]:
     """Put the three parts of a good token together differently."""
     return broken(lambda token: change(*token.split(".")))
+
+
+def inserted(junk: str, at: int, token: str) -> str:
+    return token[:at] + junk + token[at:]
 
 
 def padded(data: bytes) -> str:
@@ -104,6 +100,12 @@ def with_spare_bits(token: str) -> str:
     """Write the same signature with other unused bits in its last character."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     return token[:-1] + alphabet[alphabet.index(token[-1]) ^ 1]
+
+
+def detached() -> str:
+    """Leave the payload to be found elsewhere (RFC 7797)."""
+    head = part(HS256 | {"b64": False, "crit": ["b64"]})
+    return f"{head}..{signature(f'{head}.{claims().decode()}')}"
 
 
 NONES = ("none", "None", "NONE", "nOnE", "none ", " none", "", "null")
@@ -160,7 +162,9 @@ SIGNATURES: dict[str, Callable[[], str]] = {
     "a byte more": broken(lambda token: f"{token}AA"),
     "the signature twice": parts(lambda h, p, s: f"{h}.{p}.{s}{s}"),
     "other unused bits at the end": broken(with_spare_bits),
-    "a signature in hexadecimal": lambda: f"{UNSIGNED}.{KEY.hex()}",
+    "a signature in hexadecimal": parts(
+        lambda h, p, s: f"{h}.{p}.{base64.urlsafe_b64decode(f'{s}=').hex()}"
+    ),
     "the signature of another payload": lambda: f"{UNSIGNED}.{signature('e30.e30')}",
     "a payload changed after signing": parts(lambda h, _, s: f"{h}.{part(ALICES)}.{s}"),
     "a header changed after signing": parts(
@@ -171,7 +175,6 @@ SIGNATURES: dict[str, Callable[[], str]] = {
 }
 
 SHAPES: dict[str, Callable[[], str]] = {
-    "nothing": lambda: "",
     "null": lambda: "null",
     "undefined": lambda: "undefined",
     "[object Object]": lambda: "[object Object]",
@@ -201,6 +204,10 @@ SHAPES: dict[str, Callable[[], str]] = {
     "two tokens, a comma between": broken(lambda token: f"{token}, {token}"),
     "two tokens, a space between": broken(lambda token: f"{token} {token}"),
     "two tokens, another scheme": broken(lambda token: f"{token}, Bearer {token}"),
+    "a megabyte of header": lambda: forged(HS256 | {"x": "x" * 1_000_000}),
+    "a megabyte of payload": lambda: forged(payload=claims(x=f'"{"x" * 1_000_000}"')),
+    "a megabyte of signature": broken(lambda token: token + "A" * 1_000_000),
+    "a megabyte of dots": lambda: "." * 1_000_000,
     "a nested token": lambda: forged(HS256 | {"cty": "JWT"}, forged().encode()),
 }
 
@@ -216,9 +223,7 @@ ENCODINGS: dict[str, Callable[[], str]] = {
         f"{part(HS256)}.{with_spare_bits(padded(claims()).rstrip('='))}"
     ),
     **{
-        f"{name} in the {place}": broken(
-            lambda token, junk=junk, at=at: token[:at] + junk + token[at:]
-        )
+        f"{name} in the {place}": broken(partial(inserted, junk, at))
         for name, junk in {
             "a space": " ",
             "a tab": "\t",
@@ -245,9 +250,7 @@ HEADERS: dict[str, Callable[[], str]] = {
     "x5c": lambda: by_own_key("RS256", x5c=[base64.b64encode(der()).decode()]),
     "kid /dev/null": with_header(b"", kid="/dev/null"),
     "kid ../../../dev/null": with_header(b"\0", kid="../../../../../../dev/null"),
-    "kid of a file that is known": with_header(
-        b"0\n", kid="/proc/sys/kernel/randomize_va_space"
-    ),
+    "kid of a file that is known": with_header(b"0\n", kid="/proc/sys/vm/swappiness"),
     "kid of SQL": with_header(b"chosen", kid="x' UNION SELECT 'chosen' -- "),
     "kid of a shell": with_header(b"chosen", kid="|echo -n chosen"),
     "kid the key itself": with_header(b"chosen", kid="chosen"),
@@ -264,11 +267,7 @@ HEADERS: dict[str, Callable[[], str]] = {
     "crit of a list": with_header(crit=[[]]),
     "b64 false": with_header(b64=False, crit=["b64"]),
     "b64 false and not critical": with_header(b64=False),
-    "b64 false, the payload detached": lambda: (
-        (head := part(HS256 | {"b64": False, "crit": ["b64"]}))
-        + ".."
-        + signature(f"{head}.{claims().decode()}")
-    ),
+    "b64 false, the payload detached": detached,
     "header a list": lambda: forged(["HS256"]),
     "header a string": lambda: forged("HS256"),
     "header a number": lambda: forged(5),
@@ -286,7 +285,7 @@ HEADERS: dict[str, Callable[[], str]] = {
 }
 
 SECRETS: dict[str, Callable[[], str]] = {
-    f"signed with {name}": (lambda key=key: forged(key=key))
+    f"signed with {name}": partial(forged, key=key)
     for name, key in {
         "another secret": b"another secret, which is long enough too",
         "an empty secret": b"",
@@ -309,85 +308,6 @@ SECRETS: dict[str, Callable[[], str]] = {
     }.items()
 }
 
-BAD_INSTANTS = {
-    "NaN": "NaN",
-    "Infinity": "Infinity",
-    "minus Infinity": "-Infinity",
-    "1e999": "1e999",
-    "-1e999": "-1e999",
-    "a number of 5,000 digits": "9" * 5000,
-    "a number of 400 digits": "9" * 400,
-    "negative": "-1",
-    "a word": '"tomorrow"',
-    "a number in a string": f'"{LATER}"',
-    "a date in a string": '"2099-01-01T00:00:00Z"',
-    "an empty string": '""',
-    "true": "true",
-    "false": "false",
-    "null": "null",
-    "a list": f"[{LATER}]",
-    "an object": "{}",
-}
-
-BAD_SUBJECTS = {
-    "null": "null",
-    "a number": "5",
-    "zero": "0",
-    "true": "true",
-    "false": "false",
-    "a list": '["alice"]',
-    "an empty list": "[]",
-    "an object": '{"id": "alice"}',
-    "empty": '""',
-    "256 characters": f'"{"x" * 256}"',
-    "10,000 characters": f'"{"x" * 10_000}"',
-    "a NUL": r'"\u0000"',
-    "a NUL at the end": r'"alice\u0000"',
-    "a newline at the end": r'"alice\n"',
-    "a tab": r'"\talice"',
-    "a DEL": '"alice\x7f"',
-    "a control character of Latin-1": r'"alice\u0085"',
-    "an escape sequence": r'"\u001b[31malice"',
-    "a lone surrogate": r'"\ud800"',
-    "surrogates in the wrong order": r'"alice\udc00\ud800"',
-}
-
-CLAIMS: dict[str, Callable[[], str]] = {
-    **{
-        f"{claim} {name}": re_signed(claim, text)
-        for claim in ("exp", "nbf", "iat")
-        for name, text in BAD_INSTANTS.items()
-    },
-    **{f"sub {name}": re_signed("sub", text) for name, text in BAD_SUBJECTS.items()},
-    "no exp": lambda: forged(payload=claims(exp=None)),
-    "no sub": lambda: forged(payload=claims(sub=None)),
-    "sub in upper case": lambda: forged(payload=claims(sub=None, SUB='"alice"')),
-    "id for sub": lambda: forged(payload=claims(sub=None, id='"alice"', user_id='"alice"')),
-    # Better Auth signs these with the same secret; they are no proof of who is asking.
-    "an e-mail verification of Better Auth": lambda: forged(
-        payload=claims(sub=None, email='"alice@example.org"', requestType='"change-email"')
-    ),
-    "a session cookie of Better Auth": lambda: forged(
-        payload=claims(sub=None, session='{"userId":"alice"}', user='{"id":"alice"}')
-    ),
-    "jti a number": re_signed("jti", "5"),
-    "sub twice, the last bad": lambda: forged(payload=claims(sub='"alice","sub":""')),
-    "exp twice, the last bad": lambda: forged(payload=claims(exp=f'{LATER},"exp":null')),
-    "payload empty object": lambda: forged(payload=b"{}"),
-    "payload a list": lambda: forged(payload=[["sub", "alice"], ["exp", LATER]]),
-    "payload a string": lambda: forged(payload=b'"alice"'),
-    "payload a number": lambda: forged(payload=b"5"),
-    "payload null": lambda: forged(payload=b"null"),
-    "payload no JSON": lambda: forged(payload=b"sub=alice"),
-    "payload cut off": lambda: forged(payload=claims()[:-1]),
-    "payload of two objects": lambda: forged(payload=claims() + claims()),
-    "payload not in UTF-8": lambda: forged(payload=b'{"sub":"\xff\xfe"}'),
-    "payload compressed": lambda: forged(HS256 | {"zip": "DEF"}, b"x\x9c\xab\x56\x2a.\xd2\x51"),
-    "payload nested deeply": re_signed("x", "[" * 5000),
-    "payload nested deeply, and closed": re_signed("x", "[" * 4000 + "]" * 4000),
-    "payload with a number of 5,000 digits": re_signed("x", "9" * 5000),
-}
-
 FORGED = {
     **UNSIGNED_TOKENS,
     **ALGORITHMS,
@@ -396,35 +316,62 @@ FORGED = {
     **ENCODINGS,
     **HEADERS,
     **SECRETS,
-    **CLAIMS,
 }
 
 
-@pytest.fixture(scope="module")
-def stranger(service: Service) -> Iterator[httpx.Client]:
-    hooks = {"response": [check]}
-    with httpx.Client(base_url=service.url, event_hooks=hooks, timeout=30) as client:
-        yield client
-
-
-def test_a_token_made_like_these_but_good_is_accepted(stranger: httpx.Client) -> None:
-    answer = stranger.get("/api/tasks", headers={"Authorization": f"Bearer {forged()}"})
-    assert answer.status_code == 200
+def test_a_token_made_like_these_but_good_is_accepted(stranger: Stranger) -> None:
+    assert stranger.lists(forged()).status_code == 200
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_no_operation_accepts_a_forged_token(stranger: httpx.Client, name: str) -> None:
-    header = {"Authorization": f"Bearer {FORGED[name]()}".encode()}
-    for operation in SECURED:
-        answer = ask(stranger, operation, headers=header)
-        assert_refused(answer)
+def test_no_operation_accepts_a_forged_token(stranger: Stranger, name: str) -> None:
+    assert stranger.is_refused(FORGED[name]()) <= {MALFORMED, INVALID}
 
 
-def assert_refused(answer: httpx.Response) -> None:
-    """Fail unless this is a 401 that gives one of the reasons, and nothing else."""
-    assert answer.status_code == 401
-    problem = answer.json()
-    assert problem.keys() == {"type", "title", "status", "detail", "instance"}
-    assert problem["detail"] in REASONS
-    challenge = f'Bearer error="invalid_token", error_description="{problem["detail"]}"'
-    assert answer.headers["www-authenticate"] == challenge
+def test_no_bit_of_a_signature_can_be_flipped(stranger: Stranger) -> None:
+    signing_input, _, encoded = forged().rpartition(".")
+    good = base64.urlsafe_b64decode(f"{encoded}=")
+    for bit in range(len(good) * 8):
+        flipped = int.from_bytes(good) ^ 1 << bit
+        token = f"{signing_input}.{base64url(flipped.to_bytes(len(good)))}"
+        assert refusal(stranger.lists(token)) == INVALID
+
+
+def test_no_single_character_of_a_token_can_be_changed(stranger: Stranger) -> None:
+    token = forged()
+    for place, character in enumerate(token):
+        changed = f"{token[:place]}{'B' if character == 'A' else 'A'}{token[place + 1 :]}"
+        assert refusal(stranger.lists(changed)) in {MALFORMED, INVALID}
+
+
+@pytest.mark.parametrize("header", ["jku", "x5u", "kid"])
+def test_nobody_is_asked_for_a_key_that_a_token_names(stranger: Stranger, header: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/keys.json"
+        assert stranger.is_refused(by_own_key("RS256", **{header: url})) == {INVALID}
+        assert stranger.lists(forged(HS256 | {header: url})).status_code == 200
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_the_algorithm_belongs_to_the_key_and_not_to_the_token() -> None:
+    """Reaches further than HTTP: a public key, as a key set will bring it."""
+    public = RSAAlgorithm.to_jwk(rsa_key().public_key(), as_dict=True)
+    key = jwt.PyJWK.from_dict(public | {"alg": "RS256"})
+
+    async def key_for(_header: Mapping[str, Any]) -> jwt.PyJWK:
+        return key
+
+    verifier = TokenVerifier(key_for)
+    accepted = asyncio.run(verifier.verify(by_own_key("RS256")))
+    assert accepted["sub"] == "mallory"
+    for token in (
+        forged(key=pem()),
+        forged({"alg": "RS256"}, key=pem()),
+        forged(key=der()),
+        by_own_key("PS256"),
+        by_own_key("ES256"),
+    ):
+        with pytest.raises(InvalidToken, match=r"The token is invalid\."):
+            asyncio.run(verifier.verify(token))

@@ -24,9 +24,7 @@ class Cluster:
         """Know the superuser too, whom the service never is."""
         self.serving = urls.serving
         self.owner = urls.owner
-        self.superuser = make_conninfo(
-            urls.owner, user="postgres", password=superuser_password
-        )
+        self.superuser = make_conninfo(urls.owner, user="postgres", password=superuser_password)
 
     @property
     def name(self) -> str:
@@ -39,7 +37,7 @@ class Cluster:
         return int(str(conninfo_to_dict(self.owner)["port"]))
 
     def at(self, **changes: Any) -> "Cluster":
-        """Return the same with something else in its URLs: `dbname`, `port` …"""
+        """Return the same with something else in its URLs, such as `dbname` or `port`."""
         other = object.__new__(type(self))
         for role in ("serving", "owner", "superuser"):
             setattr(other, role, make_conninfo(getattr(self, role), **changes))

@@ -34,6 +34,7 @@ class Person(httpx.Client):
             headers={"Authorization": f"Bearer {token(user_id)}"},
             event_hooks={"response": [check]},
             timeout=30,
+            verify=False,  # no TLS here, and loading certificates takes 24 ms
         )
         self.id = user_id
 

@@ -7,9 +7,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import psutil
@@ -26,7 +27,7 @@ class Service:
 
     def __init__(
         self,
-        environment: Mapping[str, str],
+        environment: Mapping[str, str | None],
         log: Path,
         *arguments: str,
         port: int | None = None,
@@ -45,7 +46,7 @@ class Service:
             self.process = subprocess.Popen(
                 [*prefix, *COMMAND, "serve", *arguments],
                 cwd=cwd,
-                env=bare_environment() | {"PORT": str(self.port)} | dict(environment),
+                env=bare_environment({"PORT": str(self.port), **environment}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
@@ -81,7 +82,11 @@ class Service:
         """Find the processes that it has started and looks after."""
         if self.process.poll() is not None:
             return []
-        return psutil.Process(self.process.pid).children(recursive=True)
+        return list(psutil.Process(self.process.pid).children(recursive=True))
+
+
+Serve = Callable[..., Service]
+"""What the fixture `serve` is: it takes the arguments of a Service, but for the log."""
 
 
 def free_port() -> int:
@@ -95,9 +100,15 @@ def free_port() -> int:
             continue
 
 
-def bare_environment() -> dict[str, str]:
-    """Return this process's environment without any setting of the service."""
+def bare_environment(
+    changes: Mapping[str, str | None] = MappingProxyType({}),
+) -> dict[str, str]:
+    """Return this process's environment without any setting of the service, but for these.
+
+    None leaves a setting to `.env`.
+    """
     import settings  # noqa: PLC0415 (the module under test)
 
     empty = dict.fromkeys(settings.NAMES, "")  # wins over a developer's own .env
-    return {**os.environ, **empty, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **empty, "PYTHONPATH": str(ROOT), **changes}
+    return {name: value for name, value in environment.items() if value is not None}

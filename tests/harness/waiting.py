@@ -9,7 +9,7 @@ PATIENCE = 30  # seconds; far more than anything here should take
 async def eventually(condition: Callable[[], Awaitable[object]]) -> None:
     """Ask again and again until the answer is yes."""
     async with asyncio.timeout(PATIENCE):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.01)
 
 

@@ -133,14 +133,17 @@ async def test_instants_are_utc_whatever_time_zone_the_server_has(
 @pytest.mark.parametrize(
     ("due", "text"),
     [
-        (datetime.min, "0001-01-01T00:00:00.000000Z"),
-        (datetime.max, "9999-12-31T23:59:59.999999Z"),
+        (datetime(1, 1, 1, tzinfo=UTC), "0001-01-01T00:00:00.000000Z"),
+        (
+            datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
+            "9999-12-31T23:59:59.999999Z",
+        ),
     ],
 )
 async def test_due_dates_reach_from_the_year_1_to_the_year_9999(
     due: datetime, text: str, database: Database
 ) -> None:
-    fields = {"title": "x", "due_date": due.replace(tzinfo=UTC)}
+    fields = {"title": "x", "due_date": due}
     assert shown(await create_task(database, someone(), fields))["due_date"] == text
 
 
@@ -205,7 +208,7 @@ async def test_a_change_never_goes_back_in_time(own: Cluster) -> None:
 @pytest.mark.parametrize("before", [False, True])
 @pytest.mark.parametrize("wanted", [False, True, None])
 async def test_complete_sets_what_is_wanted_and_flips_if_nothing_is(
-    before: bool, wanted: bool | None, database: Database
+    *, before: bool, wanted: bool | None, database: Database
 ) -> None:
     alice = someone()
     stored = await create_task(database, alice, {"title": "x", "completed": before})
@@ -315,7 +318,7 @@ async def test_due_date_sorts_soonest_first_and_without_one_last(database: Datab
 @pytest.mark.parametrize(
     ("sort", "reverse"), [("created", True), ("title", False), ("due_date", False)]
 )
-async def test_ties_are_broken_by_the_id(sort: Sort, reverse: bool, own: Cluster) -> None:
+async def test_ties_are_broken_by_the_id(*, sort: Sort, reverse: bool, own: Cluster) -> None:
     alice = someone()
     async with opened(own.serving) as database:
         for title in ("Same", "same", "SAME") * 4:

@@ -1,0 +1,1 @@
+"""How fast this service is, beside others that do the same: `python -m benchmarks`."""

@@ -1,0 +1,28 @@
+-- Sends requests that were written beforehand, over and over; reports in JSON.
+
+local requests, count, turn = {}, 0, 0
+
+-- The file holds, for each request, its length on a line, its bytes, and a line break.
+function init(arguments)
+  local file = assert(io.open(arguments[1], "rb"))
+  for length in file:lines() do
+    count = count + 1
+    requests[count] = file:read(tonumber(length))
+    file:read(1)
+  end
+  file:close()
+end
+
+function request()
+  turn = turn % count + 1
+  return requests[turn]
+end
+
+function done(summary, latency)
+  local errors = summary.errors
+  io.write(string.format(
+    '\n{"requests": %d, "microseconds": %d, "p50": %d, "p99": %d, "errors": %d}\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout
+  ))
+end

@@ -1,0 +1,64 @@
+"""`todo-api` as a person types it, and what they are told."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+import cli
+from harness.service import COMMAND, ROOT, bare_environment
+
+LIMIT_SECONDS = 60
+Typed = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def todo_api(
+    *arguments: str,
+    environment: Mapping[str, str | None],
+    cwd: Path = ROOT,
+    prefix: Sequence[str] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        [*prefix, *COMMAND, *arguments],
+        cwd=cwd,
+        env=bare_environment(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+
+
+def typed(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *arguments: str,
+    **environment: str,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command that ends soon in this process, which is a second quicker."""
+    monkeypatch.setattr(os, "environ", bare_environment(environment))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        status = cli.main(list(arguments))
+    except SystemExit as end:
+        status = int(end.code or 0)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    said = capsys.readouterr()
+    return subprocess.CompletedProcess(arguments, status, said.out, said.err)
+
+
+def complaint(result: subprocess.CompletedProcess[str]) -> str:
+    """Return the one sentence of a command that failed; fails if it said anything else."""
+    assert result.returncode == 1, result
+    assert result.stdout == "", result.stdout
+    name, colon, sentence = result.stderr.removesuffix("\n").partition(": ")
+    assert (name, colon) == ("todo-api", ": "), result.stderr
+    assert "\n" not in sentence, result.stderr
+    return sentence

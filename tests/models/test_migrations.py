@@ -1,0 +1,252 @@
+"""The schema: what the models say is what migrations make, whoever runs them, and when."""
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from harness.cluster import Cluster, someone
+from models import migrate
+from models.errors import MigrationFailed
+from models.task import Task
+
+REPOSITORY = Path(__file__).parents[2]
+DEFINITIONS = {
+    "columns": """SELECT table_name, column_name, data_type, is_nullable, column_default
+        FROM information_schema.columns WHERE table_schema = 'todo' ORDER BY 1, 2""",
+    "constraints": """SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE connamespace = 'todo'::regnamespace ORDER BY 1""",
+    "indexes": """SELECT indexdef FROM pg_indexes WHERE schemaname = 'todo' ORDER BY 1""",
+}
+
+
+@pytest.fixture
+def empty(cluster: Cluster) -> Iterator[Cluster]:
+    """Make a database with nothing in it."""
+    with cluster.new_database() as empty:
+        yield empty
+
+
+def definitions(cluster: Cluster) -> dict[str, list[Any]]:
+    with psycopg.connect(cluster.superuser) as connection:
+        return {
+            what: [
+                row
+                for row in connection.execute(question.encode()).fetchall()
+                if "alembic_version" not in repr(row)
+            ]
+            for what, question in DEFINITIONS.items()
+        }
+
+
+def alembic(cluster: Cluster, *arguments: str) -> str:
+    """Run Alembic as a developer would."""
+    environment = {**os.environ, "MIGRATION_DATABASE_URL": cluster.owner}
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_migrations_make_what_the_models_say(empty: Cluster, own: Cluster) -> None:
+    engine = sa.create_engine(
+        "postgresql+psycopg://", creator=lambda: psycopg.connect(empty.owner)
+    )
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE SCHEMA todo"))
+        Task.metadata.create_all(connection)
+    engine.dispose()
+    assert definitions(own) == definitions(empty)
+    assert all(definitions(own).values())
+
+
+def test_alembic_has_nothing_to_add(own: Cluster) -> None:
+    own.command("CREATE TABLE public.account (id text)")  # Better Auth's, and not ours
+    assert "No new upgrade operations detected" in alembic(own, "check")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE todo.tasks ADD COLUMN new int",
+        "DROP INDEX todo.ix_tasks_title",
+        "DROP INDEX todo.ix_tasks_created",
+        "ALTER TABLE todo.tasks ALTER COLUMN version DROP DEFAULT",
+    ],
+)
+def test_alembic_notices_a_difference(change: str, own: Cluster) -> None:
+    own.command(change)
+    with pytest.raises(AssertionError, match="New upgrade operations detected"):
+        alembic(own, "check")
+
+
+def test_everything_can_be_undone_and_done_again(own: Cluster) -> None:
+    before = definitions(own)
+    alembic(own, "downgrade", "base")
+    assert not any(definitions(own).values())
+    alembic(own, "upgrade", "head")
+    assert definitions(own) == before
+
+
+def test_a_new_migration_is_written_as_the_template_says(own: Cluster, tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "migrations", tmp_path / "migrations")
+    config = str(shutil.copy(REPOSITORY / "pyproject.toml", tmp_path))
+    own.command("ALTER TABLE todo.tasks DROP COLUMN description")
+    alembic(own, "--config", config, "revision", "--autogenerate", "-m", "Put it back")
+    (script,) = tmp_path.glob("migrations/versions/*_put_it_back.py")
+    assert "op.add_column" in script.read_text()
+    alembic(own, "--config", config, "upgrade", "head")
+    assert own.ask("SELECT count(description) FROM todo.tasks") == 0
+
+
+def migrate_at_once(*databases: Cluster) -> None:
+    """Migrate by as many processes as there are databases."""
+    script = "import sys; from models import migrate; input(); migrate.upgrade(*sys.argv[1:])"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, database.owner, database.serving],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+        )
+        for database in databases
+    ]
+    for process in processes:
+        assert process.stdin
+        process.stdin.write(b"now\n")
+        process.stdin.close()
+    assert [process.wait() for process in processes] == len(databases) * [0]
+
+
+def test_many_processes_may_migrate_at_once(empty: Cluster) -> None:
+    migrate_at_once(*(6 * [empty]))
+    assert empty.ask("SELECT count(*) FROM todo.alembic_version") == 1
+
+
+def test_databases_of_one_cluster_may_be_migrated_at_once(cluster: Cluster) -> None:
+    with ExitStack() as stack:
+        databases = [stack.enter_context(cluster.new_database()) for _ in range(4)]
+        migrate_at_once(*databases)
+
+
+def test_migrating_again_changes_nothing_and_keeps_the_data(own: Cluster) -> None:
+    user = someone()
+    own.command(f"INSERT INTO todo.users (id) VALUES ('{user}')")
+    before = definitions(own)
+    own.migrate()
+    assert definitions(own) == before
+    assert own.ask("SELECT id FROM todo.users") == user
+
+
+def test_a_migration_that_fails_leaves_nothing(empty: Cluster) -> None:
+    empty.command("CREATE SCHEMA todo AUTHORIZATION todo_owner")
+    empty.command("CREATE TYPE todo.tasks AS ENUM ()")  # in the way of the table
+    with pytest.raises(MigrationFailed, match="SQLSTATE 42710") as failure:
+        empty.migrate()
+    assert "CREATE TABLE" not in str(failure.value)
+    assert not definitions(empty)["columns"]
+
+
+def test_a_superuser_can_migrate_and_serve(empty: Cluster) -> None:
+    migrate.upgrade(empty.superuser, empty.superuser)
+    assert definitions(empty)["indexes"]
+
+
+def test_one_login_can_migrate_and_serve(empty: Cluster) -> None:
+    migrate.upgrade(empty.owner, empty.owner)
+    with psycopg.connect(empty.owner) as connection:
+        connection.execute("SET ROLE todo_serving")
+
+
+def test_a_login_with_an_awkward_name_can_serve(empty: Cluster) -> None:
+    name = f'o"brien %s :x {someone()}'
+    quoted = '"{}"'.format(name.replace('"', '""'))
+    empty.command(f"CREATE ROLE {quoted} LOGIN PASSWORD 'x'")
+    try:
+        serving = empty.at(user=name, password="x").serving
+        migrate.upgrade(empty.owner, serving)
+        with psycopg.connect(serving) as connection:
+            connection.execute("SET ROLE todo_serving")
+    finally:
+        empty.command(f"DROP ROLE {quoted}")
+
+
+def test_a_role_that_may_not_is_told_what_an_administrator_can_run(empty: Cluster) -> None:
+    weak = f"weak_{someone()}"
+    empty.command(f"CREATE ROLE {weak} LOGIN PASSWORD 'x'")
+    owner = empty.at(user=weak, password="x").owner
+    try:
+        with pytest.raises(MigrationFailed, match="As an administrator, run") as failure:
+            migrate.upgrade(owner, empty.serving)
+        remedy = str(failure.value).partition("\n\n")[2]
+        assert re.findall("(?:GRANT|CREATE) .*;", remedy) == remedy.splitlines()
+        empty.command(remedy)
+        migrate.upgrade(owner, empty.serving)
+    finally:
+        empty.command(f"DROP OWNED BY {weak} CASCADE")
+        empty.command(f"DROP ROLE {weak}")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"port": 1}, r"todo\w* at 127.0.0.1:1 as todo_owner: .*Connection refused"),
+        ({"password": "wr0ng"}, r"as todo_owner: .*password authentication failed"),
+    ],
+)
+def test_an_unreachable_database_is_named_without_the_password(
+    change: dict[str, Any], message: str, cluster: Cluster
+) -> None:
+    with pytest.raises(MigrationFailed, match=message) as failure:
+        cluster.at(**change).migrate()
+    assert "wr0ng" not in str(failure.value)
+
+
+def test_a_url_that_cannot_be_read_is_not_quoted(cluster: Cluster) -> None:
+    with pytest.raises(MigrationFailed, match="cannot be read") as failure:
+        migrate.upgrade("postgresql://me:s3cr%zz@db/todo", cluster.serving)
+    assert "s3cr" not in str(failure.value)
+
+
+def test_a_newer_schema_than_this_service_knows_is_reported(own: Cluster) -> None:
+    own.command("UPDATE todo.alembic_version SET version_num = '9999'")
+    with pytest.raises(MigrationFailed, match="9999"):
+        own.migrate()
+
+
+def test_a_login_that_does_not_exist_is_reported(empty: Cluster) -> None:
+    with pytest.raises(MigrationFailed, match="no role nobody_of_that_name"):
+        migrate.upgrade(empty.owner, empty.at(user="nobody_of_that_name").serving)
+
+
+def test_a_lock_that_is_never_given_back_is_reported(
+    own: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "_LOCK_LIMIT", 0.1)
+    with psycopg.connect(own.superuser) as other:
+        other.execute("LOCK TABLE todo.alembic_version")
+        with pytest.raises(MigrationFailed, match="locked"):
+            own.migrate()
+
+
+def test_logging_stays_as_it_is(empty: Cluster) -> None:
+    root = logging.getLogger()
+    before = root.level, list(root.handlers), logging.getLogger("alembic").level
+    empty.migrate()
+    assert (root.level, list(root.handlers), logging.getLogger("alembic").level) == before
+    assert not logging.getLogger("models").disabled

@@ -1,0 +1,118 @@
+"""How PostgreSQL finds rows, in a table of a million tasks, ten thousand of them one user's."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from harness.cluster import Cluster, run, settings_of
+from harness.statements import STATEMENTS, values_for
+from models.statements import Query
+
+pytestmark = pytest.mark.million
+
+HEAVY, LIGHT = "heavy", "light-1"
+WITHOUT_INDEXES = """
+    SET maintenance_work_mem = '500MB';
+    CREATE TEMPORARY TABLE later AS SELECT indexdef FROM pg_indexes
+        WHERE schemaname = 'todo' AND indexname LIKE 'ix_tasks_%';
+    DROP INDEX todo.ix_tasks_id, todo.ix_tasks_created, todo.ix_tasks_completed_created,
+        todo.ix_tasks_title, todo.ix_tasks_due_date;
+"""
+FILL = f"""
+    SET session_replication_role = replica;  -- no foreign keys to check: they are right
+    INSERT INTO todo.users (id) VALUES ('{HEAVY}');
+    INSERT INTO todo.users (id) SELECT 'light-' || n FROM generate_series(0, 989) AS n;
+    INSERT INTO todo.tasks (user_id, id, title, completed, priority, due_date, created_at)
+    SELECT CASE WHEN n < 10000 THEN '{HEAVY}' ELSE 'light-' || n % 990 END,
+        gen_random_uuid(), 'Task ' || hashint4(n), n % 3 = 0, 'low',
+        CASE WHEN n % 2 = 0 THEN '2026-01-01Z'::timestamptz + n * interval '1 minute' END,
+        '2020-01-01Z'::timestamptz + hashint4(n) * interval '10 milliseconds'
+    FROM generate_series(0, 999999) AS n;
+"""
+WITH_INDEXES = """
+    DO $$ DECLARE definition text; BEGIN
+        FOR definition IN SELECT indexdef FROM later LOOP EXECUTE definition; END LOOP;
+    END $$;
+    ANALYZE todo.users, todo.tasks;
+"""
+BY_INDEX = {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}
+
+
+@pytest.fixture(scope="module")
+def million(cluster: Cluster) -> Iterator[Cluster]:
+    """Make the table, once."""
+    with cluster.new_database() as million:
+        million.migrate()
+        million.command(WITHOUT_INDEXES + FILL + WITH_INDEXES)
+        yield million
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)
+
+
+def explained(cluster: Cluster, query: Query, *settings: Query) -> list[dict[str, Any]]:
+    """Ask how PostgreSQL would run a query; returns the nodes of its plan."""
+    with psycopg.connect(cluster.superuser) as connection:
+        for setting in settings:
+            run(connection, setting)
+        ((plan,),) = run(connection, Query(b"EXPLAIN (FORMAT JSON) " + query.sql, query.values))
+        connection.rollback()
+    return list(nodes(json.loads(plan or b"")[0]["Plan"]))
+
+
+def reads_of_tasks(plan: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        node
+        for node in plan
+        if node.get("Relation Name") == "tasks" and node["Node Type"] != "ModifyTable"
+    ]
+
+
+@pytest.mark.parametrize("user", [HEAVY, LIGHT, "nobody"])
+@pytest.mark.parametrize(("limit", "offset"), [(10_000, 0), (50, 0), (50, 5000)])
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_every_statement_finds_tasks_by_an_index(
+    name: str, limit: int, offset: int, user: str, million: Cluster
+) -> None:
+    values = {**values_for(user, uuid4()), "limit": limit, "offset": offset}
+    plan = explained(million, STATEMENTS[name].with_values(values), settings_of(user))
+    assert reads_of_tasks(plan) or name == "create"
+    for node in reads_of_tasks(plan):
+        assert node["Node Type"] in BY_INDEX, node
+        condition = node.get("Index Cond") or node["Recheck Cond"]
+        key = "user_id = " if name.startswith("list") else "id = "
+        assert key in condition, node
+
+
+@pytest.mark.parametrize("sort", ["created", "title", "due_date"])
+def test_a_page_of_everything_is_read_in_order_and_not_sorted(
+    sort: str, million: Cluster
+) -> None:
+    values = {**values_for(HEAVY, uuid4()), "limit": 50}
+    statement = STATEMENTS[f"list all {sort}"]
+    plan = explained(million, statement.with_values(values), settings_of(HEAVY))
+    assert {node["Node Type"] for node in plan}.isdisjoint({"Sort", "Incremental Sort"})
+
+
+@pytest.mark.parametrize("status", ["pending", "completed"])
+def test_a_page_of_one_status_is_read_in_order_of_creation(
+    status: str, million: Cluster
+) -> None:
+    values = {**values_for(HEAVY, uuid4()), "limit": 50}
+    statement = STATEMENTS[f"list {status} created"]
+    plan = explained(million, statement.with_values(values), settings_of(HEAVY))
+    assert "ix_tasks_completed_created" in {node.get("Index Name") for node in plan}
+    assert {node["Node Type"] for node in plan}.isdisjoint({"Sort", "Incremental Sort"})
+
+
+def test_the_probe_finds_an_id_by_an_index(million: Cluster) -> None:
+    query = Query(b"SELECT FROM todo.tasks WHERE tasks.id = $1", [str(uuid4()).encode()])
+    plan = explained(million, query, Query(b"SET LOCAL ROLE todo_probe", []))
+    assert [node.get("Index Name") for node in reads_of_tasks(plan)] == ["ix_tasks_id"]

@@ -1,0 +1,98 @@
+"""What the tables refuse, whoever asks: the last lock before the disk."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.errors import CheckViolation, ForeignKeyViolation, UniqueViolation
+from psycopg.rows import TupleRow
+
+from harness.cluster import Cluster, someone
+
+Connection = psycopg.Connection[TupleRow]
+
+
+@pytest.fixture
+def superuser(cluster: Cluster) -> Iterator[Connection]:
+    """Connect as somebody whom only the tables refuse anything."""
+    with psycopg.connect(cluster.superuser) as connection:
+        yield connection
+        connection.rollback()
+
+
+def add_user(superuser: Connection, user_id: str) -> str:
+    superuser.execute("INSERT INTO todo.users (id) VALUES (%s)", [user_id])
+    return user_id
+
+
+def add_task(superuser: Connection, user_id: str, **fields: Any) -> None:
+    row = {"id": uuid4(), "title": "x", "description": None, "priority": None, **fields}
+    superuser.execute(
+        "INSERT INTO todo.tasks (user_id, id, title, description, priority) VALUES"
+        " (%(user_id)s, %(id)s, %(title)s, %(description)s, %(priority)s)",
+        {**row, "user_id": user_id},
+    )
+
+
+@pytest.mark.parametrize("user_id", ["", 256 * "x"])
+def test_a_user_id_has_1_to_255_characters(user_id: str, superuser: Connection) -> None:
+    add_user(superuser, 255 * "ß")
+    with pytest.raises(CheckViolation, match="ck_users_id_length"):
+        add_user(superuser, user_id)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("title", ""),
+        ("title", "   "),
+        ("title", 201 * "x"),
+        ("description", 1001 * "x"),
+        ("priority", "urgent"),
+        ("priority", ""),
+    ],
+)
+def test_a_field_that_no_task_can_have_is_refused(
+    field: str, value: str, superuser: Connection
+) -> None:
+    alice = add_user(superuser, someone())
+    with pytest.raises(CheckViolation, match=f"ck_tasks_{field}"):
+        add_task(superuser, alice, **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("title", 200 * "🌍"),
+        ("description", ""),
+        ("description", 1000 * "🌍"),
+        ("priority", "low"),
+        ("priority", "medium"),
+        ("priority", "high"),
+    ],
+)
+def test_a_field_at_its_limit_is_stored(field: str, value: str, superuser: Connection) -> None:
+    add_task(superuser, add_user(superuser, someone()), **{field: value})
+
+
+def test_a_task_belongs_to_a_user_who_is_there(superuser: Connection) -> None:
+    with pytest.raises(ForeignKeyViolation, match="fk_tasks_user_id"):
+        add_task(superuser, someone())
+
+
+def test_a_task_goes_with_its_user(superuser: Connection) -> None:
+    alice = add_user(superuser, someone())
+    add_task(superuser, alice)
+    superuser.execute("DELETE FROM todo.users WHERE id = %s", [alice])
+    left = superuser.execute("SELECT 1 FROM todo.tasks WHERE user_id = %s", [alice])
+    assert left.fetchall() == []
+
+
+def test_nobody_has_a_task_twice(superuser: Connection) -> None:
+    alice = add_user(superuser, someone())
+    task_id = uuid4()
+    add_task(superuser, alice, id=task_id)
+    with pytest.raises(UniqueViolation, match="pk_tasks"):
+        add_task(superuser, alice, id=task_id)

@@ -1,0 +1,597 @@
+"""The command `todo-api`, typed as people type it: what it says, starts, shares and stops."""
+
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import jwt
+import psutil
+import pytest
+
+import settings
+from harness.command import Typed, complaint, todo_api
+from harness.people import Person, someone
+from harness.postgres import Postgres, kill_servers, lives, servers, wait_until
+from harness.service import ROOT, SECRET, Serve, Service, bare_environment, free_port
+
+pytest_plugins = ["harness.breakable"]
+
+UNSET = dict.fromkeys(settings.NAMES)
+STOPPED = {0, 128 + signal.SIGTERM}
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be root")
+
+
+def at(place: Path, **environment: str) -> dict[str, str]:
+    """Write the settings of somebody who has a secret, and data in this place."""
+    return {"DATA_DIR": str(place), "BETTER_AUTH_SECRET": SECRET, **environment}
+
+
+def printed_token(service: Service) -> str:
+    """Return the token that a service has printed for whoever started it."""
+    printed = service.welcome.read_text()
+    found = re.search(r'Authorization: Bearer ([^"]+)"', printed)
+    assert found, printed
+    return found[1]
+
+
+def tasks(service: Service, token: str) -> httpx.Response:
+    return httpx.get(f"{service.url}/api/tasks", headers={"Authorization": f"Bearer {token}"})
+
+
+def serving(service: Service) -> set[psutil.Process]:
+    """Find the workers that serve; multiprocessing has a helper of its own beside them."""
+    workers = filter(lives, service.workers())
+    return {worker for worker in workers if "spawn_main" in str(worker.cmdline())}
+
+
+def all_have_ended(processes: list[psutil.Process], place: Path) -> None:
+    """Wait for the end of the last process of a service and its PostgreSQL."""
+    wait_until(lambda: not any(map(lives, [*processes, *servers(place / "postgres")])))
+
+
+# What a person who starts it gets to see
+
+
+def test_serve_prints_where_everything_is_and_a_token_that_works(
+    filled: Path, serve: Serve
+) -> None:
+    service = serve(at(filled)).wait_until_healthy()
+    urls = re.findall(rf"{service.url}\S+", service.welcome.read_text())
+    assert [urlsplit(url).path for url in urls] == [
+        "/api/tasks", "/docs", "/openapi.yaml", "/api/tasks",
+    ]  # fmt: skip
+    assert [httpx.get(url).status_code for url in urls[:3]] == [401, 200, 200]
+    answer = tasks(service, printed_token(service))
+    assert (answer.status_code, answer.json()) == (200, [])
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="NO CURL HERE: its line is untested")
+def test_serve_prints_a_curl_line_that_works_as_it_stands(filled: Path, serve: Serve) -> None:
+    service = serve(at(filled)).wait_until_healthy()
+    (line,) = re.findall(r"^ *(curl .*)$", service.welcome.read_text(), re.MULTILINE)
+    typed = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
+    assert typed.stdout == "[]"
+
+
+def test_the_first_start_ever_makes_a_database_and_serves(place: Path, serve: Serve) -> None:
+    service = serve({"DATA_DIR": str(place)}).wait_until_healthy()
+    assert tasks(service, printed_token(service)).json() == []
+
+
+def test_the_log_knows_no_token_no_secret_and_no_password(place: Path, serve: Serve) -> None:
+    service = serve({"DATA_DIR": str(place), "LOG_LEVEL": "debug"}).wait_until_healthy()
+    token = printed_token(service)
+    assert tasks(service, token).status_code == 200
+    service.stop()
+    passwords = Postgres(place / "postgres").cluster.passwords().values()
+    log = service.log.read_text()
+    assert "Uvicorn running" in log
+    for word in (token, (place / "better-auth-secret").read_text(), *passwords):
+        assert word not in log
+
+
+def test_it_serves_on_ipv6(filled: Path, serve: Serve) -> None:
+    service = serve(at(filled), "--host", "::1")
+    url = f"http://[::1]:{service.port}"
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("NO IPV6 HERE: serving on it is untested")
+    wait_until(lambda: "Uvicorn running" in service.log.read_text())
+    assert httpx.get(f"{url}/health").status_code == 200
+    assert f"{url}/api/tasks" in service.welcome.read_text()
+
+
+# The secret
+
+
+def test_without_a_secret_one_is_made_and_used_ever_after(
+    filled: Path, serve: Serve, typed: Typed
+) -> None:
+    made = filled / "better-auth-secret"
+    first = serve({"DATA_DIR": str(filled)}).wait_until_healthy()
+    token = printed_token(first)
+    assert first.log.read_text().startswith(
+        f"BETTER_AUTH_SECRET is not set: made one for development in {made}.\n"
+    )
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    assert len(made.read_bytes()) >= settings.MIN_SECRET_BYTES
+    first.stop()
+    again = serve({"DATA_DIR": str(filled)}).wait_until_healthy()
+    assert tasks(again, token).status_code == 200
+    assert "BETTER_AUTH_SECRET" not in again.log.read_text()
+    bobs = typed("token", "--user", "bob", DATA_DIR=str(filled))
+    assert tasks(again, bobs.stdout.strip()).status_code == 200
+
+
+def test_commands_that_make_the_secret_at_once_agree(place: Path) -> None:
+    commands = [
+        subprocess.Popen(
+            [sys.executable, "-m", "cli", "token", "--user", "alice"],
+            cwd=ROOT,
+            env=bare_environment({"DATA_DIR": str(place)}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    tokens = [command.communicate()[0].strip() for command in commands]
+    secret = (place / "better-auth-secret").read_bytes()
+    for token in tokens:
+        assert jwt.decode(token, secret, ["HS256"])["sub"] == "alice"
+    assert [file.name for file in place.iterdir()] == ["better-auth-secret"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"too short", b"\xff" * 40, b"\0" * 40])
+def test_a_damaged_secret_is_refused(place: Path, typed: Typed, damage: bytes) -> None:
+    place.mkdir()
+    made = place / "better-auth-secret"
+    made.write_bytes(damage)
+    sentence = complaint(typed("token", "--user", "alice", DATA_DIR=str(place)))
+    assert sentence == f"{made} is damaged: remove it, and a new secret will be made."
+
+
+@pytest.mark.parametrize("command", [["serve"], ["token", "--user", "alice"], ["migrate"]])
+def test_with_a_database_url_the_secret_is_required(typed: Typed, command: list[str]) -> None:
+    url = "postgresql://me:hunter2@localhost/todo"
+    sentence = complaint(typed(*command, DATABASE_URL=url))
+    assert sentence.startswith("BETTER_AUTH_SECRET is not set: ")
+    assert "hunter2" not in sentence
+
+
+def test_with_a_database_url_no_token_is_printed(postgres: Postgres, serve: Serve) -> None:
+    service = serve(postgres.environment).wait_until_healthy()
+    assert service.welcome.read_text() == ""
+    with Person(service.url, someone()) as alice:
+        alice.creates("In a database of one's own")
+
+
+# Stopping, killing, sharing
+
+
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [
+        (signal.SIGTERM, 1),
+        (signal.SIGTERM, 2),
+        (signal.SIGINT, 1),
+        (signal.SIGINT, 2),
+        (signal.SIGHUP, 1),  # for several, uvicorn's way is to replace them
+    ],
+)
+def test_a_signal_stops_the_service_its_workers_and_its_postgresql(
+    filled: Path, serve: Serve, number: signal.Signals, workers: int
+) -> None:
+    service = serve(at(filled), "--workers", str(workers)).wait_until_healthy()
+    processes = [*service.workers(), *servers(filled / "postgres")]
+    assert len(processes) >= workers
+    assert service.stop(number) in STOPPED
+    all_have_ended(processes, filled)
+    assert "Traceback" not in service.log.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_stops_a_service_that_is_still_starting(
+    place: Path, serve: Serve, number: signal.Signals
+) -> None:
+    service = serve(at(place))
+    wait_until((place / "postgres/pgdata.new/PG_VERSION").exists)
+    expected = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
+    assert service.stop(number) == 128 + expected
+    all_have_ended([], place)
+    assert service.log.read_text() == ""
+    again = serve(at(place)).wait_until_healthy()
+    assert again.stop() in STOPPED
+
+
+def test_two_workers_serve_the_same_tasks_and_are_replaced_when_they_die(
+    filled: Path, serve: Serve
+) -> None:
+    service = serve(at(filled), "--workers", "2").wait_until_healthy()
+    wait_until(lambda: len(serving(service)) == 2)
+    workers = serving(service)
+    user = someone()
+
+    def writes_and_reads() -> None:
+        titles = [f"{number}" for number in range(20)]
+        for title in titles:  # on a connection each, so that either worker gets some
+            with Person(service.url, user) as alice:
+                alice.creates(title)
+        with Person(service.url, user) as alice:
+            assert set(titles) <= set(alice.titles())
+
+    writes_and_reads()
+    workers.pop().kill()
+    wait_until(lambda: len(serving(service) - workers) == 1 and len(serving(service)) == 2)
+    writes_and_reads()
+    assert service.stop() in STOPPED
+
+
+def test_workers_do_not_outlive_a_service_that_is_killed(filled: Path, serve: Serve) -> None:
+    service = serve(at(filled), "--workers", "2").wait_until_healthy()
+    workers = service.workers()
+    service.process.kill()
+    service.process.wait()
+    wait_until(lambda: not any(map(lives, workers)))
+    serve(at(filled), port=service.port).wait_until_healthy()
+
+
+def kill_service(service: Service, _home: Path) -> None:
+    service.kill()
+
+
+def kill_postgresql(service: Service, home: Path) -> None:
+    kill_servers(home)
+    assert service.stop() in STOPPED
+
+
+def kill_both(service: Service, home: Path) -> None:
+    service.kill()
+    kill_servers(home)
+
+
+@pytest.mark.parametrize("disaster", [kill_service, kill_postgresql, kill_both])
+def test_a_new_start_after_a_kill_has_all_data(
+    filled: Path, serve: Serve, disaster: Callable[[Service, Path], None]
+) -> None:
+    service = serve(at(filled)).wait_until_healthy()
+    user = someone()
+    with Person(service.url, user) as alice:
+        kept = alice.creates("Kept")
+    disaster(service, filled / "postgres")
+    again = serve(at(filled), port=service.port).wait_until_healthy()
+    with Person(again.url, user) as alice:
+        assert alice.lists() == [kept]
+    again.stop()
+    all_have_ended([], filled)
+
+
+def test_two_services_starting_at_once_share_one_new_database(
+    place: Path, serve: Serve
+) -> None:
+    environment = {"DATA_DIR": str(place)}
+    one, other = serve(environment), serve(environment)
+    one.wait_until_healthy()
+    other.wait_until_healthy()
+    assert len(servers(place / "postgres")) == 1
+    token = printed_token(one)
+    headers = {"Authorization": f"Bearer {token}"}
+    written = httpx.post(f"{one.url}/api/tasks", headers=headers, json={"title": "Shared"})
+    assert tasks(other, token).json() == [written.json()]
+    one.stop()
+    assert tasks(other, token).json() == [written.json()]
+    other.stop()
+    all_have_ended([], place)
+
+
+# Where it is started, and by whom
+
+
+def test_settings_come_from_env_in_the_working_directory(
+    filled: Path, serve: Serve, tmp_path: Path
+) -> None:
+    port = free_port()
+    (tmp_path / ".env").write_text(
+        f"PORT={port}\nDATA_DIR={filled.name}\nBETTER_AUTH_SECRET={SECRET}\n"
+    )
+    service = serve(UNSET, port=port, cwd=tmp_path).wait_until_healthy()
+    with Person(service.url, someone()) as alice:
+        alice.creates("In the data directory of .env")
+    (server,) = servers(filled / "postgres")
+    service.stop()
+    all_have_ended([server], filled)
+
+
+def test_the_environment_wins_over_env(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"BETTER_AUTH_SECRET={SECRET}\nJWT_ISSUER=from .env\n")
+    for issuer, expected in {None: "from .env", "somebody": "somebody"}.items():
+        environment = {**UNSET, "JWT_ISSUER": issuer}
+        printed = todo_api("token", "--user", "bob", environment=environment, cwd=tmp_path)
+        claims = jwt.decode(printed.stdout.strip(), SECRET.encode(), ["HS256"])
+        assert claims["iss"] == expected
+
+
+@pytest.mark.parametrize("content", [b"PORT=\xff\n", b"PORT=\0\n"])
+def test_an_env_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / ".env").write_bytes(content)
+    command = ["token", "--user", "alice"]
+    sentence = complaint(todo_api(*command, environment=UNSET, cwd=tmp_path))
+    assert sentence.startswith(".env cannot be read: ")
+
+
+def test_without_settings_the_data_are_where_it_is_started(
+    tmp_path: Path, migrated: Path, serve: Serve
+) -> None:
+    data = tmp_path / ".data"
+    subprocess.run(["cp", "-a", str(migrated), str(data)], check=True)
+    port = free_port()
+    try:
+        service = serve({**UNSET, "PORT": str(port)}, port=port, cwd=tmp_path)
+        service.wait_until_healthy()
+        assert tasks(service, printed_token(service)).status_code == 200
+        assert len(servers(data / "postgres")) == 1
+        service.stop()
+    finally:
+        kill_servers(data / "postgres")
+
+
+@as_root
+def test_root_serves_with_a_postgresql_that_is_not_roots(place: Path, serve: Serve) -> None:
+    service = serve(at(place)).wait_until_healthy()
+    with Person(service.url, someone()) as alice:
+        alice.creates("Written for root")
+    (server,) = servers(place / "postgres")
+    assert 0 not in server.uids()
+    service.stop()
+    all_have_ended([server], place)
+
+
+@pytest.fixture
+def ordinary_user(place: Path) -> tuple[str, ...]:
+    """Return the prefix that makes a command an ordinary user's, who owns `place`.
+
+    Where Python or the checkout is below a 0700 home, that user gets the right to read
+    everything; never the right to write.
+    """
+    place.mkdir()
+    if os.geteuid() != 0:
+        return ()
+    if shutil.which("setpriv") is None:
+        pytest.skip("NOT TESTED: without setpriv, root cannot become an ordinary user here")
+    nobody = pwd.getpwnam("nobody")
+    os.chown(place, nobody.pw_uid, nobody.pw_gid)
+    become = (
+        "setpriv",
+        f"--reuid={nobody.pw_uid}",
+        f"--regid={nobody.pw_gid}",
+        "--clear-groups",
+    )
+    reading = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    for rights in ((), (*reading, "--securebits=+no_setuid_fixup")):
+        prefix = (*become, *rights)
+        attempt = [*prefix, sys.executable, "-c", f"import os, cli; os.listdir({str(place)!r})"]
+        tried = subprocess.run(
+            attempt, cwd=ROOT, env=bare_environment(), capture_output=True, check=False
+        )
+        if tried.returncode == 0:
+            return prefix
+    pytest.skip("NOT TESTED: no ordinary user can read Python and this checkout here")
+
+
+def test_an_ordinary_user_serves(
+    place: Path, serve: Serve, ordinary_user: tuple[str, ...]
+) -> None:
+    service = serve(at(place), prefix=ordinary_user).wait_until_healthy()
+    with Person(service.url, someone()) as alice:
+        alice.creates("Written for an ordinary user")
+    process = psutil.Process(service.process.pid)
+    (server,) = servers(place / "postgres")
+    assert 0 not in process.uids()
+    assert server.uids() == process.uids()
+    assert stat.S_IMODE((place / "postgres").stat().st_mode) == 0o700
+    service.stop()
+    all_have_ended([server], place)
+
+
+# What a person is told when it cannot start
+
+
+def test_a_port_in_use_is_said_before_anything_is_started(place: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        sentence = complaint(todo_api("serve", "--port", port, environment=at(place)))
+    assert sentence == (
+        f"Cannot listen on 127.0.0.1:{port} (Address already in use): set HOST or PORT."
+    )
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "two..dots", "::2::"])
+def test_an_address_that_is_not_ours_is_said(place: Path, typed: Typed, host: str) -> None:
+    sentence = complaint(typed("serve", "--host", host, **at(place)))
+    assert re.fullmatch(
+        rf"Cannot listen on {re.escape(host)}:8000 \(.+\): set HOST or PORT\.", sentence
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--workers", "none"], ["--port", "http"], ["--workers", "65"]]
+)
+def test_a_bad_setting_is_named(place: Path, typed: Typed, arguments: list[str]) -> None:
+    sentence = complaint(typed("serve", *arguments, **at(place)))
+    assert sentence.startswith(f"{arguments[0].removeprefix('--').upper()} must be ")
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate"])
+def test_a_database_that_is_down_is_said(command: str) -> None:
+    url = f"postgresql://me:hunter2@127.0.0.1:{free_port()}/todo"
+    environment = {"DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET}
+    sentence = complaint(todo_api(command, environment=environment))
+    assert sentence.startswith("Cannot connect to todo at 127.0.0.1:")
+    assert "refused" in sentence
+    assert "hunter2" not in sentence
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2@no-such-host.invalid/todo",
+        "postgresql://me:hunter2@127.0.0.1:port/todo",
+        "postgresql://me:hunter2@[half/todo",
+        "postgresql://me:hunter2%zz@127.0.0.1/todo",
+        "postgresql://me:hunter2@127.0.0.1/todo?no_such_option=hunter2",
+    ],
+)
+def test_a_database_url_that_leads_nowhere_is_said_without_the_password(url: str) -> None:
+    environment = {"DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET}
+    sentence = complaint(todo_api("serve", environment=environment))
+    assert "hunter2" not in sentence
+
+
+@pytest.mark.parametrize("setting", ["DATABASE_URL", "MIGRATION_DATABASE_URL"])
+def test_a_wrong_password_is_said_and_not_repeated(postgres: Postgres, setting: str) -> None:
+    right = urlsplit(postgres.environment[setting])
+    wrong = right._replace(netloc=f"{right.username}:hunter2@127.0.0.1:{right.port}").geturl()
+    environment = {**postgres.environment, setting: wrong}
+    sentence = complaint(todo_api("serve", environment=environment))
+    assert "password authentication failed" in sentence
+    assert "hunter2" not in sentence
+    assert str(right.password) not in sentence
+
+
+@pytest.mark.parametrize("secret", ["", SECRET])
+def test_a_data_directory_below_a_file_is_said(tmp_path: Path, secret: str) -> None:
+    (tmp_path / "file").touch()
+    environment = at(tmp_path / "file/data", BETTER_AUTH_SECRET=secret)
+    sentence = complaint(todo_api("serve", environment=environment))
+    assert str(tmp_path / "file/data") in sentence
+    assert "Not a directory" in sentence
+
+
+@pytest.mark.parametrize("secret", ["", SECRET])
+def test_a_data_directory_that_may_not_be_written_is_said(
+    place: Path, ordinary_user: tuple[str, ...], secret: str
+) -> None:
+    place.chmod(0o500)
+    environment = at(place / "data", BETTER_AUTH_SECRET=secret)
+    sentence = complaint(todo_api("serve", environment=environment, prefix=ordinary_user))
+    assert str(place / "data") in sentence
+    assert "Permission denied" in sentence
+
+
+@pytest.mark.parametrize(
+    ("danger", "reason"),
+    [
+        ("ALTER ROLE todo_serving BYPASSRLS", "todo_serving bypasses row security"),
+        ("ALTER ROLE todo_serving SUPERUSER", "todo_serving is a superuser"),
+        (
+            "ALTER TABLE todo.tasks NO FORCE ROW LEVEL SECURITY",
+            "row security is not enabled and forced on table tasks",
+        ),
+    ],
+)
+def test_a_database_that_would_not_keep_users_apart_is_refused(
+    postgres: Postgres, danger: str, reason: str
+) -> None:
+    postgres.ask(danger)
+    sentence = complaint(todo_api("serve", environment=postgres.environment))
+    assert sentence == f"The database would not keep users apart: {reason}."
+
+
+def test_after_a_refusal_the_embedded_postgresql_is_stopped(filled: Path) -> None:
+    postgres = Postgres(filled / "postgres")
+    postgres.ask("ALTER ROLE todo_serving BYPASSRLS")
+    postgres.stop()
+    assert "bypasses row security" in complaint(todo_api("serve", environment=at(filled)))
+    all_have_ended([], filled)
+
+
+# migrate, token, help
+
+
+def test_migrate_brings_a_new_database_up_to_date_and_stops(place: Path) -> None:
+    for _ in range(2):  # the second time there is nothing to do
+        done = todo_api("migrate", environment=at(place))
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        all_have_ended([], place)
+    postgres = Postgres(place / "postgres")
+    assert postgres.ask("SELECT to_regclass('todo.tasks')::text") == "todo.tasks"
+
+
+def claims(printed: subprocess.CompletedProcess[str], **expected: Any) -> dict[str, Any]:
+    """Return what a token says that was printed, and nothing beside it."""
+    assert (printed.returncode, printed.stderr) == (0, "")
+    (line,) = printed.stdout.splitlines()
+    said: dict[str, Any] = jwt.decode(line, SECRET.encode(), ["HS256"], **expected)
+    return said
+
+
+def test_a_token_is_for_this_user_and_good_for_a_day() -> None:
+    before = int(time.time())
+    command = ["token", "--user", "Ωmega@example.com"]
+    said = claims(todo_api(*command, environment={"BETTER_AUTH_SECRET": SECRET}))
+    issued = said["iat"]
+    assert before <= issued <= time.time()
+    assert said == {"sub": "Ωmega@example.com", "iat": issued, "exp": issued + 86400}
+
+
+@pytest.mark.parametrize(
+    ("ttl", "seconds"), [("90", 90), ("30s", 30), ("15m", 900), ("12h", 43200), ("7d", 604800)]
+)
+def test_a_token_is_good_for_as_long_as_was_asked_for(
+    typed: Typed, ttl: str, seconds: int
+) -> None:
+    command = ["token", "--user", "alice", "--ttl", ttl]
+    said = claims(typed(*command, BETTER_AUTH_SECRET=SECRET))
+    assert said["exp"] == said["iat"] + seconds
+
+
+def test_a_token_names_the_issuer_and_audience_that_are_checked(typed: Typed) -> None:
+    checked = {"JWT_ISSUER": "https://me", "JWT_AUDIENCE": "https://you"}
+    printed = typed("token", "--user", "alice", BETTER_AUTH_SECRET=SECRET, **checked)
+    said = claims(printed, issuer="https://me", audience="https://you")
+    assert said["sub"] == "alice"
+
+
+@pytest.mark.parametrize("ttl", ["", "0", "-1h", "1.5h", "1w", "٣d", "99999999d"])
+def test_a_duration_that_is_none_is_refused(typed: Typed, ttl: str) -> None:
+    refused = typed("token", "--user", "alice", f"--ttl={ttl}", BETTER_AUTH_SECRET=SECRET)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "is not a duration such as 15m, 12h or 7d" in refused.stderr
+
+
+@pytest.mark.parametrize("user", ["", "a\nb", "\x7f", "a" * 256, b"\xff"])
+def test_what_cannot_be_a_users_id_gets_no_token(typed: Typed, user: str | bytes) -> None:
+    command = ["token", "--user", os.fsdecode(user)]
+    sentence = complaint(typed(*command, BETTER_AUTH_SECRET=SECRET))
+    assert sentence == "A user id is 1 to 255 characters, none of them a control character."
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["migrate"], ["token"]])
+def test_every_command_explains_itself(typed: Typed, command: list[str]) -> None:
+    helped = typed(*command, "--help")
+    assert (helped.returncode, helped.stderr) == (0, "")
+    assert helped.stdout.startswith(f"usage: {' '.join(['todo-api', *command])} [-h]")
+
+
+@pytest.mark.parametrize("arguments", [[], ["destroy"]])
+def test_a_command_that_is_missing_or_unknown_is_explained(
+    typed: Typed, arguments: list[str]
+) -> None:
+    refused = typed(*arguments)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "usage: todo-api" in refused.stderr

@@ -1,0 +1,325 @@
+"""The running service while its database, its clients or it itself come to harm.
+
+Whatever happens: who was told that something is stored will find it; who cannot be served
+is told so at once, with a 503 that says when to come back; nobody waits for ever; and the
+service recovers by itself.
+"""
+
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from harness import people
+from harness.ledger import Ledger
+from harness.people import Person, someone
+from harness.postgres import PATIENCE_SECONDS, Postgres, wait_until
+from harness.service import SECRET, Serve, Service
+
+pytest_plugins = ["harness.breakable"]
+
+# Limits that are not what ends a request in a test: the client's patience would be first.
+PATIENT = {"DATABASE_QUEUE_TIMEOUT": "3000", "DATABASE_STATEMENT_TIMEOUT": "3000"}
+
+Run = Callable[..., Service]
+Ask = Callable[[], httpx.Response]
+
+
+@pytest.fixture
+def run(postgres: Postgres, serve: Serve, tmp_path: Path) -> Iterator[Run]:
+    """Run services on this PostgreSQL; in the end, no log may have told a secret."""
+    tokens: list[str] = []
+
+    def token(user: str) -> str:
+        tokens.append(sign(user))
+        return tokens[-1]
+
+    sign = people.token
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(people, "token", token)
+        yield lambda *options, port=None, **settings: serve(
+            {"ACCESS_LOG": "true", **postgres.environment, **settings}, *options, port=port
+        ).wait_until_healthy()
+    passwords = postgres.cluster.passwords().values()
+    for log in tmp_path.glob("*.log"):
+        words = log.read_text()
+        assert "Traceback" not in words
+        for secret in (SECRET, *passwords, *tokens):
+            assert secret not in words
+
+
+@pytest.fixture
+def crowd() -> Iterator[Callable[[Ask, int], list[Future[httpx.Response]]]]:
+    """Let many ask the same at once."""
+    with ThreadPoolExecutor(60) as pool:
+        yield lambda ask, count: [pool.submit(ask) for _ in range(count)]
+
+
+Crowd = Callable[[Ask, int], list[Future[httpx.Response]]]
+
+
+def answers(requests: list[Future[httpx.Response]]) -> list[int]:
+    """Wait for the statuses of all answers; each 503 has to say when to come back."""
+    responses = [request.result(PATIENCE_SECONDS) for request in requests]
+    return sorted(status(response) for response in responses)
+
+
+def status(response: httpx.Response) -> int:
+    if response.status_code == 503:
+        assert int(response.headers["retry-after"]) >= 1
+    return response.status_code
+
+
+def recovers(service: Service) -> bool:
+    return httpx.get(f"{service.url}/ready").status_code == 200
+
+
+# The database goes away and comes back
+
+
+def stop(postgres: Postgres) -> None:
+    postgres.stop()
+
+
+def kill(postgres: Postgres) -> None:
+    postgres.kill()
+
+
+@pytest.mark.parametrize("leave", [stop, kill])
+def test_no_acknowledged_write_is_lost_when_postgresql_ends_under_load(
+    postgres: Postgres, run: Run, leave: Callable[[Postgres], None]
+) -> None:
+    service = run()
+    with Ledger(service.url) as ledger:
+        for _ in range(2):
+            leave(postgres)
+            ledger.wait_for(503)
+            postgres.start()
+            ledger.wait_for_acknowledgements()
+    ledger.verify(service.url)
+    assert set(ledger.counts) == {200, 201, 503}
+
+
+def test_while_the_database_is_away_everybody_is_told_and_then_served_again(
+    postgres: Postgres, run: Run
+) -> None:
+    service = run()
+    with Person(service.url, someone()) as alice:
+        task = alice.creates("Before")
+        path = f"/api/tasks/{task['id']}"
+        postgres.stop()
+        for _ in range(3):
+            for method, where, body in (
+                ("GET", "/api/tasks", None),
+                ("GET", path, None),
+                ("POST", "/api/tasks", {"title": "Meanwhile"}),
+                ("PUT", path, {"title": "Meanwhile"}),
+                ("PATCH", f"{path}/complete", None),
+                ("DELETE", path, None),
+                ("GET", "/ready", None),
+            ):
+                assert status(alice.request(method, where, json=body)) == 503
+            assert alice.get("/health").status_code == 200
+            assert alice.get("/openapi.yaml").status_code == 200
+            assert alice.post("/api/tasks", json={}).status_code == 400
+            assert httpx.get(f"{service.url}/api/tasks").status_code == 401
+        postgres.start()
+        wait_until(lambda: recovers(service))
+        assert alice.lists() == [task]
+        alice.creates("After")
+
+
+def test_a_database_that_is_silent_keeps_nobody_waiting_for_ever(
+    postgres: Postgres, run: Run, crowd: Crowd
+) -> None:
+    service = run(DATABASE_STATEMENT_TIMEOUT="1", DATABASE_QUEUE_TIMEOUT="1")
+    with Person(service.url, someone()) as alice:
+        task = alice.creates("Before")
+        with postgres.frozen():
+            requests = crowd(lambda: alice.get("/api/tasks"), 30)
+            assert set(answers(requests)) == {503}
+            assert status(alice.get("/ready")) == 503
+            assert alice.get("/health").status_code == 200
+        wait_until(lambda: recovers(service))
+        assert alice.lists() == [task]
+
+
+# The service goes away and comes back
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_no_acknowledged_write_is_lost_when_the_service_is_killed_under_load(
+    run: Run, workers: str
+) -> None:
+    service = run("--workers", workers)
+    with Ledger(service.url, service_may_die=True) as ledger:
+        for _ in range(2):
+            service.kill()
+            ledger.wait_for("broken")
+            service = run("--workers", workers, port=service.port)
+            ledger.wait_for_acknowledgements()
+    ledger.verify(service.url)
+    assert set(ledger.counts) <= {200, 201, 503, "broken"}
+
+
+def test_no_acknowledged_write_is_lost_when_the_service_is_restarted_under_load(
+    run: Run,
+) -> None:
+    service = run()
+    with Ledger(service.url, service_may_die=True) as ledger:
+        for _ in range(2):
+            service.stop()
+            service = run(port=service.port)
+            ledger.wait_for_acknowledgements()
+    ledger.verify(service.url)
+    assert set(ledger.counts) <= {200, 201, "broken"}
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_service_that_is_told_to_stop_answers_those_it_is_serving(
+    postgres: Postgres, run: Run, crowd: Crowd, workers: str
+) -> None:
+    service = run("--workers", workers, **PATIENT)
+    user = someone()
+    with Person(service.url, user) as alice:
+        path = f"/api/tasks/{alice.creates('Busy')['id']}/complete"
+        with postgres.task_locked(path.split("/")[3]):
+            requests = crowd(lambda: alice.patch(path), 5)
+            wait_until(lambda: postgres.waiting() == 5)
+            service.process.terminate()
+            told = "Shutting down"
+            wait_until(lambda: service.log.read_text().count(told) == int(workers))
+            assert not any(request.done() for request in requests)
+        assert answers(requests) == [200] * 5
+    assert service.process.wait(PATIENCE_SECONDS) in {0, 143}
+    again = run(port=service.port)
+    with Person(again.url, user) as alice:
+        (task,) = alice.lists()
+        assert task["completed"]
+
+
+# Too many, too slow
+
+
+def test_more_clients_than_connections_are_all_served(
+    postgres: Postgres, run: Run, crowd: Crowd
+) -> None:
+    service = run(DATABASE_POOL_SIZE="2")
+    user = someone()
+
+    def visit() -> httpx.Response:
+        with Person(service.url, user) as alice:
+            alice.creates("From one of many")
+            return alice.get("/api/tasks", params={"limit": 3})
+
+    assert answers(crowd(visit, 50)) == [200] * 50
+    assert postgres.connections() <= 2
+    with Person(service.url, user) as alice:
+        assert len(alice.lists()) == 50
+
+
+def test_past_the_queue_clients_are_refused_and_those_in_it_are_served(
+    postgres: Postgres, run: Run, crowd: Crowd
+) -> None:
+    service = run(DATABASE_POOL_SIZE="2", DATABASE_QUEUE_SIZE="3", **PATIENT)
+    with Person(service.url, someone()) as alice:
+        task = alice.creates("Wanted by many")
+        path = f"/api/tasks/{task['id']}"
+        wait_until(lambda: postgres.connections() == 2)
+        with postgres.task_locked(task["id"]):
+            requests = crowd(lambda: alice.patch(f"{path}/complete"), 15)
+            wait_until(lambda: sum(request.done() for request in requests) == 10)
+            refused = [request for request in requests if request.done()]
+            assert answers(refused) == [503] * 10
+            assert alice.get("/health").status_code == 200
+        assert answers(requests) == [200] * 5 + [503] * 10
+        now = alice.get(path).json()
+        assert now["completed"]  # five times, which is odd
+        assert int(alice.get(path).headers["etag"].strip('"')) == 6
+
+
+def test_who_waits_too_long_in_the_queue_is_refused(
+    postgres: Postgres, run: Run, crowd: Crowd
+) -> None:
+    limits = {**PATIENT, "DATABASE_QUEUE_TIMEOUT": "0.5"}
+    service = run(DATABASE_POOL_SIZE="1", **limits)
+    with Person(service.url, someone()) as alice:
+        task = alice.creates("Busy")
+        with postgres.task_locked(task["id"]):
+            update = crowd(lambda: alice.patch(f"/api/tasks/{task['id']}/complete"), 1)
+            wait_until(lambda: postgres.waiting() == 1)
+            assert answers(crowd(lambda: alice.get("/api/tasks"), 5)) == [503] * 5
+        assert answers(update) == [200]
+        assert len(alice.lists()) == 1
+
+
+def test_a_statement_that_takes_too_long_is_given_up(
+    postgres: Postgres, run: Run, crowd: Crowd
+) -> None:
+    service = run(DATABASE_STATEMENT_TIMEOUT="0.5")
+    with Person(service.url, someone()) as alice:
+        task = alice.creates("Busy")
+        path = f"/api/tasks/{task['id']}"
+        with postgres.task_locked(task["id"]):
+            assert answers(crowd(lambda: alice.delete(path), 3)) == [503] * 3
+            assert postgres.waiting() == 0
+            assert alice.lists() == [task]  # reading needs no lock
+        assert alice.patch(f"{path}/complete").json()["completed"]
+
+
+# Clients that hang up
+
+
+def hang_up(service: Service, *parts: bytes, listen: bool = False) -> None:
+    """Send parts of a request, and leave without a word."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+        for part in parts:
+            connection.sendall(part)
+        if listen:
+            connection.recv(1)
+
+
+def request(user: str, line: str, body: bytes = b"", *, length: int | None = None) -> bytes:
+    """Write a request in bytes; `length` may promise more than the body has."""
+    head = (
+        f"{line} HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {people.token(user)}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {length or len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_has_written_nothing(run: Run) -> None:
+    service = run(DATABASE_POOL_SIZE="2")
+    user = someone()
+    body = b'{"title": "Never meant to be whole"}'
+    whole = request(user, "POST /api/tasks", body, length=len(body) + 1)
+    for size in range(len(whole) - 60, len(whole) + 1):
+        hang_up(service, whole[:size])
+    with Person(service.url, user) as alice:
+        assert alice.lists() == []
+        alice.creates("Meant")
+
+
+def test_clients_that_leave_before_their_answer_poison_nothing(
+    postgres: Postgres, run: Run, crowd: Crowd
+) -> None:
+    service = run(DATABASE_POOL_SIZE="2", **PATIENT)
+    with ExitStack() as stack:
+        alice, bob = (stack.enter_context(Person(service.url, someone())) for _ in range(2))
+        hers, his = alice.creates("Hers"), bob.creates("His")
+        read = request(alice.id, "GET /api/tasks")
+        flip = request(alice.id, f"PATCH /api/tasks/{hers['id']}/complete")
+        for number in range(100):  # some before the service has read, some while it asks
+            hang_up(service, read if number % 2 else flip, listen=number % 3 == 0)
+        with postgres.task_locked(hers["id"]):
+            for _ in range(20):  # all of them wait for the lock, or in the queue
+                hang_up(service, flip)
+            wait_until(lambda: postgres.waiting() == 2)
+        assert answers(crowd(lambda: bob.get("/api/tasks"), 50)) == [200] * 50
+        assert bob.lists() == [his]
+        assert [task["id"] for task in alice.lists()] == [hers["id"]]
+        assert postgres.connections() <= 2

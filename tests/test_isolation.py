@@ -1,0 +1,356 @@
+"""Nobody reads, changes, deletes, counts or learns anything about another's task."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import httpx
+import pytest
+
+from harness.operations import BY_ID, NO_TASK, SECURED, ask, body, name, path
+from harness.people import Person, someone
+from openapi.contract import Operation
+
+COLLECTION = [operation for operation in SECURED if operation not in BY_ID]
+STATUSES = ("all", "pending", "completed")
+SORTS = ("created", "title", "due_date")
+FORBIDDEN = {
+    "type": "/problems/forbidden",
+    "title": "Forbidden",
+    "status": 403,
+    "detail": "This belongs to another user.",
+}
+OTHER_HEADERS = [
+    "Cookie",
+    "From",
+    "Remote-User",
+    "User-Id",
+    "X-Authenticated-Userid",
+    "X-Forwarded-User",
+    "X-HTTP-Method-Override",
+    "X-Impersonate-User",
+    "X-Original-URL",
+    "X-Remote-User",
+    "X-Rewrite-URL",
+    "X-User",
+    "X-User-Id",
+]
+
+every_operation = pytest.mark.parametrize("operation", SECURED, ids=name)
+every_operation_by_id = pytest.mark.parametrize("operation", BY_ID, ids=name)
+every_operation_without_id = pytest.mark.parametrize("operation", COLLECTION, ids=name)
+
+
+@dataclass
+class Secret:
+    """A task of Alice's, and how to notice that somebody has learned of it."""
+
+    owner: Person
+    task: dict[str, Any]
+    etag: str
+    list_etag: str
+
+    @property
+    def id(self) -> str:
+        task_id: str = self.task["id"]
+        return task_id
+
+    def is_told_by(self, answer: httpx.Response) -> bool:
+        """Tell whether an answer has anything of it that was not in the request."""
+        told = f"{answer.headers!r}\n{answer.text}"
+        fields = ("title", "description", "due_date", "created_at", "updated_at")
+        traces = [self.task[field] for field in fields]
+        if self.owner.id not in str(answer.request.url):
+            traces.append(self.owner.id)
+        return any(trace in told for trace in traces)
+
+    def is_untouched(self) -> bool:
+        """Tell whether its owner still finds it alone, and as it was."""
+        now = self.owner.get(f"/api/tasks/{self.id}")
+        same = now.json() == self.task and now.headers["etag"] == self.etag
+        return same and self.owner.lists() == [self.task]
+
+
+@pytest.fixture
+def secret(alice: Person) -> Iterator[Secret]:
+    """Let Alice have one task, and look after it when the test is over."""
+    task = alice.creates(
+        f"Title {someone()}",
+        description=f"Description {someone()}",
+        priority="high",
+        due_date="2031-05-06T07:08:09.101112Z",
+    )
+    etag = alice.get(f"/api/tasks/{task['id']}").headers["etag"]
+    list_etag = alice.get("/api/tasks").headers["etag"]
+    secret = Secret(alice, task, etag, list_etag)
+    yield secret
+    assert secret.is_untouched()
+
+
+def assert_forbidden(answer: httpx.Response, secret: Secret) -> None:
+    """Fail unless this is the 403 that everybody gets for everything."""
+    assert answer.status_code == 403
+    asked = answer.request.url.raw_path.decode().partition("?")[0]
+    assert answer.json() == FORBIDDEN | {"instance": asked}
+    assert_describes_nothing(answer)
+    assert not secret.is_told_by(answer)
+
+
+def assert_describes_nothing(answer: httpx.Response) -> None:
+    """Fail if a header speaks of a task or a list."""
+    told = {"etag", "x-total-count", "link", "location", "last-modified", "allow"}
+    assert told.isdisjoint(answer.headers)
+
+
+@every_operation_by_id
+@pytest.mark.parametrize("slash", ["", "/"], ids=["", "with a slash"])
+@pytest.mark.parametrize("whose", ["flat", "bob", "alice"])
+def test_bob_gets_nowhere_with_the_id_of_alices_task(
+    bob: Person, secret: Secret, operation: Operation, whose: str, slash: str
+) -> None:
+    user = {"bob": bob.id, "alice": secret.owner.id}.get(whose)
+    url = path(operation, secret.id, user=user) + slash
+    assert_forbidden(bob.request(operation.method, url, **body(operation)), secret)
+    assert bob.lists() == []
+
+
+@every_operation_by_id
+def test_the_id_may_be_written_in_any_case(
+    bob: Person, secret: Secret, operation: Operation
+) -> None:
+    assert_forbidden(ask(bob, operation, secret.id.upper()), secret)
+
+
+@every_operation_without_id
+def test_bob_gets_nowhere_with_the_id_of_alice(
+    bob: Person, secret: Secret, operation: Operation
+) -> None:
+    url = path(operation, user=secret.owner.id)
+    for slash in ("", "/"):
+        answer = bob.request(operation.method, url + slash, **body(operation))
+        assert_forbidden(answer, secret)
+    assert bob.lists() == []
+
+
+@every_operation_without_id
+@pytest.mark.parametrize("scoped", [False, True], ids=["flat", "scoped"])
+def test_what_bob_is_answered_is_only_his(
+    bob: Person, secret: Secret, operation: Operation, *, scoped: bool
+) -> None:
+    bob.creates("Bob's")
+    answer = ask(bob, operation, user=bob.id if scoped else None)
+    assert answer.is_success
+    assert not secret.is_told_by(answer)
+    tasks = answer.json() if isinstance(answer.json(), list) else [answer.json()]
+    assert {task["user_id"] for task in tasks} == {bob.id}
+
+
+def test_head_tells_bob_nothing(bob: Person, secret: Secret) -> None:
+    for url in (f"/api/tasks/{secret.id}", f"/api/{secret.owner.id}/tasks"):
+        answer = bob.head(url)
+        assert answer.status_code == 403
+        assert_describes_nothing(answer)
+    mine = bob.head("/api/tasks")
+    assert mine.status_code == 200
+    assert mine.headers["x-total-count"] == "0"
+
+
+@every_operation_by_id
+def test_an_id_that_exists_nowhere_is_not_found(
+    alice: Person, bob: Person, operation: Operation
+) -> None:
+    deleted = alice.creates()["id"]
+    alice.delete(f"/api/tasks/{deleted}")
+    for task_id, user in product((NO_TASK, deleted), (None, bob.id)):
+        answer = ask(bob, operation, task_id, user=user)
+        assert answer.status_code == 404
+        assert answer.json()["detail"] == "No task has this id."
+        assert_describes_nothing(answer)
+    assert ask(alice, operation, deleted).status_code == 404
+
+
+@every_operation
+def test_anothers_path_is_forbidden_whatever_is_there(
+    bob: Person, secret: Secret, operation: Operation
+) -> None:
+    """Whether such a user, or such a task, exists does not show."""
+    users = (secret.owner.id, someone(), "x")
+    for user, task_id in product(users, (secret.id, NO_TASK, "no-uuid")):
+        assert_forbidden(ask(bob, operation, task_id, user=user), secret)
+
+
+@every_operation
+def test_anothers_path_is_forbidden_before_the_request_is_looked_at(
+    bob: Person, secret: Secret, operation: Operation
+) -> None:
+    json = {"Content-Type": "application/json"}
+    for headers, content in (
+        ({}, b""),
+        (json, b"{"),
+        (json, b'{"unknown": 1}'),
+        ({"Content-Type": "text/plain"}, b"x"),
+        (json, b" " * 70_000),
+    ):
+        answer = bob.request(
+            operation.method,
+            path(operation, secret.id, user=secret.owner.id),
+            params={"unknown": "1"},
+            headers=headers,
+            content=content,
+        )
+        assert_forbidden(answer, secret)
+
+
+@every_operation_by_id
+def test_a_bad_request_is_answered_alike_whether_the_task_exists(
+    bob: Person, secret: Secret, operation: Operation
+) -> None:
+    for task_id in (secret.id, NO_TASK):
+        url = path(operation, task_id)
+        query = {"unknown": "1"}
+        answer = bob.request(operation.method, url, params=query, **body(operation))
+        assert answer.status_code == 400
+        assert answer.json()["errors"] == [
+            {"parameter": "unknown", "detail": "is not a known parameter"}
+        ]
+        assert_describes_nothing(answer)
+        assert not secret.is_told_by(answer)
+
+
+@every_operation_by_id
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
+@pytest.mark.parametrize("tag", ["*", "current", "weak", "of the list", '"0"', '"1", "2"'])
+def test_no_condition_shows_bob_whether_alices_task_has_changed(
+    bob: Person, secret: Secret, operation: Operation, header: str, tag: str
+) -> None:
+    known = {
+        "current": secret.etag,
+        "weak": f"W/{secret.etag}",
+        "of the list": secret.list_etag,
+    }
+    headers = {header: known.get(tag, tag)}
+    for user in (None, bob.id, secret.owner.id):
+        answer = ask(bob, operation, secret.id, user=user, headers=headers)
+        assert_forbidden(answer, secret)
+
+
+@every_operation_without_id
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
+def test_no_condition_shows_bob_whether_alices_list_has_changed(
+    bob: Person, secret: Secret, operation: Operation, header: str
+) -> None:
+    bob.creates("Bob's")
+    for tag in (secret.list_etag, secret.etag):
+        answer = ask(bob, operation, headers={header: tag})
+        assert answer.is_success
+        assert not secret.is_told_by(answer)
+
+
+@every_operation
+@pytest.mark.parametrize("parameter", ["user_id", "user", "userId", "owner", "sub", "as"])
+def test_no_parameter_makes_bob_somebody_else(
+    bob: Person, secret: Secret, operation: Operation, parameter: str
+) -> None:
+    for user in (None, bob.id):
+        url = path(operation, secret.id, user=user)
+        query = {parameter: secret.owner.id}
+        answer = bob.request(operation.method, url, params=query, **body(operation))
+        assert answer.status_code == 400
+        assert [fault["parameter"] for fault in answer.json()["errors"]] == [parameter]
+
+
+@pytest.mark.parametrize(
+    "operation", [operation for operation in SECURED if operation.body], ids=name
+)
+@pytest.mark.parametrize("field", ["user_id", "userId", "owner", "sub", "id"])
+def test_no_field_makes_bob_somebody_else(
+    bob: Person, secret: Secret, operation: Operation, field: str
+) -> None:
+    fields = body(operation)["json"] | {field: secret.owner.id}
+    for task_id in (secret.id, bob.creates()["id"]):
+        answer = bob.request(operation.method, path(operation, task_id), json=fields)
+        assert answer.status_code == 400
+        assert answer.json()["errors"] == [
+            {"pointer": f"#/{field}", "detail": "is not a known field"}
+        ]
+
+
+@every_operation
+@pytest.mark.parametrize("header", OTHER_HEADERS)
+def test_no_header_makes_bob_somebody_else(
+    bob: Person, secret: Secret, operation: Operation, header: str
+) -> None:
+    value = {
+        "X-Original-URL": f"/api/{secret.owner.id}/tasks",
+        "X-Rewrite-URL": f"/api/{secret.owner.id}/tasks",
+        "X-HTTP-Method-Override": "DELETE",
+        "Cookie": f"user_id={secret.owner.id}; better-auth.session_token={secret.owner.id}",
+    }.get(header, secret.owner.id)
+    answer = ask(bob, operation, secret.id, headers={header: value})
+    if operation in BY_ID:
+        assert_forbidden(answer, secret)
+    else:
+        assert answer.is_success
+        assert not secret.is_told_by(answer)
+
+
+def test_lists_pages_and_counts_are_each_persons_own(alice: Person, bob: Person) -> None:
+    """The two have tasks that differ in nothing but their owner, made in turn."""
+    own: dict[str, list[dict[str, Any]]] = {alice.id: [], bob.id: []}
+    for number in range(12):
+        due = None if number % 4 == 0 else f"2030-01-{number + 1:02}T00:00:00Z"
+        for person in (alice, bob) if number % 3 else (alice,):
+            task = person.creates(f"Task {number % 5}", completed=number % 2 == 0, due_date=due)
+            own[person.id].append(task)
+    for person, status, sort in product((alice, bob), STATUSES, SORTS):
+        mine = {
+            task["id"]
+            for task in own[person.id]
+            if status == "all" or task["completed"] == (status == "completed")
+        }
+        whole = person.lists(status=status, sort=sort)
+        assert len(whole) == len(mine)
+        assert {task["id"] for task in whole} == mine
+        pages = []
+        last = (len(mine) - 1) // 3 * 3
+        for offset in range(0, len(mine) + 6, 3):
+            query = f"status={status}&sort={sort}&limit=3&offset={offset}"
+            page = person.get(f"/api/tasks?{query}")
+            assert page.headers["x-total-count"] == str(len(mine))
+            assert f'offset={last}>; rel="last"' in page.headers["link"]
+            pages += page.json()
+        assert pages == whole
+
+
+def test_nothing_that_alice_does_changes_what_bob_sees(alice: Person, bob: Person) -> None:
+    bob.creates("Bob's")
+    bob.creates("Bob's other")
+
+    def seen() -> list[tuple[bytes, dict[str, str]]]:
+        answers = [
+            bob.get("/api/tasks", params={"status": status, "sort": sort, "limit": 1})
+            for status, sort in product(STATUSES, SORTS)
+        ]
+        told = {"etag", "x-total-count", "link", "content-length"}
+        return [
+            (answer.content, {k: v for k, v in answer.headers.items() if k in told})
+            for answer in answers
+        ]
+
+    before = seen()
+    task = alice.creates("Alice's")
+    assert seen() == before
+    alice.patch(f"/api/tasks/{task['id']}/complete")
+    assert seen() == before
+    alice.delete(f"/api/tasks/{task['id']}")
+    assert seen() == before
+
+
+@pytest.mark.parametrize("text", ["' OR '1'='1", "%", "_", "*", "\\", '"', "$1", ";--", "%s"])
+def test_a_title_is_never_more_than_a_text(bob: Person, secret: Secret, text: str) -> None:
+    task = bob.creates(text, description=text)
+    assert (task["title"], task["description"]) == (text, text)
+    for sort in SORTS:
+        assert bob.lists(sort=sort) == [task]
+    assert not secret.is_told_by(bob.get("/api/tasks"))
