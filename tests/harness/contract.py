@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import httpx
 
+from harness.problems import check_wording
 from openapi import contract as contracts
 from openapi.contract import Operation
 from openapi.schemas import Schema
@@ -22,15 +23,12 @@ seen: dict[str, set[str]] = defaultdict(set)
 def check(response: httpx.Response) -> None:
     """Fail if the contract does not describe this answer to this request."""
     response.read()
-    operation = operation_of(response.request)
     assert re.fullmatch("[0-9a-f]{32}", response.headers["x-request-id"])
-    if operation is None:
-        if response.status_code in {404, 405} and response.request.method != "HEAD":
-            check_problem(response)
-        return
-    status = str(response.status_code)
-    if status == "405":
+    if response.is_error and response.request.method != "HEAD":
         check_problem(response)
+    operation = operation_of(response.request)
+    status = str(response.status_code)
+    if operation is None or status == "405":
         return
     where = f"{operation.operation_id} answered {status}: {response.text[:500]}"
     assert status in operation.responses, f"undocumented: {where}"
@@ -57,6 +55,7 @@ def check_problem(response: httpx.Response) -> None:
     assert body["status"] == response.status_code
     problem = CONTRACT.resolve({"$ref": "#/components/schemas/Problem"})
     assert Schema(problem).faults(body) == []
+    check_wording(body)
 
 
 def operation_of(request: httpx.Request) -> Operation | None:

@@ -14,7 +14,7 @@ def send(service: Service, *lines: str | bytes, body: bytes = b"") -> httpx.Resp
     request = b"\r\n".join([*encoded, b"Host: test", b"Connection: close", b"", body])
     with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
         connection.sendall(request)
-        answer = HTTPResponse(connection)
+        answer = HTTPResponse(connection, method=encoded[0].partition(b" ")[0].decode())
         answer.begin()
         with answer:
             return httpx.Response(

@@ -1,0 +1,495 @@
+"""What the operations on single tasks do, in either form of their paths."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from harness.operations import BY_ID, NO_TASK, ask, name
+from harness.people import Person
+from harness.problems import faults
+from openapi.contract import Operation
+
+pytestmark = pytest.mark.both_ways
+
+EVERYTHING: dict[str, Any] = {
+    "title": "Water the plants",
+    "description": "The fern in the hall, too",
+    "completed": True,
+    "priority": "high",
+    "due_date": "2026-12-01T17:00:00.000000Z",
+}
+OTHERWISE: dict[str, Any] = {
+    "title": "Call the bank",
+    "description": "Before noon",
+    "completed": False,
+    "priority": "low",
+    "due_date": "2027-01-31T08:30:00.250000Z",
+}
+FORMS = {
+    "flat": "/api/tasks",
+    "user-scoped": "/api/{user}/tasks",
+}
+USER_IDS = {
+    "as Better Auth makes them": "k7Qm2xVbN4tRzW9yLsD3fGhJ6pCaXe1u",
+    "with a slash": "oauth/alice",
+    "with a slash encoded": "oauth%2Falice",
+    "with a question mark": "who? me & you",
+    "an address": "alice@example.org",
+    "tasks": "tasks/tasks",
+    "in Japanese": "山田 太郎",
+    "an emoji": "👩\N{ZERO WIDTH JOINER}🚀",
+    "in braces": "{user_id}",
+}
+TEXTS = {
+    "emoji": "🪴 water 👩\N{ZERO WIDTH JOINER}🌾 🧑🏽 🇺🇳 1\ufe0f\u20e3",
+    "Arabic": "سقاية النباتات قبل المساء",
+    "Hebrew with marks of direction": "\N{RIGHT-TO-LEFT MARK}להשקות\N{LEFT-TO-RIGHT MARK}!",
+    "right-to-left override": "\N{RIGHT-TO-LEFT OVERRIDE}stnalp",
+    "composed": "caf\N{LATIN SMALL LETTER E WITH ACUTE}",
+    "decomposed": "cafe\N{COMBINING ACUTE ACCENT}",
+    "a tower of combining marks": "Z" + "\N{COMBINING DIAERESIS}" * 50,
+    "Chinese": "给植物浇水",
+    "beyond the basic plane": "\U0001d51a 𐐷 𠜎",
+    "noncharacters": "\ufffe\uffff\U0010ffff",
+    "control characters": "a\x01\x08\x1b[31m\x7f\x85z",
+    "white space around": " \t\n x \r\n\u3000",
+    "quotes and backslashes": '"\'`\\\\" \\u0000 \\n',
+    "SQL": "'; DROP TABLE todo.tasks; --",
+    "more SQL": "x' OR '1'='1' UNION SELECT * FROM todo.users /*",
+    "a dollar quote": "$$; SELECT pg_sleep(10); $$ $1 %s %(title)s :title ?",
+    "HTML": "<script>alert(document.cookie)</script><img src=x onerror=alert(1)>",
+    "templates": "{{7*7}} {% raw %} ${7*7} #{7*7} <%= 7*7 %>",
+    "a formula": "=cmd|' /C calc'!A0",
+    "a path": "../../../../etc/passwd",
+    "a log line": "x\r\n2026-01-01 00:00:00 INFO admin logged in",
+    "JSON": '{"title": null, "user_id": "bob"}',
+    "a number": "1e999",
+    "null": "null",
+}
+BLANKS = {
+    "empty": "",
+    "a space": " ",
+    "tabs and lines": "\t\n\r\v\f",
+    "no-break spaces": "\u00a0\u202f\ufeff",
+    "spaces of many widths": "\u2000\u2003\u3000\u1680",
+    "separators": "\u2028\u2029",
+}
+DUE_DATES = {
+    "2026-12-01T18:00:00Z": "2026-12-01T18:00:00.000000Z",
+    "2026-12-01T18:00:00+01:00": "2026-12-01T17:00:00.000000Z",
+    "2026-12-01T18:00:00-05:30": "2026-12-01T23:30:00.000000Z",
+    "2026-12-31T23:30:00-01:00": "2027-01-01T00:30:00.000000Z",
+    "2026-01-01T00:00:00+16:00": "2025-12-31T08:00:00.000000Z",
+    "2026-01-01T00:00:00+23:59": "2025-12-31T00:01:00.000000Z",
+    "2026-01-01T00:00:00-23:59": "2026-01-01T23:59:00.000000Z",
+    "2026-01-01T00:00:00-00:00": "2026-01-01T00:00:00.000000Z",
+    "2028-02-29T12:00:00Z": "2028-02-29T12:00:00.000000Z",
+    "2026-12-01T18:00:00.5Z": "2026-12-01T18:00:00.500000Z",
+    "2026-12-01T18:00:00.123456Z": "2026-12-01T18:00:00.123456Z",
+    "2026-12-01T18:00:00.123456789Z": "2026-12-01T18:00:00.123456Z",
+    "2026-12-31T23:59:59.999999999Z": "2026-12-31T23:59:59.999999Z",
+    "1000-01-01T00:00:00Z": "1000-01-01T00:00:00.000000Z",
+    "1582-10-10T00:00:00Z": "1582-10-10T00:00:00.000000Z",
+    "9999-12-31T23:59:59.999999Z": "9999-12-31T23:59:59.999999Z",
+}
+each_verb = pytest.mark.parametrize("verb", ["PUT", "PATCH"])
+each_by_id = pytest.mark.parametrize("operation", BY_ID, ids=name)
+
+
+def at(task: dict[str, Any]) -> str:
+    return f"/api/tasks/{task['id']}"
+
+
+def change(person: Person, verb: str, task: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    answer = person.request(verb, at(task), json=fields)
+    assert answer.status_code == 200, answer.text
+    changed: dict[str, Any] = answer.json()
+    return changed
+
+
+def read(person: Person, task: dict[str, Any]) -> dict[str, Any]:
+    answer = person.get(at(task))
+    assert answer.status_code == 200, answer.text
+    stored: dict[str, Any] = answer.json()
+    return stored
+
+
+def without_time(task: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in task.items() if key != "updated_at"}
+
+
+# Creating and reading
+
+
+def test_a_title_is_enough_for_a_task(alice: Person) -> None:
+    task = alice.creates("Water the plants")
+    assert task == {
+        "id": task["id"],
+        "user_id": alice.id,
+        "title": "Water the plants",
+        "description": None,
+        "completed": False,
+        "priority": None,
+        "due_date": None,
+        "created_at": task["created_at"],
+        "updated_at": task["created_at"],
+    }
+
+
+def test_a_new_task_has_everything_that_was_said_about_it(alice: Person) -> None:
+    task = alice.creates(**EVERYTHING)
+    assert {field: task[field] for field in EVERYTHING} == EVERYTHING
+
+
+def test_a_new_task_may_be_null_where_it_can_be_empty(alice: Person) -> None:
+    nothing: dict[str, Any] = dict.fromkeys(("description", "priority", "due_date"))
+    task = alice.creates(**nothing)
+    assert {field: task[field] for field in nothing} == nothing
+
+
+@pytest.mark.parametrize("priority", ["low", "medium", "high"])
+def test_every_priority_is_kept(alice: Person, priority: str) -> None:
+    assert read(alice, alice.creates(priority=priority))["priority"] == priority
+
+
+def test_a_task_is_read_as_it_was_answered_when_created(alice: Person) -> None:
+    task = alice.creates(**EVERYTHING)
+    assert read(alice, task) == task
+    assert alice.lists() == [task]
+
+
+def test_location_leads_to_the_new_task(alice: Person) -> None:
+    created = alice.post("/api/tasks", json={"title": "x"})
+    found = alice.get(created.headers["location"])
+    assert found.json() == created.json()
+    assert found.headers["etag"] == created.headers["etag"]
+
+
+def test_each_post_creates_another_task(alice: Person) -> None:
+    ids = {alice.creates("the same")["id"] for _ in range(3)}
+    assert {task["id"] for task in alice.lists()} == ids
+    assert len(ids) == 3
+
+
+def test_instants_are_in_utc_to_the_microsecond(alice: Person) -> None:
+    before = time.time()
+    task = alice.creates()
+    after = time.time()
+    created = datetime.fromisoformat(task["created_at"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", task["created_at"])
+    assert before <= created.timestamp() <= after
+    assert created.tzinfo == UTC
+
+
+@pytest.mark.parametrize("sent", DUE_DATES)
+def test_a_due_date_with_any_offset_is_answered_in_utc(alice: Person, sent: str) -> None:
+    task = alice.creates(due_date=sent)
+    assert task["due_date"] == DUE_DATES[sent]
+    assert read(alice, task) == task
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_texts_come_back_character_by_character(alice: Person, text: str) -> None:
+    task = alice.creates(text, description=text)
+    assert (task["title"], task["description"]) == (text, text)
+    assert alice.lists() == [task]
+    assert change(alice, "PUT", alice.creates(), title=text)["title"] == text
+
+
+def test_an_empty_description_is_not_the_same_as_none(alice: Person) -> None:
+    task = alice.creates(description="")
+    assert read(alice, task)["description"] == ""
+
+
+@pytest.mark.parametrize("character", ["x", "é", "漢", "😀", "\N{COMBINING ACUTE ACCENT}"])
+def test_lengths_are_counted_in_characters_however_many_bytes(
+    alice: Person, character: str
+) -> None:
+    longest: dict[str, Any] = {"title": character * 200, "description": character * 1000}
+    task = alice.creates(**longest)
+    assert {field: task[field] for field in longest} == longest
+    longer = {field: value + character for field, value in longest.items()}
+    assert faults(alice.post("/api/tasks", json=longer)) == {
+        "#/title": "must be at most 200 characters long",
+        "#/description": "must be at most 1000 characters long",
+    }
+    assert alice.lists() == [task]
+
+
+@pytest.mark.parametrize("title", BLANKS.values(), ids=BLANKS)
+def test_a_blank_title_is_refused(alice: Person, title: str) -> None:
+    task = alice.creates("not blank")
+    for answer in (
+        alice.post("/api/tasks", json={"title": title}),
+        alice.put(at(task), json={"title": title}),
+        alice.patch(at(task), json={"title": title}),
+    ):
+        assert "something other than white space" in faults(answer)["#/title"]
+    assert alice.lists() == [task]
+
+
+# Updating
+
+
+@each_verb
+@pytest.mark.parametrize("field", OTHERWISE)
+def test_a_change_of_one_field_leaves_the_others_alone(
+    alice: Person, verb: str, field: str
+) -> None:
+    task = alice.creates(**EVERYTHING)
+    changed = change(alice, verb, task, **{field: OTHERWISE[field]})
+    assert without_time(changed) == without_time(task) | {field: OTHERWISE[field]}
+    assert changed["updated_at"] > task["updated_at"]
+    assert read(alice, task) == changed
+
+
+@each_verb
+def test_all_fields_can_be_changed_at_once(alice: Person, verb: str) -> None:
+    task = alice.creates(**EVERYTHING)
+    changed = change(alice, verb, task, **OTHERWISE)
+    assert without_time(changed) == without_time(task) | OTHERWISE
+    assert read(alice, task) == changed
+
+
+@each_verb
+@pytest.mark.parametrize("field", ["description", "priority", "due_date"])
+def test_null_clears_a_field_that_can_be_empty(alice: Person, verb: str, field: str) -> None:
+    task = alice.creates(**EVERYTHING)
+    changed = change(alice, verb, task, **{field: None})
+    assert without_time(changed) == without_time(task) | {field: None}
+
+
+@each_verb
+def test_null_is_refused_where_something_must_be(alice: Person, verb: str) -> None:
+    task = alice.creates(**EVERYTHING)
+    refusal = alice.request(verb, at(task), json={"title": None, "completed": None})
+    assert faults(refusal) == {
+        "#/title": "must be a string",
+        "#/completed": "must be true or false",
+    }
+    assert read(alice, task) == task
+
+
+@each_verb
+def test_an_empty_object_changes_nothing_and_is_refused(alice: Person, verb: str) -> None:
+    task = alice.creates(**EVERYTHING)
+    refusal = alice.request(verb, at(task), json={})
+    assert faults(refusal) == {"#": "must contain at least 1 field"}
+    assert read(alice, task) == task
+
+
+@each_verb
+def test_a_change_with_one_fault_changes_nothing(alice: Person, verb: str) -> None:
+    task = alice.creates(**EVERYTHING)
+    refusal = alice.request(verb, at(task), json={**OTHERWISE, "priority": "urgent"})
+    assert faults(refusal) == {"#/priority": "must be low, medium, high or null"}
+    assert read(alice, task) == task
+
+
+@each_verb
+@pytest.mark.parametrize("field", ["id", "user_id", "created_at", "updated_at", "version"])
+def test_what_the_service_decides_cannot_be_sent(alice: Person, verb: str, field: str) -> None:
+    task = alice.creates()
+    sent = {"title": "x", field: task.get(field, 5)}
+    for answer in (
+        alice.post("/api/tasks", json=sent),
+        alice.request(verb, at(task), json=sent),
+    ):
+        assert faults(answer) == {f"#/{field}": "is not a known field"}
+    assert alice.lists() == [task]
+
+
+@each_verb
+def test_a_description_can_be_emptied(alice: Person, verb: str) -> None:
+    task = alice.creates(description="x")
+    assert change(alice, verb, task, description="")["description"] == ""
+
+
+# Completing
+
+
+def test_completing_without_a_body_flips(alice: Person) -> None:
+    task = alice.creates(**EVERYTHING)
+    for completed in (False, True, False):
+        answer = alice.patch(f"{at(task)}/complete")
+        assert answer.status_code == 200
+        assert without_time(answer.json()) == without_time(task) | {"completed": completed}
+        assert read(alice, task) == answer.json()
+
+
+NOTHINGS: dict[str, dict[str, Any]] = {
+    "an empty object": {"json": {}},
+    "a JSON content type and no body": {"headers": {"Content-Type": "application/json"}},
+    "another content type and no body": {"headers": {"Content-Type": "text/plain"}},
+    "a body of no bytes": {"content": b""},
+    "a chunked body of no chunks": {"content": iter(())},
+    "white space around an empty object": {
+        "content": b" {\n} ",
+        "headers": {"Content-Type": "application/json"},
+    },
+}
+
+
+@pytest.mark.parametrize("how", NOTHINGS)
+def test_completing_with_nothing_to_say_flips(alice: Person, how: str) -> None:
+    task = alice.creates()
+    answer = alice.patch(f"{at(task)}/complete", **NOTHINGS[how])
+    assert answer.status_code == 200
+    assert answer.json()["completed"] is True
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_completing_with_a_value_sets_it_however_often(
+    alice: Person, *, before: bool, wanted: bool
+) -> None:
+    task = alice.creates(completed=before)
+    for _ in range(2):
+        answer = alice.patch(f"{at(task)}/complete", json={"completed": wanted})
+        assert without_time(answer.json()) == without_time(task) | {"completed": wanted}
+
+
+@pytest.mark.parametrize("value", [None, "true", 0, 1, [], {}])
+def test_completing_with_anything_but_true_or_false_is_refused(
+    alice: Person, value: Any
+) -> None:
+    task = alice.creates()
+    refusal = alice.patch(f"{at(task)}/complete", json={"completed": value})
+    assert faults(refusal) == {"#/completed": "must be true or false"}
+    assert read(alice, task) == task
+
+
+def test_completing_knows_no_other_field(alice: Person) -> None:
+    task = alice.creates()
+    refusal = alice.patch(f"{at(task)}/complete", json={"title": "y", "completed": True})
+    assert faults(refusal) == {"#/title": "is not a known field"}
+    assert read(alice, task) == task
+
+
+def test_no_flip_is_lost_among_many_devices(
+    alice: Person, person: Callable[[str], Person]
+) -> None:
+    devices = [person(alice.id) for _ in range(8)]
+    task = alice.creates()
+
+    def flip_often(device: Person) -> list[bool]:
+        return [device.patch(f"{at(task)}/complete").json()["completed"] for _ in range(5)]
+
+    with ThreadPoolExecutor(len(devices)) as pool:
+        seen = [completed for each in pool.map(flip_often, devices) for completed in each]
+    assert sorted(seen) == [False] * 20 + [True] * 20
+    assert read(alice, task)["completed"] is False
+
+
+# Deleting
+
+
+def test_a_deleted_task_is_gone_and_the_others_stay(alice: Person) -> None:
+    kept = alice.creates("kept")
+    task = alice.creates("deleted")
+    answer = alice.delete(at(task))
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert alice.lists() == [kept]
+    for operation in BY_ID:
+        assert ask(alice, operation, task["id"]).status_code == 404
+
+
+# Whose
+
+
+@each_by_id
+def test_an_id_that_exists_nowhere_is_not_found(alice: Person, operation: Operation) -> None:
+    answer = ask(alice, operation, NO_TASK)
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == "No task has this id."
+
+
+@each_by_id
+def test_the_id_of_anothers_task_is_forbidden(
+    alice: Person, bob: Person, operation: Operation
+) -> None:
+    task = alice.creates(**EVERYTHING)
+    answer = ask(bob, operation, task["id"])
+    assert answer.status_code == 403
+    assert answer.json()["detail"] == "This belongs to another user."
+    assert "Water" not in answer.text
+    assert read(alice, task) == task
+
+
+@each_by_id
+def test_an_id_may_be_written_in_upper_case(alice: Person, operation: Operation) -> None:
+    task = alice.creates()
+    answer = ask(alice, operation, task["id"].upper())
+    assert answer.is_success
+    if answer.content:
+        assert answer.json()["id"] == task["id"]
+
+
+# Forms of the path
+
+
+def journey(person: Person, tasks: str, slash: str) -> None:
+    """Do everything that can be done with a task, under one form of the path."""
+    created = person.post(f"{tasks}{slash}", json={"title": "x"})
+    assert created.status_code == 201
+    assert created.headers["location"] == at(created.json())
+    task = f"{tasks}/{created.json()['id']}"
+    listed = person.get(f"{tasks}{slash}?status=all")
+    assert listed.json() == [created.json()]
+    assert person.get(f"{task}{slash}").json() == created.json()
+    assert person.put(f"{task}{slash}", json={"title": "y"}).json()["title"] == "y"
+    assert person.patch(f"{task}{slash}", json={"title": "z"}).json()["title"] == "z"
+    assert person.patch(f"{task}/complete{slash}").json()["completed"] is True
+    assert person.head(f"{task}{slash}").status_code == 200
+    assert person.delete(f"{task}{slash}").status_code == 204
+    assert person.get(f"{tasks}{slash}").json() == []
+
+
+@pytest.mark.parametrize("slash", ["", "/", "//"], ids=["plain", "slash", "slashes"])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_the_path_works_without_a_redirect(
+    alice: Person, form: str, slash: str
+) -> None:
+    journey(alice, FORMS[form].format(user=alice.id), slash)
+
+
+@pytest.fixture
+def named(person: Callable[[str], Person], request: pytest.FixtureRequest) -> Iterator[Person]:
+    """Be somebody with an id of the table, and leave no task behind."""
+    someone = person(USER_IDS[request.param])
+    yield someone
+    for task in someone.lists():
+        someone.delete(at(task))
+
+
+@pytest.mark.parametrize("named", USER_IDS, indirect=True)
+def test_any_user_id_can_stand_in_the_path(named: Person) -> None:
+    journey(named, f"/api/{quote(named.id, safe='')}/tasks", "")
+
+
+@pytest.mark.parametrize(
+    "id_in_path", ["ALICE", "", "%20", "alice%00", "tasks%2F", "{user_id}"]
+)
+def test_no_other_user_id_can_stand_in_the_path(alice: Person, id_in_path: str) -> None:
+    assert alice.get(f"/api/{id_in_path}/tasks").status_code in {403, 404}
+
+
+# HEAD
+
+
+@pytest.mark.parametrize("path", ["/api/tasks", "/api/tasks?limit=1", "{task}"])
+def test_head_answers_as_get_does_without_the_body(alice: Person, path: str) -> None:
+    alice.creates()
+    path = path.format(task=at(alice.creates()))
+    get, head = alice.get(path), alice.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    varying = {"date", "x-request-id"}
+    assert {k: v for k, v in head.headers.items() if k not in varying} == {
+        k: v for k, v in get.headers.items() if k not in varying
+    }
