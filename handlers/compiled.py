@@ -66,6 +66,8 @@ class CompiledAPI(AbstractRoutingAPI):  # type: ignore[misc]  # Connexion is unt
 
     def find(self, scope: Scope) -> tuple[CompiledOperation, Mapping[str, str]] | None:
         """Return the operation that a request asks for, and its path parameters."""
+        if "\n" in scope["path"]:  # no path at all to Connexion's router
+            return None
         segments = scope["path"].split("/")
         for shape in self._shapes.get(len(segments), ()):
             template = list(segments)

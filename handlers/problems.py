@@ -141,5 +141,6 @@ def allow(methods: list[str]) -> str:
 def _place(fault: dict[str, str]) -> str:
     if fault.get("pointer") == "#":
         return "body"
-    place = fault.get("parameter", unquote(fault.get("pointer", "").removeprefix("#/")))
+    field = unquote(fault.get("pointer", "")).removeprefix("#/")
+    place = fault.get("parameter", field.replace("~1", "/").replace("~0", "~"))
     return place or '""'

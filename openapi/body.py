@@ -59,7 +59,8 @@ class Body:
 def require_json(headers: Headers) -> None:
     """Raise UnsupportedMediaType unless the headers announce plain JSON in UTF-8."""
     media_types = headers.get("content-type", [])
-    if len(media_types) != 1 or headers.get("content-encoding", ["identity"]) != ["identity"]:
+    codings = [coding.lower() for coding in headers.get("content-encoding", [])]
+    if len(media_types) != 1 or codings not in ([], ["identity"]):
         raise UnsupportedMediaType
     if media_types[0] == JSON_MEDIA_TYPE:
         return

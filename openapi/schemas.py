@@ -109,7 +109,8 @@ def _in_words(kind: Any) -> str:
     kinds = jsonschema_rs.ValidationErrorKind
     match kind:
         case kinds.Type(types=types):
-            return f"must be {_either([TYPE_MEANS[name] for name in types])}"
+            null_last = sorted(types, key="null".__eq__)
+            return f"must be {_either([TYPE_MEANS[name] for name in null_last])}"
         case kinds.Enum(options=options):
             return f"must be {_either(['null' if o is None else str(o) for o in options])}"
         case kinds.Format(format=name):
