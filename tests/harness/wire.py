@@ -12,11 +12,20 @@ def send(service: Service, *lines: str | bytes, body: bytes = b"") -> httpx.Resp
     """Send a request line and header lines; return what is answered."""
     encoded = [line.encode() if isinstance(line, str) else line for line in lines]
     request = b"\r\n".join([*encoded, b"Host: test", b"Connection: close", b"", body])
-    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+    with connected(service) as connection:
         connection.sendall(request)
-        answer = HTTPResponse(connection, method=encoded[0].partition(b" ")[0].decode())
-        answer.begin()
-        with answer:
-            return httpx.Response(
-                answer.status, headers=answer.getheaders(), content=answer.read()
-            )
+        return read_answer(connection, encoded[0].partition(b" ")[0].decode())
+
+
+def connected(service: Service) -> socket.socket:
+    """Connect, for whoever wants to say less than a whole request, or more."""
+    return socket.create_connection(("127.0.0.1", service.port), timeout=30)
+
+
+def read_answer(connection: socket.socket, method: str = "GET") -> httpx.Response:
+    """Read an answer to its end, and nothing behind it."""
+    with HTTPResponse(connection, method=method) as response:
+        response.begin()
+        return httpx.Response(
+            response.status, headers=response.getheaders(), content=response.read()
+        )
