@@ -21,6 +21,7 @@ FORBIDDEN = {
     "status": 403,
     "detail": "This belongs to another user.",
 }
+OTHER_NAMES = ["user_id", "user", "userId", "owner", "owner_id", "sub", "as"]
 OTHER_HEADERS = [
     "Cookie",
     "From",
@@ -248,46 +249,44 @@ def test_no_condition_shows_bob_whether_alices_list_has_changed(
 
 
 @every_operation
-@pytest.mark.parametrize("parameter", ["user_id", "user", "userId", "owner", "sub", "as"])
 def test_no_parameter_makes_bob_somebody_else(
-    bob: Person, secret: Secret, operation: Operation, parameter: str
+    bob: Person, secret: Secret, operation: Operation
 ) -> None:
     for user in (None, bob.id):
         url = path(operation, secret.id, user=user)
-        query = {parameter: secret.owner.id}
+        query = dict.fromkeys(OTHER_NAMES, secret.owner.id)
         answer = bob.request(operation.method, url, params=query, **body(operation))
         assert answer.status_code == 400
-        assert [fault["parameter"] for fault in answer.json()["errors"]] == [parameter]
+        assert [fault["parameter"] for fault in answer.json()["errors"]] == OTHER_NAMES
 
 
 @pytest.mark.parametrize(
     "operation", [operation for operation in SECURED if operation.body], ids=name
 )
-@pytest.mark.parametrize("field", ["user_id", "userId", "owner", "sub", "id"])
 def test_no_field_makes_bob_somebody_else(
-    bob: Person, secret: Secret, operation: Operation, field: str
+    bob: Person, secret: Secret, operation: Operation
 ) -> None:
-    fields = body(operation)["json"] | {field: secret.owner.id}
+    others = dict.fromkeys([*OTHER_NAMES, "id"], secret.owner.id)
     for task_id in (secret.id, bob.creates()["id"]):
+        fields = body(operation)["json"] | others
         answer = bob.request(operation.method, path(operation, task_id), json=fields)
         assert answer.status_code == 400
-        assert answer.json()["errors"] == [
-            {"pointer": f"#/{field}", "detail": "is not a known field"}
-        ]
+        faults = {fault["pointer"] for fault in answer.json()["errors"]}
+        assert faults == {f"#/{name}" for name in others}
 
 
 @every_operation
-@pytest.mark.parametrize("header", OTHER_HEADERS)
 def test_no_header_makes_bob_somebody_else(
-    bob: Person, secret: Secret, operation: Operation, header: str
+    bob: Person, secret: Secret, operation: Operation
 ) -> None:
-    value = {
-        "X-Original-URL": f"/api/{secret.owner.id}/tasks",
-        "X-Rewrite-URL": f"/api/{secret.owner.id}/tasks",
+    alice = secret.owner.id
+    headers = dict.fromkeys(OTHER_HEADERS, alice) | {
+        "X-Original-URL": f"/api/{alice}/tasks",
+        "X-Rewrite-URL": f"/api/{alice}/tasks",
         "X-HTTP-Method-Override": "DELETE",
-        "Cookie": f"user_id={secret.owner.id}; better-auth.session_token={secret.owner.id}",
-    }.get(header, secret.owner.id)
-    answer = ask(bob, operation, secret.id, headers={header: value})
+        "Cookie": f"user_id={alice}; better-auth.session_token={alice}",
+    }
+    answer = ask(bob, operation, secret.id, headers=headers)
     if operation in BY_ID:
         assert_forbidden(answer, secret)
     else:

@@ -203,9 +203,7 @@ async def test_many_more_requests_than_connections_are_all_served(database: Data
     assert answers == [[(user.encode(), b"todo_serving")] for user in users]
 
 
-async def test_cancelled_requests_leave_nothing_behind(
-    cluster: Cluster, database: Database
-) -> None:
+async def test_cancelled_requests_leave_nothing_behind(cluster: Cluster) -> None:
     async def cancelled(pause: float) -> None:
         task = asyncio.create_task(database.fetch(someone(), SLEEP, {}))
         await asyncio.sleep(pause)
@@ -222,7 +220,7 @@ async def test_cancelled_requests_leave_nothing_behind(
             WHERE state = 'active' AND query LIKE '%pg_sleep(1000)'"""
         return bool(cluster.ask(question) == 0)
 
-    async with soon():
+    async with opened(cluster.serving, statement_timeout=1000) as database, soon():
         for n in range(60):
             tries = [cancelled(0.0003 * (n % 30)) for _ in range(2)]
             await asyncio.gather(*tries, served(), served())

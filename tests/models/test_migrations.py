@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from harness.cluster import Cluster, someone
+from harness.waiting import eventually
 from models import migrate
 from models.errors import MigrationFailed
 from models.task import Task
@@ -115,33 +116,47 @@ def test_a_new_migration_is_written_as_the_template_says(own: Cluster, tmp_path:
     assert own.ask("SELECT count(description) FROM todo.tasks") == 0
 
 
-def migrate_at_once(*databases: Cluster) -> None:
+@contextmanager
+def migrating(*databases: Cluster) -> Iterator[None]:
     """Migrate by as many processes as there are databases."""
-    script = "import sys; from models import migrate; input(); migrate.upgrade(*sys.argv[1:])"
+    script = "import sys; from models import migrate; migrate.upgrade(*sys.argv[1:])"
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", script, database.owner, database.serving],
-            cwd=REPOSITORY,
-            stdin=subprocess.PIPE,
+            [sys.executable, "-c", script, database.owner, database.serving], cwd=REPOSITORY
         )
         for database in databases
     ]
-    for process in processes:
-        assert process.stdin
-        process.stdin.write(b"now\n")
-        process.stdin.close()
-    assert [process.wait() for process in processes] == len(databases) * [0]
+    try:
+        yield
+    finally:
+        statuses = [process.wait() for process in processes]
+    assert statuses == len(databases) * [0]
 
 
-def test_many_processes_may_migrate_at_once(empty: Cluster) -> None:
-    migrate_at_once(*(6 * [empty]))
+@pytest.mark.anyio
+async def test_of_many_processes_that_migrate_at_once_each_waits_for_its_turn(
+    empty: Cluster,
+) -> None:
+    async def all_wait() -> bool:
+        question = """SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database
+            WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"""
+        return bool(empty.ask(question) == 5)
+
+    with psycopg.connect(empty.superuser) as somebody:
+        somebody.execute("SELECT pg_advisory_lock(7020184)")
+        with migrating(*(5 * [empty])):
+            try:
+                await eventually(all_wait)
+            finally:
+                somebody.execute("SELECT pg_advisory_unlock(7020184)")
     assert empty.ask("SELECT count(*) FROM todo.alembic_version") == 1
 
 
 def test_databases_of_one_cluster_may_be_migrated_at_once(cluster: Cluster) -> None:
     with ExitStack() as stack:
         databases = [stack.enter_context(cluster.new_database()) for _ in range(4)]
-        migrate_at_once(*databases)
+        with migrating(*databases):
+            pass
 
 
 def test_migrating_again_changes_nothing_and_keeps_the_data(own: Cluster) -> None:
