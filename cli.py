@@ -122,6 +122,8 @@ def _serve(options: argparse.Namespace) -> None:
             host=ready.host,
             port=ready.port,
             workers=ready.workers,
+            http="handlers.protocol:Protocol",
+            ws="none",
             lifespan="on",
             log_config=None,
             access_log=False,

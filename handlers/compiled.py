@@ -66,7 +66,7 @@ class CompiledAPI(AbstractRoutingAPI):  # type: ignore[misc]  # Connexion is unt
 
     def find(self, scope: Scope) -> tuple[CompiledOperation, Mapping[str, str]] | None:
         """Return the operation that a request asks for, and its path parameters."""
-        if "\n" in scope["path"]:  # no path at all to Connexion's router
+        if "\n" in scope["path"]:  # Connexion's router knows no such path
             return None
         segments = scope["path"].split("/")
         for shape in self._shapes.get(len(segments), ()):

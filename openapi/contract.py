@@ -111,4 +111,5 @@ def load(path: Path = PATH) -> Contract:
 
 def _template(path: str) -> re.Pattern[str]:
     literal = re.split(r"\{[^}]+\}", path)
-    return re.compile("[^/]+".join(re.escape(part) for part in literal))
+    # Without line breaks, as Connexion's router sees it.
+    return re.compile(r"[^/\n]+".join(re.escape(part) for part in literal))

@@ -651,13 +651,3 @@ def test_who_is_asking_is_asked_before_what(
     answer = send(alice, operation, body, *headers, params={"colour": "green"})
     assert answer.status_code == 401
     assert "errors" not in answer.json()
-
-
-@pytest.mark.parametrize("operation", SECURED, ids=name)
-def test_a_path_of_anothers_is_forbidden_before_anything_is_validated(
-    alice: Person, operation: Operation
-) -> None:
-    where = path(operation, "7", user="bob")
-    answer = alice.request(operation.method, where, params={"colour": "green"}, content=b"\xff")
-    assert answer.status_code == 403
-    assert "errors" not in answer.json()

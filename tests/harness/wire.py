@@ -14,7 +14,7 @@ def send(service: Service, *lines: str | bytes, body: bytes = b"") -> httpx.Resp
     request = b"\r\n".join([*encoded, b"Host: test", b"Connection: close", b"", body])
     with connected(service) as connection:
         connection.sendall(request)
-        return read_answer(connection, encoded[0].partition(b" ")[0].decode())
+        return read_answer(connection, encoded[0].partition(b" ")[0].decode("latin-1"))
 
 
 def connected(service: Service) -> socket.socket:
