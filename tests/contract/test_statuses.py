@@ -19,12 +19,15 @@ PATHS = sorted({operation.path for operation in OPERATIONS.values()})
 METHODS = {"GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH", "TRACE", "QUERY", "LINK"}
 JSON = {"Content-Type": "application/json"}
 
+pytestmark = pytest.mark.both_ways
+
 
 class Stage:
     """Where a status is provoked: Alice asks for one operation, about a task of hers."""
 
-    def __init__(self, operation_id: str, alice: Person, bob: Person) -> None:
+    def __init__(self, operation_id: str, compiled: str, alice: Person, bob: Person) -> None:
         self.operation = OPERATIONS[operation_id]
+        self.compiled = compiled
         self.alice = alice
         self.bob = bob
         self.task: str = alice.creates()["id"]
@@ -41,15 +44,9 @@ class Stage:
         )
 
     def asks_inside(self) -> httpx.Response:
-        """Ask a service in this process, without a database; either way it answers alike."""
-        compiled, stock = (
-            asyncio.run(
-                ask_inside(app_without_database(compiled=way), self.operation, self.alice.id)
-            )
-            for way in (True, False)
-        )
-        assert (compiled.status_code, compiled.json()) == (stock.status_code, stock.json())
-        return compiled
+        """Ask a service in this process, which has no database."""
+        app = app_without_database(compiled=self.compiled == "true")
+        return asyncio.run(ask_inside(app, self.operation, self.alice.id))
 
 
 def with_an_unknown_parameter(stage: Stage) -> httpx.Response:
@@ -109,9 +106,9 @@ def test_there_is_a_way_to_every_status_of_the_contract() -> None:
 @pytest.mark.parametrize("status", WAYS)
 @pytest.mark.parametrize("operation_id", OPERATIONS)
 def test_a_documented_status_occurs_and_another_does_not(
-    operation_id: str, status: str, alice: Person, bob: Person
+    operation_id: str, status: str, compiled: str, alice: Person, bob: Person
 ) -> None:
-    stage = Stage(operation_id, alice, bob)
+    stage = Stage(operation_id, compiled, alice, bob)
     answer = WAYS[status](stage)
     check(answer)  # so that what occurs instead is documented, too
     documented = status in stage.operation.responses
