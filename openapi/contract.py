@@ -82,6 +82,11 @@ class Contract:
                 if method not in item:
                     continue
                 description = self.resolve(item[method])
+                security = description.get("security", self.document["security"])
+                if {} in security:
+                    # Connexion would call the handler, too, with nobody as its user.
+                    msg = f"{description['operationId']}: security cannot be optional"
+                    raise ValueError(msg)
                 yield Operation(
                     operation_id=description["operationId"],
                     method=method.upper(),
@@ -92,7 +97,7 @@ class Contract:
                     ),
                     body=description.get("requestBody"),
                     responses=description["responses"],
-                    secured=bool(description.get("security", self.document["security"])),
+                    secured=bool(security),
                 )
 
     @cached_property

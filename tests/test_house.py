@@ -78,4 +78,3 @@ def test_the_defaults_in_env_example_are_the_defaults() -> None:
     text = (ROOT / ".env.example").read_text()
     examples = dict(re.findall(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE))
     assert settings.load(examples) == settings.load({})
-

@@ -1,0 +1,191 @@
+"""The contract and the code, compared both ways: operations, arguments, security, links."""
+
+import asyncio
+import inspect
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import connexion
+import httpx
+import pytest
+import yaml
+
+import app
+import handlers
+from handlers import routing
+from harness import document
+from harness.contract import CONTRACT
+from harness.document import COMPONENTS, DOCUMENT
+from harness.unstarted import app_without_database, ask_inside
+from harness.operations import BY_ID, SECURED, ask, name
+from harness.people import Person
+from openapi import contract as contracts
+from openapi.contract import Operation
+from openapi.parameters import Parameter
+
+OPERATIONS = CONTRACT.operations
+CREATED = OPERATIONS["create_task"].responses["201"]
+# ------------------------------------------------------------------ Operations
+
+
+def test_every_operation_has_a_handler_and_every_handler_an_operation() -> None:
+    written = [operation["operationId"] for _, operation in document.operations()]
+    assert sorted(handlers.__all__) == sorted(written)
+
+
+def test_no_two_operations_have_the_same_name() -> None:
+    """Connexion would let the last one win, with its security."""
+    names = Counter(operation["operationId"] for _, operation in document.operations())
+    assert set(names.values()) == {1}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+def test_a_handler_takes_what_the_contract_describes(operation: Operation) -> None:
+    parameters = inspect.signature(getattr(handlers, operation.operation_id)).parameters
+    by_position = [p.name for p in parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    by_name = [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY]
+    described = [Parameter(each).argument for each in operation.parameters]
+    body = ["fields"] if operation.body else []
+    who = ["user"] if operation.secured else []
+    assert [name.strip("_") for name in by_position] == ["database", *who]
+    assert sorted(by_name) == sorted([*described, *body])
+
+
+def test_an_operation_without_a_handler_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(handlers, "__all__", ["get_health"])
+    with pytest.raises(LookupError, match="'list_tasks'"):
+        start()
+
+
+def start(*, compiled: bool = True, operation_id: str = "list_tasks") -> int:
+    """Start a service without a database, and ask it without a token."""
+    service = app_without_database(compiled=compiled)
+    return asyncio.run(ask_inside(service, OPERATIONS[operation_id], None)).status_code
+
+
+# -------------------------------------------------------------------- Security
+
+
+def test_everything_wants_a_token_except_where_the_contract_says_otherwise() -> None:
+    assert DOCUMENT["security"] == [{"bearerAuth": []}]
+    exceptions = {
+        operation["operationId"]: operation["security"]
+        for _, operation in document.operations()
+        if "security" in operation
+    }
+    assert exceptions == {"get_health": [], "get_readiness": []}
+    assert {operation.operation_id for operation in OPERATIONS.values()} == {
+        *exceptions,
+        *(operation.operation_id for operation in SECURED),
+    }
+
+
+def test_bearer_auth_is_the_only_scheme() -> None:
+    ((name, scheme),) = COMPONENTS["securitySchemes"].items()
+    assert (name, scheme["type"], scheme["scheme"]) == ("bearerAuth", "http", "bearer")
+
+
+@pytest.mark.parametrize("operation", SECURED, ids=name)
+def test_without_a_security_function_nobody_gets_in(
+    operation: Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgetful(*arguments: Any, security_map: Any, **others: Any) -> connexion.AsyncApp:
+        assert security_map
+        return connexion.AsyncApp(*arguments, **others)
+
+    monkeypatch.setattr(routing, "AsyncApp", forgetful)
+    assert start(operation_id=operation.operation_id) == 401
+    assert start(operation_id=operation.operation_id, compiled=False) == 500
+
+
+@pytest.fixture
+def contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give the contract away to be changed; from then on it is the service's."""
+    document = yaml.safe_load(CONTRACT.text)
+    path = tmp_path / "openapi.yaml"
+    load = contracts.load
+
+    def load_changed() -> contracts.Contract:
+        path.write_text(yaml.safe_dump(document))
+        return load(path)
+
+    monkeypatch.setattr(contracts, "PATH", path)
+    monkeypatch.setattr(contracts, "load", load_changed)
+    return document
+
+
+def test_without_security_for_all_the_service_does_not_start(contract: Any) -> None:
+    del contract["security"]
+    for compiled in (True, False):
+        with pytest.raises(KeyError, match="security"):
+            start(compiled=compiled)
+
+
+@pytest.mark.parametrize(
+    ("security", "complaint"),
+    [
+        ([{}], "cannot be optional"),
+        ([{"bearerAuth": []}, {}], "cannot be optional"),
+        ([{"cookieAuth": []}], "cookieAuth"),
+    ],
+)
+def test_with_security_that_lets_others_in_the_service_does_not_start(
+    security: Any, complaint: str, contract: Any
+) -> None:
+    contract["paths"]["/api/tasks"]["get"]["security"] = security
+    for compiled in (True, False):
+        with pytest.raises((ValueError, KeyError), match=complaint):
+            start(compiled=compiled)
+
+
+def test_an_operation_that_says_nothing_about_security_wants_a_token(contract: Any) -> None:
+    del contract["paths"]["/health"]["get"]["security"]
+    assert start(operation_id="get_health") == 401
+
+
+# ----------------------------------------------------------------------- Links
+
+
+def test_a_new_task_links_to_every_operation_on_it() -> None:
+    linked = [link["operationId"] for link in CREATED["links"].values()]
+    assert sorted(linked) == sorted(operation.operation_id for operation in BY_ID)
+
+
+@pytest.mark.parametrize("relation", CREATED["links"])
+def test_a_link_leads_to_the_new_task(relation: str, alice: Person) -> None:
+    link = CREATED["links"][relation]
+    operation = OPERATIONS[link["operationId"]]
+    created = alice.post("/api/tasks", json={"title": "Water the plants"})
+    values = {key: evaluated(value, created) for key, value in link["parameters"].items()}
+    assert values.keys() == {p["name"] for p in operation.parameters if p.get("required")}
+    answer = ask(alice, operation, values["task_id"])
+    assert answer.is_success
+    assert answer.status_code == 204 or answer.json()["id"] == created.json()["id"]
+
+
+def evaluated(expression: str, answer: httpx.Response) -> str:
+    """Evaluate a runtime expression of OpenAPI, of the one kind that this contract uses."""
+    match = re.fullmatch(r"\$response\.body#/([a-z_]+)", expression)
+    assert match, expression
+    value: str = answer.json()[match[1]]
+    return value
+
+
+# ------------------------------------------------------------------------ CORS
+
+EXPOSED = (
+    "ETag, Link, Location, X-Total-Count, "
+    "RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
+)
+
+
+def test_web_pages_may_read_every_header_that_the_contract_describes(alice: Person) -> None:
+    answer = alice.get("/api/tasks", headers={"Origin": "http://localhost:3000"})
+    assert answer.headers["Access-Control-Expose-Headers"] == EXPOSED
+    assert ", ".join(app.EXPOSED_HEADERS) == EXPOSED
+    unread = {"WWW-Authenticate", "Access-Control-Allow-Origin"}
+    assert set(COMPONENTS["headers"]) - set(EXPOSED.split(", ")) == unread

@@ -1,0 +1,221 @@
+"""The contract as a text: complete, bounded, described, and the same to every reader."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import yaml
+from connexion.spec import Specification
+
+from handlers.problem_kinds import KINDS
+from harness import document
+from harness.contract import CONTRACT
+from harness.document import COMPONENTS, DOCUMENT
+from openapi import contract as contracts
+
+PROBLEM = "application/problem+json"
+OPERATIONS = dict(document.operations())
+RESPONSES = dict(document.responses())
+SCHEMAS = dict(document.schemas())
+# What these match depends on who reads the pattern.
+DIALECT = re.compile(r"\\[sSwWdDbB]|(?<!\\)\.(?![^\[]*\])")
+
+
+def test_it_is_openapi_3_0_3_and_connexion_reads_it_as_it_is() -> None:
+    assert DOCUMENT["openapi"] == "3.0.3"
+    assert Specification.load(contracts.PATH).raw == yaml.safe_load(CONTRACT.text)
+
+
+def test_nothing_in_it_looks_like_a_template() -> None:
+    assert re.findall(rb"\{[{%#]", CONTRACT.text) == []
+
+
+def test_no_key_is_written_twice() -> None:
+    """Of two equal keys YAML keeps the last and says nothing."""
+    assert list(keys_written_twice(yaml.compose(CONTRACT.text.decode()))) == []
+
+
+def keys_written_twice(node: yaml.Node | None) -> Iterator[str]:
+    if isinstance(node, yaml.MappingNode):
+        counts = Counter(key.value for key, _ in node.value)
+        yield from (f"{node.start_mark}: {key}" for key, n in counts.items() if n > 1)
+        for _, value in node.value:
+            yield from keys_written_twice(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from keys_written_twice(value)
+
+
+# ------------------------------------------------------------------- Described
+
+
+def test_every_operation_has_name_summary_description_and_tag() -> None:
+    tags = {tag["name"] for tag in DOCUMENT["tags"]}
+    for where, operation in OPERATIONS.items():
+        assert re.fullmatch("[a-z]+(_[a-z]+)+", operation["operationId"]), where
+        assert len(operation["summary"]) < len(operation["description"]), where
+        assert len(operation["tags"]) == 1, where
+        assert set(operation["tags"]) <= tags, where
+
+
+def test_every_tag_is_described_and_used() -> None:
+    used = {tag for operation in OPERATIONS.values() for tag in operation["tags"]}
+    assert {tag["name"] for tag in DOCUMENT["tags"] if tag["description"]} == used
+
+
+def test_everything_is_described() -> None:
+    sections = ("securitySchemes", "parameters", "requestBodies", "headers", "links")
+    things = [thing for section in sections for thing in document.named(section)]
+    things += [("server", server) for server in DOCUMENT["servers"]]
+    things += [*document.named("responses"), *RESPONSES.items(), *SCHEMAS.items()]
+    things += [place for place in document.values() if "in" in place[1]]
+    mute = {
+        where
+        for where, thing in things
+        if "$ref" not in thing and not thing.get("description") and not is_inline(where)
+    }
+    assert mute == set()
+
+
+def is_inline(where: str) -> bool:
+    """Tell whether a schema stands in a parameter or header, which is described itself."""
+    return bool(re.match(r"#/components/(parameters|headers)/[^/]+/schema", where))
+
+
+def test_every_example_says_what_it_shows() -> None:
+    for where, value in [*document.values(), ("#/components", COMPONENTS)]:
+        for name, example in value.get("examples", {}).items():
+            assert "$ref" in example or example["summary"], f"{where}: {name}"
+
+
+def test_every_component_is_used() -> None:
+    used = set(re.findall(r"\$ref: '(#/components/[^']+)'", CONTRACT.text.decode()))
+    kinds = [kind for kind in COMPONENTS if kind != "securitySchemes"]
+    assert {where for kind in kinds for where, _ in document.named(kind)} == used
+
+
+# --------------------------------------------------------------------- Bounded
+
+
+def test_every_string_is_bounded() -> None:
+    strings = {where: s for where, s in SCHEMAS.items() if s.get("type") == "string"}
+    assert [where for where, s in strings.items() if not {"maxLength", "enum"} & set(s)] == []
+
+
+def test_every_whole_number_has_a_format_and_a_range() -> None:
+    wanted = {"format", "minimum", "maximum"}
+    numbers = {where: s for where, s in SCHEMAS.items() if s.get("type") == "integer"}
+    assert [where for where, s in numbers.items() if not wanted <= set(s)] == []
+    assert not any(schema.get("type") == "number" for schema in SCHEMAS.values())
+
+
+def test_every_array_is_bounded() -> None:
+    arrays = {where: s for where, s in SCHEMAS.items() if s.get("type") == "array"}
+    assert [where for where, s in arrays.items() if "maxItems" not in s] == []
+
+
+def test_every_schema_has_a_type() -> None:
+    assert [where for where, s in SCHEMAS.items() if not {"type", "allOf"} & set(s)] == []
+
+
+def test_only_problems_may_have_more_members_than_are_described() -> None:
+    """RFC 9457 lets problems be extended; everything else is closed."""
+    objects = {where: s for where, s in SCHEMAS.items() if s.get("type") == "object"}
+    opened = [where for where, s in objects.items() if s.get("additionalProperties", True)]
+    problems = [
+        "#/components/schemas/Problem",
+        "#/components/schemas/ValidationProblem/allOf/1",
+    ]
+    assert opened == problems
+
+
+def test_patterns_mean_the_same_in_every_dialect() -> None:
+    patterns = {where: s["pattern"] for where, s in SCHEMAS.items() if "pattern" in s}
+    assert {where: p for where, p in patterns.items() if DIALECT.search(p)} == {}
+    assert [p for p in patterns.values() if not (p.startswith("^") and p.endswith("$"))] == []
+
+
+def test_every_pattern_that_a_request_can_break_is_explained() -> None:
+    for operation in CONTRACT.operations.values():
+        media_types = (operation.body or {}).get("content", {}).values()
+        for value in [*operation.parameters, *media_types]:
+            for where, schema in document.schemas_in(operation.operation_id, value["schema"]):
+                assert ("pattern" in schema) is ("x-pattern-means" in schema), where
+
+
+# ------------------------------------------------- Requests, answers and errors
+
+
+def test_what_is_created_updated_and_answered_have_schemas_of_their_own() -> None:
+    asked = schemas_of(operation.get("requestBody", {}) for operation in OPERATIONS.values())
+    answered = schemas_of(RESPONSES.values())
+    assert asked == {"TaskCreate", "TaskUpdate", "TaskCompletion"}
+    assert answered == {"Task", "TaskList", "Health", "Problem", "ValidationProblem"}
+
+
+def schemas_of(messages: Iterable[dict[str, Any]]) -> set[str]:
+    """Name the schemas of requests or responses; each is a component."""
+    contents = (component(message).get("content", {}).values() for message in messages)
+    references = (media["schema"]["$ref"] for content in contents for media in content)
+    return {reference.removeprefix("#/components/schemas/") for reference in references}
+
+
+def component(node: dict[str, Any]) -> dict[str, Any]:
+    """Return what a reference leads to, with the references in it."""
+    if "$ref" not in node:
+        return node
+    *_, kind, name = node["$ref"].split("/")
+    found: dict[str, Any] = COMPONENTS[kind][name]
+    return found
+
+
+def test_every_error_is_a_shared_response_with_a_problem_document() -> None:
+    for where, response in RESPONSES.items():
+        status = int(where.rpartition("/")[2])
+        if status < 300:
+            assert "$ref" not in response, where
+            continue
+        assert response["$ref"].startswith("#/components/responses/"), where
+        schema = "ValidationProblem" if status == 400 else "Problem"
+        assert schemas_of([response]) == (set() if status == 304 else {schema}), where
+        assert component(response).get("content", {PROBLEM: None}).keys() == {PROBLEM}, where
+
+
+def test_a_problem_has_everything_that_clients_rely_on() -> None:
+    required = {"type", "title", "status", "detail", "instance"}
+    assert set(COMPONENTS["schemas"]["Problem"]["required"]) == required
+    _, more = COMPONENTS["schemas"]["ValidationProblem"]["allOf"]
+    assert more["required"] == ["errors"]
+    assert COMPONENTS["schemas"]["Fault"]["required"] == ["detail"]
+
+
+def test_every_response_has_the_headers_that_every_response_has() -> None:
+    for where, response in RESPONSES.items():
+        headers = component(response)["headers"].keys()
+        assert headers >= {"X-Request-Id", "Access-Control-Allow-Origin"}, where
+
+
+def test_every_kind_of_problem_is_in_the_contract_and_in_its_prose() -> None:
+    documented = {int(where.rpartition("/")[2]) for where in RESPONSES}
+    prose = DOCUMENT["info"]["description"]
+    assert {status for status in documented if status >= 400} | {405} == KINDS.keys()
+    assert {
+        int(row) for row in re.findall(r"^\| ([0-9]{3}) \|", prose, re.MULTILINE)
+    } == KINDS.keys()
+
+
+def test_the_limits_in_the_prose_are_those_that_hold() -> None:
+    schemas, prose = COMPONENTS["schemas"], DOCUMENT["info"]["description"].replace("\n", " ")
+    body = f"{DOCUMENT['x-max-body-bytes']:,} bytes"
+    limit = COMPONENTS["parameters"]["Limit"]["schema"]
+    assert (
+        f"A body is at most {body}, a title {schemas['Title']['maxLength']} characters, "
+        f"a description {schemas['Description']['maxLength']:,}, "
+        f"a page {limit['maximum']:,} tasks."
+    ) in prose
+    assert f"A `limit` above {limit['maximum']} is a 400" in prose
+    assert f"without one you get {limit['default']}." in prose
+    assert body in KINDS[413].detail
+    assert body in COMPONENTS["responses"]["ContentTooLarge"]["description"]
+    assert schemas["TaskList"]["maxItems"] == limit["maximum"]

@@ -1,0 +1,127 @@
+"""Every status that the contract lists can occur, and no other does: each is provoked."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+import httpx
+import pytest
+
+import handlers
+from harness.contract import CONTRACT, check
+from harness.unstarted import app_without_database, ask_inside
+from harness.operations import NO_TASK, ask, body, path
+from harness.people import Person
+
+OPERATIONS = CONTRACT.operations
+PATHS = sorted({operation.path for operation in OPERATIONS.values()})
+METHODS = {"GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH", "TRACE", "QUERY", "LINK"}
+JSON = {"Content-Type": "application/json"}
+
+pytestmark = pytest.mark.both_ways
+
+
+class Stage:
+    """Where a status is provoked: Alice asks for one operation, about a task of hers."""
+
+    def __init__(self, operation_id: str, compiled: str, alice: Person, bob: Person) -> None:
+        self.operation = OPERATIONS[operation_id]
+        self.compiled = compiled
+        self.alice = alice
+        self.bob = bob
+        self.task: str = alice.creates()["id"]
+
+    def asks(self, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        """Ask well, with headers besides."""
+        return ask(self.alice, self.operation, self.task, headers=headers)
+
+    def sends(self, content: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        """Ask with a body of another kind, even if none is expected."""
+        where = path(self.operation, self.task)
+        return self.alice.request(
+            self.operation.method, where, content=content, headers=headers
+        )
+
+    def asks_inside(self) -> httpx.Response:
+        """Ask a service in this process, which has no database."""
+        app = app_without_database(compiled=self.compiled == "true")
+        return asyncio.run(ask_inside(app, self.operation, self.alice.id))
+
+
+def with_an_unknown_parameter(stage: Stage) -> httpx.Response:
+    where = f"{path(stage.operation, stage.task)}?colour=red"
+    return stage.alice.request(stage.operation.method, where, **body(stage.operation))
+
+
+def without_a_token(stage: Stage) -> httpx.Response:
+    with httpx.Client(base_url=stage.alice.base_url) as nobody:
+        return ask(nobody, stage.operation, stage.task)
+
+
+def as_somebody_else(stage: Stage) -> httpx.Response:
+    """Ask as Bob for Alice's task; where no task is asked for, for Alice's tasks."""
+    has_no_task = stage.operation.secured and "{task_id}" not in stage.operation.path
+    user = stage.alice.id if has_no_task else None
+    return ask(stage.bob, stage.operation, stage.task, user=user)
+
+
+def with_a_fault_inside(stage: Stage) -> httpx.Response:
+    name = stage.operation.operation_id
+
+    @wraps(getattr(handlers, name))  # Connexion looks at what arguments it takes
+    async def broken(*_: Any, **__: Any) -> None:
+        msg = "a secret of the machine room"
+        raise RuntimeError(msg)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handlers, name, broken)
+        answer = stage.asks_inside()
+    assert "machine room" not in answer.text
+    return answer
+
+
+WAYS: dict[str, Callable[[Stage], httpx.Response]] = {
+    "200": Stage.asks,
+    "201": Stage.asks,
+    "204": Stage.asks,
+    "304": lambda stage: stage.asks({"If-None-Match": "*"}),
+    "400": with_an_unknown_parameter,
+    "401": without_a_token,
+    "403": as_somebody_else,
+    "404": lambda stage: ask(stage.alice, stage.operation, NO_TASK),
+    "412": lambda stage: stage.asks({"If-Match": '"0"'}),
+    "413": lambda stage: stage.sends(b" " * (CONTRACT.document["x-max-body-bytes"] + 1), JSON),
+    "415": lambda stage: stage.sends(b"title=x", {"Content-Type": "text/plain"}),
+    "500": with_a_fault_inside,
+    "503": Stage.asks_inside,
+}
+
+
+def test_there_is_a_way_to_every_status_of_the_contract() -> None:
+    documented = {status for each in OPERATIONS.values() for status in each.responses}
+    assert documented == set(WAYS)
+
+
+@pytest.mark.parametrize("status", WAYS)
+@pytest.mark.parametrize("operation_id", OPERATIONS)
+def test_a_documented_status_occurs_and_another_does_not(
+    operation_id: str, status: str, compiled: str, alice: Person, bob: Person
+) -> None:
+    stage = Stage(operation_id, compiled, alice, bob)
+    answer = WAYS[status](stage)
+    check(answer)  # so that what occurs instead is documented, too
+    documented = status in stage.operation.responses
+    assert (str(answer.status_code) == status) is documented, answer.text
+
+
+@pytest.mark.parametrize("where", PATHS)
+def test_any_other_method_is_answered_405_with_those_that_are_allowed(
+    where: str, alice: Person
+) -> None:
+    known = {each.method for each in OPERATIONS.values() if each.path == where}
+    allowed = known | ({"HEAD"} if "GET" in known else set())
+    for method in sorted(METHODS - known):
+        answer = alice.request(method, where.replace("{task_id}", NO_TASK))
+        assert answer.status_code == 405, method
+        assert set(answer.headers["Allow"].split(", ")) == allowed
