@@ -15,7 +15,7 @@ run: .venv/run ## Serve the API on http://127.0.0.1:8000, with a database of its
 install: .venv/dev ## Set everything up, for running, testing and linting
 
 test: .venv/dev lint ## Prove everything, against a PostgreSQL of its own
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/dev ## Check the code and the contract
 	$(BIN)/ruff format --check .

@@ -12,7 +12,7 @@ from benchmarks.results import Row, Rows
 from benchmarks.stacks import OURS
 
 COLUMNS = 3
-PANEL, LABEL, BAR = 330, 140, 100  # widths, in pixels
+PANEL, LABEL, BAR = 355, 156, 96  # widths, in pixels
 TOP, HEAD, LINE, GAP = 40, 26, 19, 18  # heights
 MILLISECOND = 1_000
 
@@ -76,7 +76,7 @@ def draw(bars: dict[str, Row]) -> Iterator[str]:
         yield text(LABEL - 8, y + 11, STACK_TITLES.get(stack, stack), kind, anchor="end")
         yield bar(LABEL, split, y, kind)
         yield bar(split, end, y, f"{kind} database".strip())
-        yield text(end + 6, y + 11, amount(service, database), kind)
+        yield text(end + 6, y + 11, amount(service, database, longest), kind)
 
 
 def bar(start: float, end: float, y: int, kind: str) -> str:
@@ -91,8 +91,8 @@ def text(x: float, y: int, words: str, kind: str = "", anchor: str = "start") ->
     return f'<text class="{kind}" {place}>{escape(words)}</text>'
 
 
-def amount(service: float, database: float) -> str:
-    """Write both times in the same unit."""
-    if service + database < 10 * MILLISECOND:
+def amount(service: float, database: float, longest: float) -> str:
+    """Write both times, in the unit that suits the longest of the panel."""
+    if longest < 10 * MILLISECOND:
         return f"{service:,.0f} + {database:,.0f} µs"
-    return f"{service / MILLISECOND:,.0f} + {database / MILLISECOND:,.0f} ms"
+    return f"{service / MILLISECOND:,.1f} + {database / MILLISECOND:,.1f} ms"

@@ -7,9 +7,9 @@ the service. Ids follow from names, so that nobody has to look them up.
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -43,6 +43,10 @@ TASKS = """
         LATERAL (SELECT timestamptz '2026-01-01Z' + interval '1 microsecond'
             * (('x' || substr(md5(name || n), 1, 7))::bit(28)::int * 117647::bigint) AS stamp)
     ORDER BY stamp"""
+
+INDEXES = """
+    SELECT indexname, indexdef FROM pg_indexes
+    WHERE schemaname = 'todo' AND tablename = 'tasks' AND indexname NOT LIKE 'pk%'"""
 
 
 def crowd_member(number: int) -> str:
@@ -103,29 +107,37 @@ class Dataset:
             "CREATE UNLOGGED TABLE bench.tasks (LIKE todo.tasks)",
         )
         self.crowd = 0
-        self.add((single(tasks), tasks) for tasks in SINGLES)
+        self.add([(single(tasks), tasks) for tasks in SINGLES])
         self.grow(CROWD)
 
     def grow(self, crowd: int) -> None:
         """Let the crowd grow to so many users."""
-        numbers = range(self.crowd, crowd)
-        self.add((crowd_member(number), EACH) for number in numbers)
+        newcomers = [(crowd_member(number), EACH) for number in range(self.crowd, crowd)]
+        self.add(newcomers)
         self.crowd = crowd
         self.reset()
 
-    def add(self, people: Iterable[tuple[str, int]]) -> None:
+    def add(self, people: list[tuple[str, int]]) -> None:
         """Add users, each with so many tasks, to the copy."""
-        names, counts = zip(*people, strict=True)
+        names, counts = [name for name, _ in people], [tasks for _, tasks in people]
         with psycopg.connect(self.urls.superuser) as connection:
-            connection.execute(TASKS, {"names": list(names), "counts": list(counts)})
+            connection.execute(TASKS, {"names": names, "counts": counts})
 
     def reset(self) -> None:
-        """Bring the tables into the state that every drive begins with."""
+        """Bring the tables into the state that every drive begins with.
+
+        Without triggers (foreign keys) and with indexes built afterwards: that takes a
+        tenth of the time.
+        """
+        indexes = dict(self.all(INDEXES))
         self.run(
             "CHECKPOINT",
+            "SET session_replication_role = replica",
             "TRUNCATE todo.users, todo.tasks",
+            *(f"DROP INDEX todo.{name}" for name in indexes),
             "INSERT INTO todo.users (id) SELECT DISTINCT user_id FROM bench.tasks",
             "INSERT INTO todo.tasks SELECT * FROM bench.tasks",
+            *indexes.values(),
             "VACUUM (FREEZE, ANALYZE) todo.users, todo.tasks",
         )
 
@@ -135,10 +147,13 @@ class Dataset:
 
     def ask(self, question: str) -> str:
         """Ask for one value."""
+        ((answer,),) = self.all(question)
+        return str(answer)
+
+    def all(self, question: str) -> list[tuple[Any, ...]]:
+        """Ask for rows."""
         with psycopg.connect(self.urls.superuser) as connection:
-            row = connection.execute(question.encode()).fetchone()
-            assert row is not None
-            return str(row[0])
+            return connection.execute(question.encode()).fetchall()
 
     def run(self, *commands: str) -> None:
         """Run commands as superuser, each for itself."""

@@ -43,8 +43,8 @@ def get_of(tasks: int) -> Ask:
 
 KINDS: dict[str, Callable[[int], Ask]] = {
     "get one": get_of,
-    "pending by title, a page of 20": lambda tasks: list_of(tasks, PAGE),
-    "list of all": list_of,
+    "first 20 by title": lambda tasks: list_of(tasks, PAGE),
+    "whole list": list_of,
 }
 
 
@@ -52,9 +52,9 @@ def by_tasks() -> Iterator[Scenario]:
     """Return a scenario for each kind of request, and for each number of tasks."""
     for kind, ask in KINDS.items():
         for tasks in TASKS:
-            clients = FEW if kind == "list of all" and tasks >= MANY_TASKS else CLIENTS
+            clients = FEW if kind == "whole list" and tasks >= MANY_TASKS else CLIENTS
             key = f"{kind} {tasks}"
-            yield Scenario(key, key[-18:], ask(tasks), connections=clients)
+            yield Scenario(key, f"{kind} of {tasks:,}", ask(tasks), connections=clients)
 
 
 def measure(laboratory: Laboratory, *, rounds: int, seconds: int) -> Rows:

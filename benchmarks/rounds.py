@@ -41,7 +41,7 @@ def in_turn(services: list[Running], scenario: Scenario, number: int) -> Iterato
 def progress(number: int, scenario: Scenario, service: Running, figures: Figures) -> str:
     """Write one drive on a line."""
     return (
-        f"{number + 1}  {scenario.title:<18}{service.stack.title:<24}"
+        f"{number + 1}  {scenario.title:<26}{service.stack.title:<26}"
         f"{figures.requests_per_second:>9,.0f}/s{figures.p99_ms:>9.1f} ms"
         f"{figures.service_us:>9,.0f} +{figures.database_us:>7,.0f} µs"
         f"{f'  {figures.errors} errors' if figures.errors else ''}"

@@ -93,16 +93,17 @@ def on_uvicorn(key: str, title: str, module: str, *, answers: bool = True) -> St
     return Stack(key, title, command, of_peers, PEERS, answers)
 
 
-def on_node() -> Stack:
+def on_node(key: str, title: str, *, pipelining: bool) -> Stack:
     """Describe the peer on Node.js."""
 
     def environment(urls: Urls) -> Environment:
-        return {**of_peers(urls), "NODE_ENV": "production"}
+        switch = "on" if pipelining else "off"
+        return {**of_peers(urls), "NODE_ENV": "production", "PIPELINING": switch}
 
     def command(_port: int) -> list[str]:
         return [*node(), "server.js"]
 
-    return Stack("fastify", "Fastify + pg", command, environment, NODE_PEER)
+    return Stack(key, title, command, environment, NODE_PEER)
 
 
 OURS = service("service", "this service", ROOT)
@@ -110,8 +111,9 @@ STACKS = (
     OURS,
     on_uvicorn("sqlmodel", "FastAPI + SQLModel", "fastapi_sqlmodel"),
     on_uvicorn("async", "FastAPI async, tuned", "fastapi_async"),
-    on_node(),
-    on_uvicorn("floor", "uvicorn, constant answer", "constant", answers=False),
+    on_node("fastify", "Fastify + pg", pipelining=False),
+    on_node("pipelining", "Fastify + pg, pipelining", pipelining=True),
+    on_uvicorn("floor", "uvicorn, a constant", "constant", answers=False),
 )
 
 

@@ -18,9 +18,9 @@ from handlers import routing
 from harness import document
 from harness.contract import CONTRACT
 from harness.document import COMPONENTS, DOCUMENT
-from harness.unstarted import app_without_database, ask_inside
 from harness.operations import BY_ID, SECURED, ask, name
 from harness.people import Person
+from harness.unstarted import app_without_database, ask_inside
 from openapi import contract as contracts
 from openapi.contract import Operation
 from openapi.parameters import Parameter

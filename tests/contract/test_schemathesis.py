@@ -11,6 +11,7 @@ import pytest
 from harness.people import someone, token
 from harness.service import ROOT, Service
 
+CONTRACT = ROOT / "openapi" / "openapi.yaml"
 SEEDS = (1, 20261120, 4711)
 MAX_EXAMPLES = 25
 LIMIT_SECONDS = 300

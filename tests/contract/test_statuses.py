@@ -10,9 +10,9 @@ import pytest
 
 import handlers
 from harness.contract import CONTRACT, check
-from harness.unstarted import app_without_database, ask_inside
 from harness.operations import NO_TASK, ask, body, path
 from harness.people import Person
+from harness.unstarted import app_without_database, ask_inside
 
 OPERATIONS = CONTRACT.operations
 PATHS = sorted({operation.path for operation in OPERATIONS.values()})

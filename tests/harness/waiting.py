@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-PATIENCE = 30  # seconds; far more than anything here should take
+PATIENCE = 120  # seconds; far more than anything here should take
 
 
 async def eventually(condition: Callable[[], Awaitable[object]]) -> None:
