@@ -3,13 +3,13 @@
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import agreement, growth, report, rounds
 from benchmarks.chart import chart
-from benchmarks.conditions import conditions
+from benchmarks.conditions import conditions, peak_memory
 from benchmarks.installation import NotInstalled, install
 from benchmarks.laboratory import laboratory
 from benchmarks.results import as_json
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def run(options: Options) -> None:
     """Measure what has been asked for."""
-    method = f"{options.rounds} rounds of {options.seconds} s"
+    method = f"rounds: {options.rounds}, seconds of each drive: {options.seconds}"
     with laboratory(options.stacks) as place:
         described = conditions(place.dataset, method)
         agreement.check(place, options.scenarios)
@@ -65,6 +65,7 @@ def run(options: Options) -> None:
             found = rounds.play(
                 place, options.scenarios, rounds=options.rounds, seconds=options.seconds
             )
+        described["peak memory"] = peak_memory(place.services)
     name, write = ("growth", growth.report) if options.growth else ("report", report.report)
     text = write(found, described)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -98,13 +99,15 @@ def read(arguments: Sequence[str]) -> Options:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=DESCRIPTION)
-    scenarios = ", ".join(scenario.key for scenario in SCENARIOS)
-    peers = ", ".join(stack.key for stack in STACKS if stack is not OURS)
+    scenarios = [scenario.key for scenario in SCENARIOS]
+    peers = ["none", *(stack.key for stack in STACKS if stack is not OURS)]
     parser.add_argument("--quick", action="store_true", help="one round of a second each")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds (3)")
     parser.add_argument("--seconds", type=int, metavar="N", help="seconds of each drive (5)")
-    add_list(parser, "--only", f"scenarios, separated by commas: {scenarios}")
-    add_list(parser, "--peers", f"peers, separated by commas, or none: {peers}")
+    parser.add_argument(
+        "--only", type=some_of(scenarios), help=f"some of {','.join(scenarios)}"
+    )
+    parser.add_argument("--peers", type=some_of(peers), help=f"some of {','.join(peers)}")
     parser.add_argument(
         "--rival", type=Path, metavar="DIR", help="another checkout of this service beside it"
     )
@@ -115,9 +118,16 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def add_list(parser: argparse.ArgumentParser, name: str, text: str) -> None:
-    """Add an option that takes several values, separated by commas."""
-    parser.add_argument(name, type=lambda value: value.split(","), metavar="…", help=text)
+def some_of(names: list[str]) -> Callable[[str], list[str]]:
+    """Return a reader of names separated by commas."""
+
+    def read_names(text: str) -> list[str]:
+        chosen = text.split(",")
+        if unknown := set(chosen) - set(names):
+            raise argparse.ArgumentTypeError(", ".join(sorted(unknown)) + " is unknown")
+        return chosen
+
+    return read_names
 
 
 if __name__ == "__main__":

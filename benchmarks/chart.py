@@ -7,7 +7,8 @@ on a light page and on a dark one.
 from collections.abc import Iterator
 from html import escape
 
-from benchmarks.report import STACK_TITLES, TITLES
+from benchmarks.goals import TITLES
+from benchmarks.report import STACK_TITLES
 from benchmarks.results import Row, Rows
 from benchmarks.stacks import OURS
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +17,7 @@ import psutil
 from benchmarks.dataset import Dataset
 from benchmarks.installation import NODE_PEER, PYTHON, node, wrk_path
 from benchmarks.machine import layout
-from benchmarks.stacks import CONNECTIONS, ROOT
+from benchmarks.stacks import CONNECTIONS, ROOT, Running
 
 OURS = ("connexion", "uvicorn", "psycopg")
 PYTHON_PEERS = ("fastapi", "sqlmodel", "sqlalchemy", "asyncpg", "uvicorn", "orjson")
@@ -39,6 +40,16 @@ def conditions(dataset: Dataset, method: str) -> dict[str, str]:
         "load": said(wrk_path(), "--version").partition(" [")[0],
         "method": method,
     }
+
+
+def peak_memory(services: Iterable[Running]) -> str:
+    """Tell how much memory each service has had at most."""
+    found = []
+    for service in services:
+        status = Path(f"/proc/{service.process.pid}/status").read_text()
+        kibibytes = re.findall(r"VmHWM:\s*([0-9]+)", status)[0]
+        found.append(f"{service.stack.title} {int(kibibytes) / 1024:.0f} MiB")
+    return "; ".join(found)
 
 
 def machine() -> str:

@@ -4,9 +4,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from benchmarks.results import Row, Rows
+from benchmarks.scenarios import CLIENTS, SCENARIOS
+from benchmarks.stacks import OURS
 
 ONE_TASK = ("get", "create", "update", "toggle")
 LISTS = ("list-20", "list-100")
+TITLES = {scenario.key: scenario.title for scenario in SCENARIOS}
+CROWDED = {scenario.key for scenario in SCENARIOS if scenario.connections == CLIENTS}
+MOST_MS = 200
+
+Measure = Callable[[Row], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +23,7 @@ class Goal:
     text: str
     peer: str
     times: float
-    measure: Callable[[Row], float]
+    measure: Measure
     scenarios: tuple[str, ...] = ()
 
 
@@ -41,19 +48,40 @@ GOALS = (
 )
 
 
-def ratio(
-    rows: Rows, scenario: str, peer: str, measure: Callable[[Row], float]
-) -> float | None:
+def judged(rows: Rows) -> Iterator[tuple[str, str, str]]:
+    """Return for each goal its text, the least favourable figure, and where it is missed."""
+    for goal in GOALS:
+        found = {
+            name: value
+            for name in goal.scenarios or TITLES
+            if (value := ratio(rows, name, goal.peer, goal.measure)) is not None
+        }
+        if found:
+            worst = min(found, key=found.__getitem__)
+            missed = [name for name, value in found.items() if value < goal.times]
+            yield goal.text, f"{times(found[worst])} ({TITLES[worst]})", verdict(missed)
+    ours = {name: row for (name, stack), row in rows.items() if stack == OURS.key}
+    slow = {name: row.middle("p99_ms") for name, row in ours.items() if name in CROWDED}
+    if slow:
+        worst = max(slow, key=slow.__getitem__)
+        missed = [name for name, value in slow.items() if value > MOST_MS]
+        text = f"p99 of {CLIENTS} clients: {MOST_MS} ms"
+        yield text, f"{slow[worst]:.0f} ms ({TITLES[worst]})", verdict(missed)
+    failed = [name for name, row in ours.items() if row.errors]
+    yield "no errors", str(sum(row.errors for row in ours.values())), verdict(failed)
+
+
+def verdict(missed: list[str]) -> str:
+    """Say whether a goal has been reached."""
+    return f"not in {', '.join(TITLES[name] for name in missed)}" if missed else "yes"
+
+
+def ratio(rows: Rows, scenario: str, peer: str, measure: Measure) -> float | None:
     """Tell how many times as much a peer takes as this service; None if not measured."""
-    ours, theirs = rows.get((scenario, "service")), rows.get((scenario, peer))
+    ours, theirs = rows.get((scenario, OURS.key)), rows.get((scenario, peer))
     return measure(theirs) / measure(ours) if ours and theirs else None
 
 
-def judged(rows: Rows) -> Iterator[tuple[Goal, dict[str, float]]]:
-    """Return each goal, and by how much it is reached in each of its scenarios."""
-    for goal in GOALS:
-        scenarios = goal.scenarios or tuple(dict.fromkeys(scenario for scenario, _ in rows))
-        ratios = {name: ratio(rows, name, goal.peer, goal.measure) for name in scenarios}
-        found = {name: value for name, value in ratios.items() if value is not None}
-        if found:
-            yield goal, found
+def times(value: float | None) -> str:
+    """Write a ratio, with three significant digits."""
+    return "" if value is None else f"{value:.3g}"

@@ -1,14 +1,12 @@
 """The report: one Markdown document, ratios first, then every figure and its conditions."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
-from benchmarks.goals import judged, ratio, service_us, sum_us
+from benchmarks.goals import TITLES, Measure, judged, ratio, service_us, sum_us, times
 from benchmarks.results import Row, Rows
-from benchmarks.scenarios import SCENARIOS
 from benchmarks.stacks import OURS, STACKS
 
-TITLES = {scenario.key: scenario.title for scenario in SCENARIOS}
 STACK_TITLES = {stack.key: stack.title for stack in STACKS}
 NO_PEERS = {stack.key for stack in STACKS if stack is OURS or not stack.answers}
 BUSY = 0.05
@@ -41,7 +39,7 @@ def report(rows: Rows, conditions: dict[str, str]) -> str:
         "## The service and PostgreSQL together",
         *ratios(rows, sum_us),
         "## Goals",
-        table(("goal", "least favourable", "reached"), goals(rows)),
+        table(("goal", "least favourable", "reached"), judged(rows)),
         "## Figures",
         table(FIGURES, figures(rows)),
         ADVANTAGES,
@@ -53,7 +51,7 @@ def report(rows: Rows, conditions: dict[str, str]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def ratios(rows: Rows, measure: Callable[[Row], float]) -> Iterator[str]:
+def ratios(rows: Rows, measure: Measure) -> Iterator[str]:
     """Write a table of ratios, scenario by peer."""
     peers = [key for key in dict.fromkeys(stack for _, stack in rows) if key not in NO_PEERS]
     yield table(
@@ -63,15 +61,6 @@ def ratios(rows: Rows, measure: Callable[[Row], float]) -> Iterator[str]:
             for name in dict.fromkeys(scenario for scenario, _ in rows)
         ),
     )
-
-
-def goals(rows: Rows) -> Iterator[tuple[str, str, str]]:
-    """Write a line for each goal."""
-    for goal, found in judged(rows):
-        worst = min(found, key=found.__getitem__)
-        missed = [TITLES[name] for name, value in found.items() if value < goal.times]
-        reached = "yes" if not missed else f"not in {', '.join(missed)}"
-        yield goal.text, f"{times(found[worst])} ({TITLES[worst]})", reached
 
 
 FIGURES = (
@@ -116,11 +105,6 @@ def spread(row: Row, name: str) -> str:
     """Write a median and how far the rounds are apart."""
     middle = number(row.middle(name))
     return f"{middle} ±{row.spread(name):.0%}" if len(row.figures) > 1 else middle
-
-
-def times(value: float | None) -> str:
-    """Write a ratio, with three significant digits."""
-    return "" if value is None else f"{value:.3g}"
 
 
 def number(value: float) -> str:

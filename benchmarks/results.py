@@ -51,14 +51,3 @@ def as_json(rows: Rows, conditions: dict[str, str]) -> str:
     lines = ",\n    ".join(json.dumps(drive) for drive in drives)
     head = json.dumps(conditions, indent=2, ensure_ascii=False).replace("\n", "\n  ")
     return f'{{\n  "conditions": {head},\n  "drives": [\n    {lines}\n  ]\n}}\n'
-
-
-def from_json(text: str) -> tuple[Rows, dict[str, str]]:
-    """Read what has been written down."""
-    document = json.loads(text)
-    found: dict[tuple[str, str], list[Figures]] = {}
-    for drive in document["drives"]:
-        key = drive.pop("scenario"), drive.pop("stack")
-        del drive["round"]
-        found.setdefault(key, []).append(Figures(**drive))
-    return {key: Row(tuple(figures)) for key, figures in found.items()}, document["conditions"]

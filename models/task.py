@@ -107,7 +107,7 @@ def _listed(status: Status, sort: Sort) -> sa.ClauseElement:
     """Answer with a page of tasks."""
     matching = (_owned, _FILTERS[status])
     every = sa.select(sa.func.count()).select_from(_tasks).where(*matching)
-    tasks = sa.select(*task_json.shown(_tasks)).where(*matching).order_by(*_ORDERS[sort])
+    tasks = sa.select(_tasks).where(*matching).order_by(*_ORDERS[sort])
     return task_json.page(tasks, every.scalar_subquery())
 
 

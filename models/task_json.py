@@ -13,21 +13,12 @@ def constant(text: str) -> sa.ColumnElement[str]:
     return sa.literal_column(f"'{text}'", sa.Text)
 
 
-def shown(row: sa.FromClause) -> list[sa.ColumnElement[Any]]:
-    """Choose what a task's JSON shows, in its order."""
-    c = row.c
-    plain = (c.id, c.user_id, c.title, c.description, c.completed, c.priority)
-    instants = (c.due_date, c.created_at, c.updated_at)
-    return [*plain, *(_instant(instant).label(instant.name) for instant in instants)]
-
-
 def one(rows: sa.FromClause) -> sa.Select[*tuple[Any, ...]]:
     """Answer with version and JSON of what `rows` reads or writes.
 
     Outside of them: in RETURNING, Citus accepts immutable functions only.
     """
-    task = sa.select(*shown(rows)).correlate(rows).lateral("task")
-    return sa.select(rows.c.version, _json).select_from(rows.join(task, sa.true()))
+    return _shown(rows, rows.c.version, _json)
 
 
 def page(
@@ -39,14 +30,28 @@ def page(
     are counted: PostgreSQL runs that sub-select only when it is needed.
     """
     limit, offset = (sa.bindparam(name, type_=sa.BigInteger) for name in ("limit", "offset"))
+    # LIMIT keeps the sub-select, and the order of its rows, in one piece; what is outside of
+    # it isn't done for rows that are skipped.
+    rows = tasks.limit(limit).offset(offset).subquery("page")
     count = sa.func.count()
     is_last = sa.and_(count > sa.literal_column("0"), count < limit)
-    return sa.select(
-        # In order: LIMIT keeps the sub-select, and the order of its rows, in one piece.
+    return _shown(
+        rows,
         sa.func.concat(constant("["), sa.func.string_agg(_json, constant(",")), constant("]")),
         count,
         sa.case((is_last, offset + count), else_=every),
-    ).select_from(tasks.limit(limit).offset(offset).subquery("task"))
+    )
+
+
+def _shown(rows: sa.FromClause, *answer: sa.ColumnElement[Any]) -> sa.Select[*tuple[Any, ...]]:
+    """Answer with something about `rows`, each of which is at hand as its JSON shows it."""
+    c = rows.c
+    plain = (c.id, c.user_id, c.title, c.description, c.completed, c.priority)
+    instants = (
+        _instant(c[name]).label(name) for name in ("due_date", "created_at", "updated_at")
+    )
+    task = sa.select(*plain, *instants).correlate(rows).lateral("task")
+    return sa.select(*answer).select_from(rows.join(task, sa.true()))
 
 
 def _instant(column: sa.ColumnElement[datetime]) -> sa.ColumnElement[str]:
