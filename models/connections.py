@@ -17,6 +17,9 @@ from models.trip import ConnectionLost
 from models.whereabouts import whereabouts
 
 _log = logging.getLogger(__name__)
+# It would tell of every request that it serves, three times.
+logging.getLogger("psycopg.pool").setLevel(logging.WARNING)
+
 _Answer = TypeVar("_Answer")
 _Pool = AsyncConnectionPool[Session]
 

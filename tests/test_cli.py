@@ -379,10 +379,11 @@ def ordinary_user(place: Path) -> tuple[str, ...]:
         f"--regid={nobody.pw_gid}",
         "--clear-groups",
     )
-    reading = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-    for rights in ((), (*reading, "--securebits=+no_setuid_fixup")):
+    reader = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    for rights in ((), (*reader, "--securebits=+no_setuid_fixup")):
         prefix = (*become, *rights)
-        attempt = [*prefix, sys.executable, "-c", f"import os, cli; os.listdir({str(place)!r})"]
+        reading = f"import os, psycopg, settings; os.listdir({str(place)!r})"
+        attempt = [*prefix, sys.executable, "-c", reading]
         tried = subprocess.run(
             attempt, cwd=ROOT, env=bare_environment(), capture_output=True, check=False
         )

@@ -164,6 +164,8 @@ async def a_day(service_url: str) -> None:
         base_url=service_url,
         headers={"Authorization": f"Bearer {token(me)}"},
         event_hooks={"response": [checked]},
+        # The service hangs up on who is silent for five seconds; be gone before that.
+        limits=httpx.Limits(keepalive_expiry=1),
         timeout=30,
         verify=False,
     ) as http:

@@ -12,6 +12,8 @@ from harness.operations import BY_ID, NO_TASK, SECURED, ask, body, name, path
 from harness.people import Person, someone
 from openapi.contract import Operation
 
+pytestmark = pytest.mark.both_ways
+
 COLLECTION = [operation for operation in SECURED if operation not in BY_ID]
 STATUSES = ("all", "pending", "completed")
 SORTS = ("created", "title", "due_date")
@@ -105,14 +107,12 @@ def assert_describes_nothing(answer: httpx.Response) -> None:
 
 
 @every_operation_by_id
-@pytest.mark.parametrize("slash", ["", "/"], ids=["", "with a slash"])
-@pytest.mark.parametrize("whose", ["flat", "bob", "alice"])
 def test_bob_gets_nowhere_with_the_id_of_alices_task(
-    bob: Person, secret: Secret, operation: Operation, whose: str, slash: str
+    bob: Person, secret: Secret, operation: Operation
 ) -> None:
-    user = {"bob": bob.id, "alice": secret.owner.id}.get(whose)
-    url = path(operation, secret.id, user=user) + slash
-    assert_forbidden(bob.request(operation.method, url, **body(operation)), secret)
+    for user, end in product((None, bob.id, secret.owner.id), ("", "/")):
+        url = path(operation, secret.id, user=user) + end
+        assert_forbidden(bob.request(operation.method, url, **body(operation)), secret)
     assert bob.lists() == []
 
 
@@ -221,19 +221,14 @@ def test_a_bad_request_is_answered_alike_whether_the_task_exists(
 
 @every_operation_by_id
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
-@pytest.mark.parametrize("tag", ["*", "current", "weak", "of the list", '"0"', '"1", "2"'])
 def test_no_condition_shows_bob_whether_alices_task_has_changed(
-    bob: Person, secret: Secret, operation: Operation, header: str, tag: str
+    bob: Person, secret: Secret, operation: Operation, header: str
 ) -> None:
-    known = {
-        "current": secret.etag,
-        "weak": f"W/{secret.etag}",
-        "of the list": secret.list_etag,
-    }
-    headers = {header: known.get(tag, tag)}
-    for user in (None, bob.id, secret.owner.id):
-        answer = ask(bob, operation, secret.id, user=user, headers=headers)
-        assert_forbidden(answer, secret)
+    known = (secret.etag, f"W/{secret.etag}", secret.list_etag)
+    for tag in (*known, "*", '"0"', '"1", "2"'):
+        for user in (None, bob.id, secret.owner.id):
+            answer = ask(bob, operation, secret.id, user=user, headers={header: tag})
+            assert_forbidden(answer, secret)
 
 
 @every_operation_without_id

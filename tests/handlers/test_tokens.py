@@ -20,6 +20,8 @@ from harness.strangers import (
 from harness.wire import send
 from openapi.contract import Operation
 
+pytestmark = pytest.mark.both_ways
+
 every_secured_operation = pytest.mark.parametrize("operation", SECURED, ids=name)
 
 OTHER_SCHEMES = [

@@ -11,7 +11,7 @@ import pytest
 import cli
 from harness.service import COMMAND, ROOT, bare_environment
 
-LIMIT_SECONDS = 60
+LIMIT_SECONDS = 180
 Typed = Callable[..., subprocess.CompletedProcess[str]]
 
 

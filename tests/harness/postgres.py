@@ -14,7 +14,7 @@ import psycopg
 from harness.service import SECRET, free_port
 from models.postgres_cluster import Cluster
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 
 
 class Postgres:

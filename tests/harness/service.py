@@ -17,8 +17,8 @@ import psutil
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret of the tests, long enough for HS256"
-START_SECONDS = 60
-STOP_SECONDS = 30
+START_SECONDS = 180
+STOP_SECONDS = 90
 COMMAND = (sys.executable, "-m", "cli")
 
 

@@ -1,6 +1,7 @@
 """The way to a statement: one trip, as one user, in a bounded time, and nothing left behind."""
 
 import asyncio
+import logging
 import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -174,6 +175,16 @@ async def test_errors_and_log_tell_no_values(
     assert "57014" in caplog.text
     assert alice not in caplog.text
     assert "the cake" not in caplog.text
+
+
+async def test_requests_that_go_well_are_not_worth_a_line_in_the_log(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with opened(cluster.serving) as database:
+        for _ in range(5):
+            await database.fetch("alice", WHO, {})
+    assert caplog.messages == []
 
 
 async def test_past_the_queue_requests_are_refused_and_those_in_it_are_served(
