@@ -2,17 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from functools import wraps
-from typing import Any
 
 import httpx
 import pytest
 
-import handlers
 from harness.contract import CONTRACT, check
 from harness.operations import NO_TASK, ask, body, path
 from harness.people import Person
-from harness.unstarted import app_without_database, ask_inside
+from harness.unstarted import app_without_database, ask_inside, broken
 
 OPERATIONS = CONTRACT.operations
 PATHS = sorted({operation.path for operation in OPERATIONS.values()})
@@ -67,17 +64,9 @@ def as_somebody_else(stage: Stage) -> httpx.Response:
 
 
 def with_a_fault_inside(stage: Stage) -> httpx.Response:
-    name = stage.operation.operation_id
-
-    @wraps(getattr(handlers, name))  # Connexion looks at what arguments it takes
-    async def broken(*_: Any, **__: Any) -> None:
-        msg = "a secret of the machine room"
-        raise RuntimeError(msg)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(handlers, name, broken)
+    with broken(stage.operation.operation_id) as secret:
         answer = stage.asks_inside()
-    assert "machine room" not in answer.text
+    assert secret not in answer.text
     return answer
 
 

@@ -1,10 +1,15 @@
 """The service inside the process of the tests: for faults that nobody can send from outside."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import httpx
+import pytest
 from starlette.types import ASGIApp
 
+import handlers
 from app import create_app
 from harness.operations import body, path
 from harness.people import token
@@ -33,3 +38,17 @@ async def ask_inside(
         return await client.request(
             operation.method, path(operation), headers=headers, **body(operation)
         )
+
+
+@contextmanager
+def broken(operation_id: str) -> Iterator[str]:
+    """Put a bug into an operation's handler; yields what nobody must be told of it."""
+    secret = "a secret of the machine room"
+
+    @wraps(getattr(handlers, operation_id))  # Connexion looks at what arguments it takes
+    async def handler(*_: Any, **__: Any) -> None:
+        raise RuntimeError(secret)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handlers, operation_id, handler)
+        yield secret

@@ -1,0 +1,198 @@
+"""Every example of the contract is valid, is about the same few people, and comes true."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from harness import document
+from harness.contract import CONTRACT
+from harness.document import COMPONENTS
+from harness.operations import path
+from harness.people import Person, token
+from harness.unstarted import app_without_database, ask_inside, broken
+from openapi.schemas import Schema
+
+SIMPLE = {"string", "integer", "boolean"}
+OPERATIONS = CONTRACT.operations
+EXAMPLES = {
+    f"{where}: {name}": (value["schema"], example)
+    for where, value in document.values()
+    for name, example in document.examples(value).items()
+} | {
+    where: (schema, schema["example"])
+    for where, schema in document.schemas()
+    if "example" in schema
+}
+SHARED = {name: each["value"] for name, each in COMPONENTS["examples"].items()}
+TASKS = {name: value for name, value in SHARED.items() if "title" in value and "id" in value}
+PROBLEMS = {name: value for name, value in SHARED.items() if "instance" in value}
+ALICE = "k7Qm2xVbN4tRzW9yLsD3fGhJ6pCaXe1u"
+WATER_THE_PLANTS = "7d3f9a52-4c1e-4b8a-9f06-2e5d8c7b1a90"
+CALL_THE_BANK = "1b9e6c04-8a2d-4f37-b5c1-6d0f3e9a7c28"
+DELETED = "e2c4a6b8-0d1f-4e3a-8b5c-7f9d6a4e2c10"
+
+
+# ----------------------------------------------------------------------- Valid
+
+
+@pytest.mark.parametrize(("schema", "example"), EXAMPLES.values(), ids=EXAMPLES)
+def test_an_example_is_valid(schema: Any, example: Any) -> None:
+    assert Schema(CONTRACT.resolve(schema)).faults(example) == []
+
+
+def test_every_parameter_header_body_and_field_has_an_example() -> None:
+    assert [where for where, value in document.values() if not document.examples(value)] == []
+    assert [
+        where
+        for where, schema in document.schemas()
+        if schema.get("type") in SIMPLE
+        and "example" not in schema
+        # These stand in a parameter or header, which has the example.
+        and not re.fullmatch(r"#/components/(parameters|headers)/[^/]+/schema", where)
+    ] == []
+
+
+# -------------------------------------------------------------------- One cast
+
+
+def test_the_examples_are_about_alice_and_her_tasks() -> None:
+    text = CONTRACT.text.decode()
+    uuid = r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
+    assert set(re.findall(uuid, text)) == {WATER_THE_PLANTS, CALL_THE_BANK, DELETED}
+    assert set(re.findall(r"user_id: (\S+)", text)) == {ALICE}
+    assert COMPONENTS["schemas"]["UserId"]["example"] == ALICE
+
+
+def test_a_task_is_the_same_wherever_it_is_shown() -> None:
+    renamed = {**TASKS["WaterThePlants"], "title": "Water all the plants"}
+    renamed["updated_at"] = TASKS["WaterAllThePlants"]["updated_at"]
+    assert TASKS["WaterAllThePlants"] == renamed
+    assert SHARED["AlicesTasks"] == [TASKS["WaterThePlants"], TASKS["CallTheBank"]]
+    created = SHARED["AlicesTasks"]
+    assert created == sorted(created, key=lambda task: task["created_at"], reverse=True)
+
+
+# ------------------------------------------------------------------- Come true
+
+
+BODIES = [
+    (operation_id, name)
+    for operation_id, operation in OPERATIONS.items()
+    for media_type in (operation.body or {}).get("content", {}).values()
+    for name in media_type["examples"]
+]
+PARAMETERS = [
+    (operation_id, parameter["name"], example)
+    for operation_id, operation in OPERATIONS.items()
+    for parameter in operation.parameters
+    for example in document.examples(parameter).values()
+]
+
+
+@pytest.mark.parametrize(("operation_id", "name"), BODIES)
+def test_an_example_of_a_body_can_be_sent(operation_id: str, name: str, alice: Person) -> None:
+    operation = OPERATIONS[operation_id]
+    assert operation.body
+    body = operation.body["content"]["application/json"]["examples"][name]["value"]
+    where = path(operation, alice.creates()["id"])
+    answer = alice.request(operation.method, where, json=body)
+    assert answer.is_success, answer.text
+    assert changed_only(answer.json(), body)
+
+
+def changed_only(task: Any, body: Any) -> bool:
+    """Tell whether a task is as the body says; its due date may be in another time zone."""
+    return all(task[name] == value for name, value in body.items() if name != "due_date")
+
+
+@pytest.mark.parametrize(("operation_id", "name", "example"), PARAMETERS)
+def test_an_example_of_a_parameter_can_be_sent(
+    operation_id: str, name: str, example: Any, alice: Person
+) -> None:
+    operation = OPERATIONS[operation_id]
+    where = path(operation, alice.creates()["id"])
+    sent: dict[str, Any] = {"json": {"title": "Water the plants"}} if operation.body else {}
+    if operation_id == "complete_task":
+        sent = {}
+    match next(each["in"] for each in operation.parameters if each["name"] == name):
+        case "path":
+            where = path(operation, example)
+        case "query":
+            sent["params"] = {name: example}
+        case "header":
+            sent["headers"] = {name: example}
+    answer = alice.request(operation.method, where, **sent)
+    assert answer.status_code in {200, 204, 304, 404}, answer.text
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_an_example_of_a_task_is_what_the_service_answers(name: str, alice: Person) -> None:
+    example = TASKS[name]
+    fields = ("title", "description", "completed", "priority", "due_date")
+    answered = alice.creates(**{field: example[field] for field in fields})
+    assert list(answered) == list(example)
+    assert {field: answered[field] for field in fields} == {f: example[f] for f in fields}
+
+
+Provoke = Callable[[Person, Person, str], httpx.Response]
+
+
+def expired(alice: Person, *_: Any) -> httpx.Response:
+    stale = token(alice.id, exp=int(time.time()) - 60)
+    return alice.get("/api/tasks", headers={"Authorization": f"Bearer {stale}"})
+
+
+def at_fault(alice: Person, *_: Any) -> httpx.Response:
+    with broken("list_tasks"):
+        return without_database(alice)
+
+
+def without_database(alice: Person, *_: Any) -> httpx.Response:
+    service = app_without_database()
+    return asyncio.run(ask_inside(service, OPERATIONS["list_tasks"], alice.id))
+
+
+PROVOCATIONS: dict[str, Provoke] = {
+    "InvalidBody": lambda alice, *_: alice.post(
+        "/api/tasks", json={"title": "x" * 201, "colour": "green"}
+    ),
+    "InvalidParameter": lambda alice, *_: alice.get("/api/tasks?limit=10001"),
+    "MissingToken": lambda alice, *_: httpx.get(f"{alice.base_url}/api/tasks"),
+    "ExpiredToken": expired,
+    "NotYours": lambda _, bob, task: bob.get(f"/api/tasks/{task}"),
+    "NoSuchTask": lambda alice, *_: alice.get(f"/api/tasks/{DELETED}"),
+    "StaleTask": lambda alice, _, task: alice.put(
+        f"/api/tasks/{task}", json={"title": "x"}, headers={"If-Match": '"2"'}
+    ),
+    "TooLarge": lambda alice, *_: alice.post("/api/tasks", json={"title": "x" * 65_536}),
+    "NotJson": lambda alice, *_: alice.post("/api/tasks", data={"title": "x"}),
+    "OurFault": at_fault,
+    "Unavailable": without_database,
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_an_example_of_a_problem_is_what_the_service_answers(
+    name: str, alice: Person, bob: Person
+) -> None:
+    task = alice.creates()["id"]
+    answer = PROVOCATIONS[name](alice, bob, task)
+    expected = json.loads(json.dumps(PROBLEMS[name]).replace(WATER_THE_PLANTS, task))
+    assert answer.json() == expected
+    assert answer.status_code == expected["status"]
+
+
+def test_an_example_of_a_header_is_what_the_service_answers(alice: Person) -> None:
+    headers = {name: header["example"] for name, header in COMPONENTS["headers"].items()}
+    assert expired(alice).headers["WWW-Authenticate"] == headers["WWW-Authenticate"]
+    assert without_database(alice).headers["Retry-After"] == str(headers["Retry-After"])
+    created = alice.post("/api/tasks", json={"title": "Water the plants"})
+    assert created.headers["ETag"] == headers["ETag"]
+    location = headers["Location"].replace(WATER_THE_PLANTS, created.json()["id"])
+    assert created.headers["Location"] == location
