@@ -8,11 +8,11 @@ import pytest
 
 from app import EXPOSED_HEADERS
 from harness.contract import CONTRACT
-from harness.inside import Inside
 from harness.operations import NO_TASK, SECURED, ask, body, name, path
 from harness.people import Person
 from harness.service import Service
 from harness.strangers import Stranger
+from harness.unstarted import Inside
 from models import task
 from openapi.contract import Operation
 

@@ -11,11 +11,11 @@ import pytest
 
 from handlers.problem_kinds import KINDS
 from harness.contract import CONTRACT
-from harness.inside import Inside
 from harness.operations import NO_TASK, SECURED, body, name, path
 from harness.people import Person, token
 from harness.service import Service
 from harness.strangers import Stranger
+from harness.unstarted import Inside
 from models import task
 from models.database import Database
 from openapi.contract import Operation

@@ -65,6 +65,7 @@ BLANKS = {
     "no-break spaces": "\u00a0\u202f\ufeff",
     "spaces of many widths": "\u2000\u2003\u3000\u1680",
     "separators": "\u2028\u2029",
+    "control characters": "\x01\x1f\x7f\x85",
 }
 DUE_DATES = {
     "2026-12-01T18:00:00Z": "2026-12-01T18:00:00.000000Z",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 import httpx
@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 import handlers
 from app import create_app
+from harness.contract import check
 from harness.operations import body, path
 from harness.people import token
 from harness.service import SECRET
@@ -23,6 +24,29 @@ NOWHERE = "postgresql://nobody:nothing@127.0.0.1:1/nowhere"
 def app_without_database(**settings: Any) -> ASGIApp:
     """Build a service that is never started, so that its database is never there."""
     return create_app(Settings(secret=SECRET.encode(), database_url=NOWHERE, **settings))
+
+
+@cache
+def _app(compiled: str) -> ASGIApp:
+    return app_without_database(compiled=compiled == "true")
+
+
+async def _check(response: httpx.Response) -> None:
+    await response.aread()
+    check(response)
+
+
+class Inside(httpx.AsyncClient):
+    """A client of such a service that is a user; every answer must keep the contract."""
+
+    def __init__(self, compiled: str, user_id: str = "alice") -> None:
+        """Speak to the service that is built with this setting COMPILED."""
+        super().__init__(
+            transport=httpx.ASGITransport(_app(compiled), raise_app_exceptions=False),
+            base_url="http://test",
+            headers={"Authorization": f"Bearer {token(user_id)}"},
+            event_hooks={"response": [_check]},
+        )
 
 
 async def ask_inside(
