@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run install test lint lock clean
+.PHONY: help run install test lint bench lock clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ lint: .venv/dev ## Check the code and the contract
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tests/contract/lint.py
+
+bench: .venv/dev ## Measure it beside others; a quarter of an hour, on a machine of its own
+	$(BIN)/python -m benchmarks
 
 lock: .venv/dev ## Choose versions anew and write them down with their hashes
 	$(PIP) install uv
