@@ -129,6 +129,9 @@ def _serve(options: argparse.Namespace) -> None:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
+            # Workers that are still importing do not answer yet, and with the
+            # default of 5 seconds a busy machine would replace them for ever.
+            timeout_worker_healthcheck=60,
         )
 
 

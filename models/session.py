@@ -11,7 +11,7 @@ from psycopg.pq.abc import PGconn
 Session = AsyncConnection[Any]
 
 _CONNECT_LIMIT = 2  # seconds; libpq takes no less
-_CANCEL_LIMIT = 1.0  # seconds
+_CANCEL_LIMIT = 2.0  # seconds
 
 OPTIONS: dict[str, Any] = {
     "autocommit": True,
@@ -60,7 +60,10 @@ def lives(pgconn: PGconn) -> bool:
 
 
 async def abandon(session: Session) -> None:
-    """Close a connection, and first stop what the server may still do for it."""
+    """Close a connection, and first stop what the server may still do for it.
+
+    That may come too early to stop anything; then the statement timeout does.
+    """
     if not session.closed:
         with suppress(psycopg.Error):
             await session.cancel_safe(timeout=_CANCEL_LIMIT)

@@ -226,16 +226,28 @@ async def test_cancelled_requests_leave_nothing_behind(cluster: Cluster) -> None
         user = someone()
         assert await database.fetch(user, WHO, {}) == [(user.encode(), b"todo_serving")]
 
-    async def nobody_sleeps() -> bool:
-        question = """SELECT count(*) FROM pg_stat_activity
-            WHERE state = 'active' AND query LIKE '%pg_sleep(1000)'"""
-        return bool(cluster.ask(question) == 0)
-
-    async with opened(cluster.serving, statement_timeout=1000) as database, soon():
+    async with opened(cluster.serving) as database, soon():
         for n in range(60):
             tries = [cancelled(0.0003 * (n % 30)) for _ in range(2)]
             await asyncio.gather(*tries, served(), served())
         await asyncio.gather(*(served() for _ in range(50)))
+
+
+async def test_a_cancelled_statement_is_stopped_in_the_database_too(cluster: Cluster) -> None:
+    async def sleepers() -> int:
+        question = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        return int(cluster.ask(question))
+
+    async def nobody_sleeps() -> bool:
+        return await sleepers() == 0
+
+    async with opened(cluster.serving, statement_timeout=1000) as database, soon():
+        await eventually(nobody_sleeps)
+        task = asyncio.create_task(database.fetch("alice", SLEEP, {}))
+        await eventually(sleepers)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
         await eventually(nobody_sleeps)
 
 
