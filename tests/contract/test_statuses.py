@@ -81,7 +81,7 @@ WAYS: dict[str, Callable[[Stage], httpx.Response]] = {
     "404": lambda stage: ask(stage.alice, stage.operation, NO_TASK),
     "412": lambda stage: stage.asks({"If-Match": '"0"'}),
     "413": lambda stage: stage.sends(b" " * (CONTRACT.document["x-max-body-bytes"] + 1), JSON),
-    "415": lambda stage: stage.sends(b"title=x", {"Content-Type": "text/plain"}),
+    "415": lambda stage: stage.sends(b"title=x", {"Content-Type": "multipart/form-data"}),
     "500": with_a_fault_inside,
     "503": Stage.asks_inside,
 }
