@@ -1,10 +1,15 @@
-"""What Schemathesis cannot make up from a pattern: header values with quotes."""
+"""What Schemathesis cannot make up from a pattern: entity tags.
+
+Where a header has a pattern, its coverage phase tries letters and digits only. No entity tag
+is made of these, so it found no valid `If-Match`, sent one that is not, and still expected to
+succeed (4.32.5, specs/openapi/coverage: `_positive_string`, then `_seed_parameters`). A format
+that it knows is free of that; and these tags are such as tasks really have.
+"""
 
 import schemathesis
-from hypothesis import strategies as st
+from hypothesis import strategies
 
-TAG = st.from_regex(r'(W/)?"[0-9a-z]{1,8}"', fullmatch=True)
+TAGS = strategies.sampled_from(['"1"', '"2"', '"3"', 'W/"1"', '""', '"no!such=tag"'])
+LISTS = strategies.lists(TAGS, min_size=1, max_size=3).map(", ".join)
 
-schemathesis.openapi.format(
-    "entity-tags", st.just("*") | st.lists(TAG, min_size=1, max_size=3).map(", ".join)
-)
+schemathesis.openapi.format("entity-tags", strategies.just("*") | LISTS)
