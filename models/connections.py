@@ -4,9 +4,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from psycopg.pq.abc import PGconn
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
@@ -23,6 +23,8 @@ logging.getLogger("psycopg.pool").setLevel(logging.WARNING)
 _Answer = TypeVar("_Answer")
 _Pool = AsyncConnectionPool[Session]
 
+_GLANCE = 1.0  # seconds
+_NO_TIME = 0.001  # seconds; a pool takes 0 for its default
 _PAUSE = 0.4  # seconds between two knocks at most
 
 
@@ -42,7 +44,7 @@ class Connections:
         self._queue_timeout = queue_timeout
         self._pool: _Pool | None = None
         self._recovery: asyncio.Task[None] | None = None
-        self._returning: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self._lent = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -90,12 +92,17 @@ class Connections:
 
     async def _take(self) -> tuple[_Pool, Session]:
         cancellations = _cancellations()
+        deadline = time.monotonic() + self._queue_timeout
         while pool := self._pool:
+            # In short waits: a pool may forget who comes to it in the moment it closes.
+            patience = min(_GLANCE, max(deadline - time.monotonic(), _NO_TIME))
             try:
-                session = await pool.getconn()
+                session = await pool.getconn(timeout=patience)
             except PoolClosed:
                 continue  # with a fresh pool, perhaps
             except (PoolTimeout, TooManyRequests) as error:
+                if isinstance(error, PoolTimeout) and time.monotonic() < deadline:
+                    continue
                 _log.warning("no connection: %s", error)
                 break
             self._lent += 1
@@ -110,9 +117,12 @@ class Connections:
 
     def _give_back(self, pool: _Pool, session: Session, *, intact: bool) -> None:
         # In a task of its own: who is cancelled while giving back would keep it for ever.
-        task = asyncio.create_task(self._return(pool, session, intact=intact))
-        self._returning.add(task)
-        task.add_done_callback(self._returning.discard)
+        self._go_on_with(self._return(pool, session, intact=intact))
+
+    def _go_on_with(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _return(self, pool: _Pool, session: Session, *, intact: bool) -> None:
         try:
@@ -159,7 +169,9 @@ class Connections:
         if self._pool is None:
             _log.warning("the database is back")
         self._pool = await self._fresh_pool()
-        await pool.close(timeout=_PAUSE)
+        # Nothing is waited for from here on: whoever loses the fresh pool must find this
+        # recovery done, or nobody would begin the next.
+        self._go_on_with(pool.close(timeout=_PAUSE))
 
 
 def _cancellations() -> int:
