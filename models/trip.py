@@ -13,6 +13,8 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from models.statements import Query
 
+_LOOK_AROUND = 0.25  # seconds
+
 
 class ConnectionLost(Exception):
     """The connection ended, or was silent for too long; what it was doing is unknown."""
@@ -29,6 +31,7 @@ async def round_trip(pgconn: PGconn, queries: Iterable[Query], limit: float) -> 
     alarm = trip.loop.call_later(limit, trip.end, ConnectionLost(f"silent for {limit} s"))
     try:
         trip.start(queries)
+        trip.look_around()
         return await trip.results
     finally:
         alarm.cancel()
@@ -75,6 +78,16 @@ class _Trip:
             self.loop.remove_reader(self._socket)
             self.loop.remove_writer(self._socket)
             self._socket = -1
+
+    def look_around(self) -> None:
+        """Look now and then: of a socket that libpq has closed, nobody hears any more."""
+        if not self.results.done():
+            self.loop.call_later(_LOOK_AROUND, self._look_around)
+
+    def _look_around(self) -> None:
+        if self._socket >= 0:
+            self._receive()
+            self.look_around()
 
     def _send_more(self) -> None:
         try:
