@@ -14,9 +14,10 @@ from starlette.types import ASGIApp
 
 import settings as configuration
 from handlers.edge import Edge
+from handlers.keys import SharedSecret
 from handlers.pages import Pages
 from handlers.routing import operations
-from handlers.security import BearerAuth, TokenVerifier, shared_secret
+from handlers.security import BearerAuth, TokenVerifier
 from models.database import Database
 from models.safety import check_serving_role
 from openapi import contract as contracts
@@ -43,7 +44,7 @@ def create_app(settings: Settings) -> ASGIApp:
     contract = contracts.load()
     database = _database(settings)
     verifier = TokenVerifier(
-        shared_secret(settings.secret),
+        SharedSecret(settings.secret),
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
     )

@@ -2,15 +2,15 @@
 
 import re
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import jwt
 from connexion.lifecycle import ConnexionRequest
 from connexion.security import AbstractSecurityHandler
-from jwt.utils import base64url_encode
 from starlette.types import Scope
 
+from handlers.keys import Keys
 from models.errors import NotYours
 
 LEEWAY_SECONDS = 10
@@ -29,9 +29,6 @@ INVALID = "The token is invalid."
 COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 
 Claims = dict[str, Any]
-# Chooses the key for a token by its header. A key carries its algorithm, and
-# is never used with another, whatever the header says (RFC 8725, 3.1).
-KeyFor = Callable[[Mapping[str, Any]], Awaitable[jwt.PyJWK]]
 
 
 class InvalidToken(Exception):
@@ -43,26 +40,14 @@ class InvalidToken(Exception):
         return f'Bearer error="invalid_token", error_description="{self}"'
 
 
-def shared_secret(secret: bytes) -> KeyFor:
-    """Verify every token with one HS256 key: the secret shared with Better Auth."""
-    key = jwt.PyJWK.from_dict(
-        {"kty": "oct", "alg": "HS256", "k": base64url_encode(secret).decode()}
-    )
-
-    async def key_for(_header: Mapping[str, Any]) -> jwt.PyJWK:
-        return key
-
-    return key_for
-
-
 class TokenVerifier:
     """Verifies JSON Web Tokens (RFC 7519) as RFC 8725 advises."""
 
     def __init__(
-        self, key_for: KeyFor, *, issuer: str | None = None, audience: str | None = None
+        self, keys: Keys, *, issuer: str | None = None, audience: str | None = None
     ) -> None:
         """Check `iss` and `aud` only where an issuer and an audience are given."""
-        self._key_for = key_for
+        self._keys = keys
         self._issuer = issuer
         self._audience = audience
 
@@ -74,7 +59,7 @@ class TokenVerifier:
         if len(token) > MAX_TOKEN or not COMPACT_JWS.fullmatch(token):
             raise InvalidToken(MALFORMED)
         try:
-            key = await self._key_for(jwt.get_unverified_header(token))
+            key = await self._keys.key_for(jwt.get_unverified_header(token))
             claims = self._decode(token, key)
         except jwt.ExpiredSignatureError:
             raise InvalidToken(EXPIRED) from None
