@@ -21,12 +21,12 @@ class Keys(Protocol):
     async def key_for(self, header: Mapping[str, Any]) -> jwt.PyJWK:
         """Choose the key for a token by its header.
 
-        Raises jwt.InvalidKeyError if there is none.
+        Raises jwt.InvalidKeyError if there is none, KeysUnavailable if nobody knows.
         """
 
 
 class SharedSecret:
-    """One HS256 key: the secret shared with Better Auth, for every token."""
+    """One HS256 key: the secret shared with Better Auth."""
 
     version = 0
 
@@ -36,6 +36,27 @@ class SharedSecret:
             {"kty": "oct", "alg": "HS256", "k": base64url_encode(secret).decode()}
         )
 
-    async def key_for(self, _header: Mapping[str, Any]) -> jwt.PyJWK:
-        """Return the secret."""
+    async def key_for(self, header: Mapping[str, Any]) -> jwt.PyJWK:
+        """Return the secret for HS256; raises jwt.InvalidKeyError for everything else."""
+        if header.get("alg") != "HS256":
+            raise jwt.InvalidKeyError
         return self._key
+
+
+class BothKinds:
+    """The shared secret for HS256, and published keys for everything else."""
+
+    def __init__(self, secret: Keys, published: Keys) -> None:
+        """Ask either for the tokens that are its own."""
+        self._secret = secret
+        self._published = published
+
+    @property
+    def version(self) -> int:
+        """Changes with the published keys."""
+        return self._published.version
+
+    async def key_for(self, header: Mapping[str, Any]) -> jwt.PyJWK:
+        """Choose by the algorithm; raises what either raises."""
+        keys = self._secret if header.get("alg") == "HS256" else self._published
+        return await keys.key_for(header)

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import jwt
@@ -44,17 +44,26 @@ class TokenVerifier:
     """Verifies JSON Web Tokens (RFC 7519) as RFC 8725 advises."""
 
     def __init__(
-        self, keys: Keys, *, issuer: str | None = None, audience: str | None = None
+        self,
+        keys: Keys,
+        *,
+        user_claim: Sequence[str] = ("sub",),
+        issuer: str | None = None,
+        audience: str | None = None,
     ) -> None:
-        """Check `iss` and `aud` only where an issuer and an audience are given."""
+        """Find the user's id where `user_claim` leads, from object to object.
+
+        `iss` and `aud` are checked only where an issuer and an audience are given.
+        """
         self._keys = keys
+        self._user_claim = user_claim
         self._issuer = issuer
         self._audience = audience
 
     async def verify(self, token: str) -> Claims:
-        """Return the claims of a token; `sub` is sure to be a usable user id.
+        """Return the claims of a token; `sub` is the user's id, whichever claim named it.
 
-        Raises InvalidToken.
+        Raises InvalidToken, and KeysUnavailable.
         """
         if len(token) > MAX_TOKEN or not COMPACT_JWS.fullmatch(token):
             raise InvalidToken(MALFORMED)
@@ -71,9 +80,10 @@ class TokenVerifier:
             # PyJWT parses numbers and nesting of any size before it looks.
             raise InvalidToken(INVALID) from None
         instants = (claims.get(name, 0) for name in ("exp", "nbf", "iat"))
-        if not is_user_id(claims["sub"]) or not all(map(is_instant, instants)):
+        user = claim_at(self._user_claim, claims)
+        if not is_user_id(user) or not all(map(is_instant, instants)):
             raise InvalidToken(INVALID)
-        return claims
+        return claims | {"sub": user}
 
     def _decode(self, token: str, key: jwt.PyJWK) -> Claims:
         return jwt.decode(
@@ -81,7 +91,7 @@ class TokenVerifier:
             key,
             algorithms=[key.algorithm_name],
             options={
-                "require": ["exp", "sub"],
+                "require": ["exp"],
                 "verify_iss": self._issuer is not None,
                 "verify_aud": self._audience is not None,
             },
@@ -111,7 +121,8 @@ class BearerAuth(AbstractSecurityHandler):  # type: ignore[misc]  # Connexion is
     async def authenticate(self, scope: Scope) -> Claims:
         """Return the claims of the bearer token of an ASGI request.
 
-        Raises InvalidToken, and NotYours where the path names another user.
+        Raises InvalidToken, KeysUnavailable, and NotYours where the path names
+        another user.
         """
         claims = await self._verifier.verify(bearer_token(scope["headers"]))
         path_user = scope["state"]["path_user"]
@@ -136,8 +147,15 @@ def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
     return token.strip(" ")
 
 
+def claim_at(path: Sequence[str], claims: object) -> object:
+    """Return the claim to which a path leads; None if there is none."""
+    for name in path:
+        claims = claims.get(name) if isinstance(claims, dict) else None
+    return claims
+
+
 def is_user_id(subject: object) -> bool:
-    """Tell whether a `sub` can name a user: 1 to 255 characters, none for control."""
+    """Tell whether a claim can name a user: 1 to 255 characters, none for control."""
     return (
         isinstance(subject, str)
         and 1 <= len(subject) <= MAX_SUBJECT
