@@ -16,11 +16,15 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA512
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from harness.forgery import HS256, base64url, claims, forged, part, signed
+from harness.operations import SECURED, ask
 from harness.people import someone
 from harness.people import token as hs256
+from harness.postgres import wait_until
 from harness.publisher import KeyPair, Publisher
-from harness.service import SECRET, Service
+from harness.service import SECRET, Serve, Service
 from harness.strangers import EXPIRED, INVALID, MALFORMED, Stranger, refusal
+
+pytest_plugins = ["harness.breakable"]
 
 Sign = Callable[[bytes], bytes]
 ALGORITHMS = ("EdDSA", "ES256", "ES512", "RS256", "PS256")
@@ -273,3 +277,32 @@ def test_the_log_says_which_keys_are_left_out_and_no_token(both: Service) -> Non
     assert f"Better Auth publishes {len(PAIRS) + 1} keys at " in log
     assert base64url(b"\1" * 32) not in log
     assert "eyJ" not in log
+
+
+@pytest.mark.both_ways
+def test_nobody_is_called_invalid_before_the_keys_were_ever_there(
+    service: Service, data_dir: Path, compiled: str, serve: Serve
+) -> None:
+    publisher = Publisher(ED)
+    assert service.process.poll() is None
+    environment = {
+        "DATA_DIR": str(data_dir),
+        "BETTER_AUTH_SECRET": SECRET,
+        "JWKS_URL": publisher.url,
+        "COMPILED": compiled,
+    }
+    with Stranger(serve(environment).wait_until_healthy().url) as stranger:
+        for operation in SECURED:
+            answer = ask(stranger, operation, headers={"Authorization": f"Bearer {ED.token()}"})
+            assert answer.status_code == 503
+            assert answer.headers["Retry-After"] == "2"
+            assert answer.json()["detail"].startswith(
+                "The keys that verify tokens cannot be had"
+            )
+        assert stranger.lists(hs256(someone())).status_code == 200
+        assert stranger.is_refused(forged(key=b"another secret")) == {INVALID}
+        assert stranger.is_refused("no-token") == {MALFORMED}
+        with publisher.running():
+            wait_until(lambda: stranger.lists(ED.token()).status_code == 200)
+        assert stranger.lists(ED.token()).status_code == 200
+        assert stranger.lists(hs256(someone())).status_code == 200
