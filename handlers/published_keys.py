@@ -49,7 +49,7 @@ class PublishedKeys:
         self._url = url
         self._text = b""
         self._keys: KeySet | None = None
-        self._failing = False
+        self._failing = True  # as long as nobody keeps them
         self._wanted = asyncio.Event()
         self._begun = self._ended = 0
         self._end = asyncio.Event()
@@ -76,6 +76,7 @@ class PublishedKeys:
     @contextlib.asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
         """Fetch the keys, and keep them fresh for as long as this lasts."""
+        self._failing = False
         keeper = asyncio.create_task(self._keep())
         try:
             yield

@@ -58,17 +58,23 @@ class KeyPair:
 
     def token(
         self,
-        subject: str = "alice",
+        subject: str | None = "alice",
         *,
         algorithm: str | None = None,
         header: dict[str, Any] | None = None,
         **claims: Any,
     ) -> str:
-        """Sign a token for a subject, good in everything that is not given."""
+        """Sign a token for a subject, good in everything that is not given.
+
+        Without claims and headers that are None.
+        """
         now = int(time.time())
         payload = {"sub": subject, "iat": now, "exp": now + 900, **claims}
         head = {"kid": self.kid, **(header or {})}
-        head = {name: value for name, value in head.items() if value is not None}
+        payload, head = (
+            {name: value for name, value in part.items() if value is not None}
+            for part in (payload, head)
+        )
         return jwt.encode(payload, self.private, algorithm or self.algorithm, head)
 
 
