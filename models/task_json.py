@@ -4,14 +4,13 @@ Members are written side by side, which takes a quarter less time than making a 
 them for `row_to_json`; rows for Python to serialise take longer in sum, from 20 tasks on.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
 
 _RFC_3339 = r"""\"YYYY-MM-DD"T"HH24:MI:SS.US"Z\""""
-_INSTANTS = ("due_date", "created_at", "updated_at")
-_MEMBERS = ("id", "user_id", "title", "description", "completed", "priority", *_INSTANTS)
+# Of the one who asks: written once for all rows, since none is anybody else's.
+_OWNER = sa.select(sa.func.to_json(sa.bindparam("user_id", type_=sa.Text))).scalar_subquery()
 
 
 def constant(text: str) -> sa.ColumnElement[str]:
@@ -51,24 +50,39 @@ def page(
 
 def _task(rows: sa.FromClause) -> sa.ColumnElement[str]:
     """Write a row of tasks as a JSON object."""
-    return sa.func.concat(*_pieces(rows), type_=sa.Text)
+    c = rows.c
+    members = {
+        "id": _quoted(c.id),
+        "user_id": _OWNER,
+        "title": _escaped(c.title),
+        "description": _or_null(_escaped(c.description)),
+        "completed": sa.case((c.completed, constant("true")), else_=constant("false")),
+        "priority": _or_null(_quoted(c.priority)),
+        "due_date": _or_null(_instant(c.due_date)),
+        "created_at": _instant(c.created_at),
+        "updated_at": _instant(c.updated_at),
+    }
+    pieces: list[sa.ColumnElement[Any]] = []
+    for name, value in members.items():
+        pieces += [constant(f'{"," if pieces else "{"}"{name}":'), value]
+    return sa.func.concat(*pieces, constant("}"), type_=sa.Text)
 
 
-def _pieces(rows: sa.FromClause) -> Iterator[sa.ColumnElement[Any]]:
-    before = "{"
-    for name in _MEMBERS:
-        yield constant(f'{before}"{name}":')
-        yield _value(rows.c[name])
-        before = ","
-    yield constant("}")
+def _escaped(text: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    """Write any text; this takes longer than all else together."""
+    return sa.cast(sa.func.to_json(text), sa.Text)
 
 
-def _value(column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
-    value: sa.ColumnElement[str]
-    if column.key in _INSTANTS:
-        # As RFC 3339 writes it, in UTC whatever the session's time zone.
-        utc = column.op("AT TIME ZONE")(constant("UTC"))
-        value = sa.func.to_char(utc, constant(_RFC_3339))
-    else:
-        value = sa.cast(sa.func.to_json(column), sa.Text)
+def _quoted(word: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    """Write what has nothing to escape: a UUID, or one of a few words."""
+    return constant('"') + sa.cast(word, sa.Text) + constant('"')
+
+
+def _instant(column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    """Write an instant as RFC 3339 does, in UTC whatever the session's time zone."""
+    utc = column.op("AT TIME ZONE")(constant("UTC"))
+    return sa.func.to_char(utc, constant(_RFC_3339))
+
+
+def _or_null(value: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
     return sa.func.coalesce(value, constant("null"))
