@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dotenv
 import jwt
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_migrate)
 
     command = commands.add_parser("token", help="print a token for development")
-    command.add_argument("--user", required=True, metavar="ID", help="the token's sub")
+    command.add_argument("--user", required=True, metavar="ID", help="whose it is")
     command.add_argument(
         "--ttl",
         type=_duration,
@@ -154,14 +155,19 @@ def _token(options: argparse.Namespace) -> None:
 def token(settings: Settings, user: str, ttl: timedelta) -> str:
     """Sign a token for a user as Better Auth's users do with a shared secret.
 
-    Raises SettingError for something that cannot be a user's id.
+    Raises SettingError for something that cannot be a user's id, and without a secret.
     """
     if not is_user_id(user):
         msg = "A user id is 1 to 255 characters, none of them a control character."
         raise SettingError(msg)
-    assert settings.secret is not None
+    if settings.secret is None:
+        msg = "BETTER_AUTH_SECRET is not set: without it only Better Auth can sign tokens."
+        raise SettingError(msg)
     now = datetime.now(UTC)
-    claims = {"sub": user, "iat": now, "exp": now + ttl}
+    named: Any = user
+    for name in reversed(settings.jwt_user_claim):
+        named = {name: named}
+    claims = {"iat": now, "exp": now + ttl, **named}
     if settings.jwt_issuer:
         claims["iss"] = settings.jwt_issuer
     if settings.jwt_audience:
@@ -170,8 +176,11 @@ def token(settings: Settings, user: str, ttl: timedelta) -> str:
 
 
 def _with_secret(settings: Settings) -> Settings:
-    """Keep the secret that is set; else use one for development, made once."""
-    if settings.secret is not None:
+    """Keep the secret that is set; else use one for development, made once.
+
+    Who brings a database is not developing, and may leave tokens to published keys.
+    """
+    if settings.secret is not None or settings.database_url is not None:
         return settings
     path = settings.data_dir / "better-auth-secret"
     try:
@@ -218,9 +227,9 @@ def _database(settings: Settings) -> Iterator[Settings]:
 
 def _hand_down(settings: Settings) -> None:
     """Tell the processes that serve what has been provided here."""
-    assert settings.secret is not None
     assert settings.database_url is not None
-    os.environ["BETTER_AUTH_SECRET"] = settings.secret.decode()
+    if settings.secret is not None:
+        os.environ["BETTER_AUTH_SECRET"] = settings.secret.decode()
     os.environ["DATABASE_URL"] = settings.database_url
 
 
