@@ -8,6 +8,7 @@ from openapi import contract
 
 MODULES = "node_modules"
 TSC = f"{MODULES}/typescript/bin/tsc"
+SOURCES = {".json", ".mjs", ".ts"}
 OPENAPI_TYPESCRIPT = f"{MODULES}/openapi-typescript/bin/cli.js"
 
 
@@ -22,11 +23,7 @@ class Workshop:
         self.folder = folder
         self._node = Node(node.node, node.npm, folder)
         (folder / MODULES).symlink_to(node.folder / MODULES)
-        by_hand = [
-            *node.folder.glob("*.ts"),
-            node.folder / "tsconfig.json",
-            node.folder / "package.json",
-        ]
+        by_hand = [each for each in node.folder.iterdir() if each.suffix in SOURCES]
         for file in [contract.PATH, *by_hand]:
             shutil.copy(file, folder)
         self.runs(OPENAPI_TYPESCRIPT, contract.PATH.name, "--output", "todo-api.d.ts")
