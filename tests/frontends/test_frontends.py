@@ -44,9 +44,8 @@ def frontend() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def api(frontend: str, service: Service, data_dir: Path) -> Iterator[Service]:
-    """Run a service that is set up for the page, beside the one that runs already."""
-    assert service.process.poll() is None, "the database is the other's"
+def api(frontend: str, data_dir: Path) -> Iterator[Service]:
+    """Run a service that is set up for the page; it shares the database of the others."""
     environment = {
         "DATA_DIR": str(data_dir),
         "BETTER_AUTH_SECRET": SECRET,
