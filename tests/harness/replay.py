@@ -7,10 +7,12 @@ but for ids, times and tokens is replayed once.
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 import httpx
 import orjson
@@ -40,14 +42,12 @@ BEYOND = {
 
 # What differs from one exchange to the next, and something as good instead.
 SAME = {
-    re.compile(rb"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"): b"0" * 8
-    + b"-0000" * 3
-    + b"-"
-    + b"0" * 12,
-    re.compile(rb"\b[0-9a-f]{32}\b"): b"0" * 32,
+    re.compile(rb"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"): str(UUID(int=0)).encode(),
+    re.compile(rb"\b[0-9a-f]{32}\b"): UUID(int=0).hex.encode(),
     re.compile(rb"T([01][0-9]|2[0-3])(:[0-5][0-9]){2}\.[0-9]{6}Z"): b"T00:00:00.000000Z",
 }
 
+Target = tuple[str, str]
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -104,21 +104,27 @@ class Replay:
 
     def check(self, response: httpx.Response, operation: Operation, path: str) -> None:
         """Fail if openapi-core does not agree with the service, or with its answer."""
-        request, status = response.request, response.status_code
         target = operation.method, same(path.encode()).decode()
-        if request.method != "HEAD":
-            described = {"content-type", *map(str.lower, _headers(operation, status))}
-            headers = _only(described, response.headers)
-            data = same(response.content)
-            faults = self._faults_of_answer(target, status, headers, data)
-            assert faults == [], f"openapi-core on the answer: {faults}"
-        try:
-            body = request.content
-        except httpx.RequestNotRead:  # it was sent piece by piece, and is gone
-            return
+        if response.request.method != "HEAD":
+            self._check_answer(response, operation, target)
+        with suppress(httpx.RequestNotRead):  # sent piece by piece, it is gone
+            self._check_request(response, operation, target, response.request.content)
+
+    def _check_answer(
+        self, response: httpx.Response, operation: Operation, target: Target
+    ) -> None:
+        status = response.status_code
+        described = operation.responses[str(status)].get("headers", {})
+        headers = _only(described, response.headers)
+        faults = self._faults_of_answer(target, status, headers, same(response.content))
+        assert faults == [], f"openapi-core on the answer: {faults}"
+
+    def _check_request(
+        self, response: httpx.Response, operation: Operation, target: Target, body: bytes
+    ) -> None:
+        request, status = response.request, response.status_code
         query = tuple(request.url.params.multi_items())
-        described = {"content-type", *(each["name"].lower() for each in operation.parameters)}
-        headers = _only(described, request.headers)
+        headers = _only((each["name"] for each in operation.parameters), request.headers)
         if "authorization" in request.headers:
             headers += (("authorization", "Bearer token"),)
         faults = self._faults_of_request(target, query, headers, same(body))
@@ -129,7 +135,7 @@ class Replay:
             assert details <= BEYOND, f"openapi-core finds nothing wrong, not even {details}"
 
     def _find_faults_of_request(
-        self, target: tuple[str, str], query: Pairs, headers: Pairs, body: bytes
+        self, target: Target, query: Pairs, headers: Pairs, body: bytes
     ) -> list[str]:
         asked = Asked(*target, query, headers, body)
         try:
@@ -138,7 +144,7 @@ class Replay:
             return ["is nested deeply"]
 
     def _find_faults_of_answer(
-        self, target: tuple[str, str], status: int, headers: Pairs, data: bytes
+        self, target: Target, status: int, headers: Pairs, data: bytes
     ) -> list[str]:
         asked = Asked(*target)
         answered = Answered(status, headers, data)
@@ -161,12 +167,8 @@ def same(content: bytes) -> bytes:
     return content
 
 
-def _headers(operation: Operation, status: int) -> Iterable[str]:
-    described: Iterable[str] = operation.responses[str(status)].get("headers", ())
-    return described
-
-
-def _only(names: set[str], headers: httpx.Headers) -> Pairs:
+def _only(described: Iterable[str], headers: httpx.Headers) -> Pairs:
+    names = {"content-type", *map(str.lower, described)}
     return tuple(
         (name, same(value.encode()).decode())
         for name, value in headers.multi_items()
