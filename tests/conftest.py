@@ -1,3 +1,3 @@
 """Fixtures for all tests."""
 
-pytest_plugins = ("harness.databases", "harness.fixtures")
+pytest_plugins = ("harness.browser", "harness.databases", "harness.fixtures")

@@ -1,16 +1,18 @@
-"""Hold the contract to the rules of Redocly, Spectral and OWASP, and to a score.
+"""Hold the contract to rules, to a score, and to what was promised with the last release.
 
-The rules are in redocly.yaml and spectral.yaml, beside this file.
+The rules of Redocly, Spectral and OWASP are in redocly.yaml and spectral.yaml, beside
+this file; the contract of the last release is released.yaml.
 """
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from harness.compatibility import breaking_changes
 from harness.node import Node, ToolError, find_node, in_ci
+from harness.redocly import report
 
 HERE = Path(__file__).resolve().parent
 CONTRACT = "../../openapi/openapi.yaml"
@@ -24,7 +26,7 @@ def main() -> int:
         return without_node()
     try:
         node.install()
-        findings = [*redocly(node), *spectral(node), *score(node)]
+        findings = [*redocly(node), *spectral(node), *score(node), *compatibility(node)]
     except ToolError as error:
         findings = [str(error)]
     print(*(findings or ["The contract is clean."]), sep="\n")
@@ -42,11 +44,11 @@ def without_node() -> int:
 
 def redocly(node: Node) -> list[str]:
     """Answer what Redocly finds; a warning counts as much as an error."""
-    report = redocly_json(node, "lint", "--lint-config=error", "--max-problems=1000")
+    linted = report(node, "lint", CONTRACT, "--lint-config=error", "--max-problems=1000")
     return [
         f"{problem['location'][0].get('pointer', CONTRACT)}\n"
         f"    {problem['severity']} {problem['ruleId']}: {problem['message']}"
-        for problem in report["problems"]
+        for problem in linted["problems"]
     ]
 
 
@@ -60,30 +62,22 @@ def spectral(node: Node) -> list[str]:
 
 def score(node: Node) -> list[str]:
     """Answer the operations that cost most if the contract scores too little."""
-    report = redocly_json(node, "score")
-    points = report["agentReadiness"]
+    scored = report(node, "score", CONTRACT)
+    points = scored["agentReadiness"]
     print(f"Redocly scores the contract {points} of 100; at least {LEAST_SCORE} is asked for.")
     if points >= LEAST_SCORE:
         return []
     return [
         f"{spot['method'].upper()} {spot['path']} scores {spot['agentReadinessScore']}: "
         f"{', '.join(spot['reasons'])}"
-        for spot in report["hotspots"]
+        for spot in scored["hotspots"]
     ] or ["The score is too low."]
 
 
-def redocly_json(node: Node, command: str, *options: str) -> Any:
-    """Run a command of Redocly on the contract and read its report."""
-    program = "node_modules/@redocly/cli/bin/cli.js"
-    config = ["--config=redocly.yaml", "--format=json"]
-    done = node.run(program, command, CONTRACT, *config, *options)
-    try:
-        report = json.loads(done.stdout)
-    except ValueError:
-        raise ToolError(done) from None
-    if done.returncode and not report.get("problems"):
-        raise ToolError(done)
-    return report
+def compatibility(node: Node) -> list[str]:
+    """Answer what would break the clients of the last release."""
+    changes = breaking_changes(node, HERE / CONTRACT)
+    return [f"This breaks clients: {change}" for change in changes]
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import pytest
 from harness.document import DOCUMENT
 from harness.people import someone, token
 from harness.service import ROOT, Service
+from openapi import contract as contracts
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PROSE = DOCUMENT["info"]["description"]
@@ -151,6 +152,14 @@ def test_the_readmes_first_command_creates_a_task(reader: Reader) -> None:
     blocks = [block for language, block in BLOCK.findall(text) if block.startswith("curl ")]
     (answer,) = reader.reads("".join(f"```bash\n{block}```\n" for block in blocks))
     assert json.loads(answer)["title"] == "Water the plants"
+
+
+def test_no_command_is_anywhere_else() -> None:
+    contract = contracts.PATH.read_text()
+    assert contract.count("curl ") == PROSE.count("curl ")
+    readme = (ROOT / "README.md").read_text()
+    blocks = [block for _, block in BLOCK.findall(readme) if block.startswith("curl ")]
+    assert readme.count("curl ") == "".join(blocks).count("curl ")
 
 
 def test_the_welcomes_command_lists_tasks(service: Service, reader: Reader) -> None:

@@ -10,11 +10,13 @@ from urllib.parse import unquote
 import httpx
 
 from harness.problems import check_wording
+from harness.replay import Replay
 from openapi import contract as contracts
 from openapi.contract import Operation
 from openapi.schemas import Schema
 
 CONTRACT = contracts.load()
+REPLAY = Replay(CONTRACT)
 
 # Every (operationId, status) that a test of this process has seen.
 seen: dict[str, set[str]] = defaultdict(set)
@@ -33,6 +35,7 @@ def check(response: httpx.Response) -> None:
     where = f"{operation.operation_id} answered {status}: {response.text[:500]}"
     assert status in operation.responses, f"undocumented: {where}"
     seen[operation.operation_id].add(status)
+    REPLAY.check(response, operation, flat_path(response.request))
     described = operation.responses[status]
     _check_headers(described, response, where)
     content = described.get("content")
@@ -60,8 +63,7 @@ def check_problem(response: httpx.Response) -> None:
 
 def operation_of(request: httpx.Request) -> Operation | None:
     """Find the operation that a request asks for, in either form of its path."""
-    path = re.sub(r"^/api/(?!tasks(/|$))[^/]+/tasks", "/api/tasks", _raw_path(request))
-    path = unquote(path).rstrip("/") or "/"
+    path = flat_path(request)
     method = "GET" if request.method == "HEAD" else request.method
     for operation in CONTRACT.operations.values():
         template = re.sub(r"\\\{[^}]+\\\}", "[^/]+", re.escape(operation.path))
@@ -70,8 +72,11 @@ def operation_of(request: httpx.Request) -> Operation | None:
     return None
 
 
-def _raw_path(request: httpx.Request) -> str:
-    return request.url.raw_path.decode().partition("?")[0]
+def flat_path(request: httpx.Request) -> str:
+    """Return the path of a request as the contract writes it, whatever its form."""
+    path = request.url.raw_path.decode().partition("?")[0]
+    path = re.sub(r"^/api/(?!tasks(/|$))[^/]+/tasks", "/api/tasks", path)
+    return unquote(path).rstrip("/") or "/"
 
 
 def _check_headers(described: dict[str, Any], response: httpx.Response, where: str) -> None:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -51,10 +52,14 @@ class Node:
         """
         installed = self.folder / "node_modules" / ".package-lock.json"  # npm writes it last
         lock = self.folder / "package-lock.json"
-        if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
-            return
-        print(f"Installing what {lock} names; this happens once.", file=sys.stderr, flush=True)
-        done = self._run([*self.npm, "ci", "--include=dev", "--loglevel=error"])
+        with lock.open("rb") as opened:
+            flock(opened, LOCK_EX)  # several processes of one test run may want it
+            if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
+                return
+            print(
+                f"Installing what {lock} names; this happens once.", file=sys.stderr, flush=True
+            )
+            done = self._run([*self.npm, "ci", "--include=dev", "--loglevel=error"])
         if done.returncode:
             raise ToolError(done)
 

@@ -1,0 +1,62 @@
+"""The browser of the tests itself: it sees what goes abroad, and hears complaints."""
+
+import pytest
+
+from harness.browser import OpenWindow
+from harness.service import Service
+
+AWAY = "http://abroad.example/pixel.png"
+
+
+def test_a_request_to_another_origin_is_noticed_and_gets_nowhere(
+    service: Service, open_window: OpenWindow
+) -> None:
+    window = open_window(service.url)
+    window.visit("/")
+    window.page.set_content(f"<img src='{AWAY}'>", wait_until="networkidle")
+    assert window.abroad == [AWAY]
+    with pytest.raises(AssertionError):
+        window.assert_quiet()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "console.error('complaint')",
+        "console.warn('complaint')",
+        "setTimeout(() => { throw new Error('complaint') })",
+        "fetch('/complaint')",
+    ],
+)
+def test_a_complaint_is_heard(service: Service, open_window: OpenWindow, script: str) -> None:
+    window = open_window(service.url)
+    page = window.visit("/openapi.json")
+    page.evaluate(f"() => {{ {script} }}")
+    for _ in range(100):
+        if not window.complaints:
+            page.wait_for_timeout(50)
+    assert len(window.complaints) == 1
+    assert "complaint" in window.complaints[0]
+
+
+def test_a_violation_of_the_policy_is_heard(service: Service, open_window: OpenWindow) -> None:
+    window = open_window(service.url)
+    page = window.visit("/")
+    page.evaluate("() => document.body.append(document.createElement('iframe'))")
+    page.evaluate(
+        """() => {
+            const script = document.createElement("script");
+            script.textContent = "window.ran = true";
+            document.body.append(script);
+        }"""
+    )
+    assert page.evaluate("() => window.ran") is None
+    assert "Content Security Policy" in "".join(window.complaints)
+
+
+def test_windows_share_nothing(service: Service, open_window: OpenWindow) -> None:
+    first, second = open_window(service.url), open_window(service.url)
+    first.visit("/openapi.json").evaluate("() => localStorage.setItem('secret', 'x')")
+    remembered = "() => localStorage.getItem('secret')"
+    assert first.page.evaluate(remembered) == "x"
+    assert second.visit("/openapi.json").evaluate(remembered) is None

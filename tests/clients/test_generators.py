@@ -1,0 +1,107 @@
+"""Clients that popular generators make of the contract: they compile, and one is called."""
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import openapi_generator_cli
+import pytest
+
+from harness.node import ToolError, in_ci
+from harness.people import someone, token
+from harness.service import ROOT, Service
+from harness.workshop import MODULES, Workshop
+from openapi import contract
+
+HEY_API = f"{MODULES}/@hey-api/openapi-ts/bin/run.js"
+ORVAL = f"{MODULES}/orval/dist/bin/orval.mjs"
+JAR = Path(openapi_generator_cli.__file__).with_name("openapi-generator.jar")
+JAVA = shutil.which("java")
+# Started, used once and ended: that is quicker without the best compiler.
+QUICKLY = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+
+# What the generated code itself is written for; Next.js sets `strict`, and no more.
+STRICT = (
+    *("--strict", "--noEmit", "--skipLibCheck", "--target", "es2022", "--module", "esnext"),
+    *("--moduleResolution", "bundler", "--lib", "es2022,dom,dom.iterable", "--types", "node"),
+)
+
+
+def test_what_hey_api_makes_compiles(workshop: Workshop) -> None:
+    made = ["--input", contract.PATH.name, "--output", "hey-api"]
+    workshop.runs(HEY_API, *made, "--client", "@hey-api/client-fetch")
+    workshop.compiles(*STRICT, "hey-api/index.ts", "hey-api/client.gen.ts")
+
+
+def test_what_orval_makes_compiles(workshop: Workshop) -> None:
+    made = ["--input", contract.PATH.name, "--output", "orval.ts"]
+    workshop.runs(ORVAL, *made, "--client", "fetch")
+    workshop.compiles(*STRICT, "orval.ts")
+
+
+@pytest.mark.skipif(
+    not JAVA and not in_ci(), reason="THE CLIENT OF openapi-generator WAS NOT TRIED: no Java"
+)
+def test_what_openapi_generator_makes_compiles(workshop: Workshop) -> None:
+    assert JAVA, "CI installs Java"
+    made = ["generate", "-i", contract.PATH, "-g", "typescript-fetch", "-o", "generated"]
+    runs([JAVA, *QUICKLY, "-jar", JAR, *made], workshop.folder)
+    workshop.compiles(*STRICT, "generated/index.ts")
+
+
+@pytest.fixture
+def todo_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have openapi-python-client make a package, and make it importable."""
+    (tmp_path / "config.yaml").write_text("post_hooks: []\n")
+    made = ["--path", contract.PATH, "--output-path", "todo_client", "--meta", "none"]
+    python = [sys.executable, "-m", "openapi_python_client"]
+    runs([*python, "generate", "--config", "config.yaml", "--fail-on-warning", *made], tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path / "todo_client"
+
+
+def test_what_openapi_python_client_makes_is_well_typed(todo_client: Path) -> None:
+    cache = f"--cache-dir={ROOT / '.mypy_cache'}"
+    runs([sys.executable, "-m", "mypy", "--strict", cache, "todo_client"], todo_client.parent)
+
+
+def test_what_openapi_python_client_makes_can_be_called(
+    todo_client: Path, service: Service
+) -> None:
+    def calls(operation: str, *arguments: Any, **named: Any) -> Any:
+        module = importlib.import_module(f"{todo_client.name}.api.tasks.{operation}")
+        return module.sync_detailed(*arguments, client=client, **named).parsed
+
+    package = importlib.import_module(todo_client.name)
+    models = importlib.import_module(f"{todo_client.name}.models")
+    api = package.AuthenticatedClient(base_url=service.url, token=token(someone()))
+
+    with api as client:
+        task = calls("create_task", body=models.TaskCreate(title="Water the plants"))
+        assert (task.title, task.priority, task.completed) == ("Water the plants", None, False)
+        assert calls("complete_task", task.id).completed is True
+        pending, done = models.ListTasksStatus.PENDING, models.ListTasksStatus.COMPLETED
+        assert calls("list_tasks", status=pending) == []
+        assert [each.id for each in calls("list_tasks", status=done)] == [task.id]
+        blank = calls("update_task", task.id, body=models.TaskUpdate(title=" "))
+        assert [fault.pointer for fault in blank.errors] == ["#/title"]
+        assert calls("delete_task", task.id) is None
+        assert calls("get_task", task.id).type_ == "/problems/not-found"
+
+
+def runs(command: list[Any], folder: Path) -> None:
+    """Run a program to its good end. Raises ToolError."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    if done.returncode:
+        raise ToolError(done)

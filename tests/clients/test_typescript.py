@@ -1,0 +1,46 @@
+"""The client that frontend developers are advised to write: openapi-fetch with types."""
+
+import json
+
+from harness.people import someone, token
+from harness.service import Service
+from harness.workshop import Workshop
+
+ISSUES_OF_A_BLANK_TITLE = [
+    {
+        "pointer": "#/title",
+        "detail": "must contain something other than white space or control characters, "
+        "and no NUL",
+    }
+]
+
+
+def test_what_is_written_by_hand_compiles_and_mistakes_do_not(workshop: Workshop) -> None:
+    """Every mistake is expected, and TypeScript objects to an expectation that fails."""
+    workshop.compiles("--project", "tsconfig.json")
+
+
+def test_a_typed_client_creates_lists_updates_toggles_and_deletes(
+    workshop: Workshop, service: Service
+) -> None:
+    user = someone()
+    story = json.loads(workshop.runs("frontend.ts", service.url, token(user)))
+    created = story.pop("created")
+    assert (created["user_id"], created["description"]) == (user, "")
+    assert story == {
+        "pending": {"titles": ["Call the bank"], "total": 2},
+        "changed": {
+            "title": "Water the plants",
+            "priority": None,
+            "due": "2026-12-01T17:00:00.000000Z",
+        },
+        "completed": [True, False],
+        "blank": {"type": "/problems/bad-request", "errors": ISSUES_OF_A_BLANK_TITLE},
+        "stale": {
+            "type": "/problems/precondition-failed",
+            "detail": "The task has changed since you read it. Read it again, "
+            "then repeat the change.",
+        },
+        "removed": 204,
+        "removedTwice": {"type": "/problems/not-found", "detail": "No task has this id."},
+    }

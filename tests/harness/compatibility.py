@@ -1,0 +1,71 @@
+"""What would break clients: the contract held against the one that was released last.
+
+Redocly rates most changes. What it takes for harmless, and our clients would not, is
+compared here. The policy is in the contract's own words, under "Compatibility".
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.node import Node
+from harness.redocly import report
+from openapi import contract as contracts
+from openapi.contract import Contract, Operation
+
+RELEASED = Path(__file__).parents[1] / "contract" / "released.yaml"
+
+
+def breaking_changes(node: Node, current: Path, released: Path = RELEASED) -> list[str]:
+    """Answer every change that clients of the released contract could not live with.
+
+    None counts where `info.version` has a higher major number. Raises ToolError.
+    """
+    before, now = contracts.load(released), contracts.load(current)
+    if _major(now) > _major(before):
+        return []
+    compared = report(node, "diff", str(released), str(current))
+    rated = [
+        f"{change['path']}: {verdict['message']}"
+        for change in compared["changes"]
+        for verdict in change["verdicts"]
+        if verdict["impact"] == "major"
+    ]
+    return [*rated, *_unrated(before, now)]
+
+
+def _major(contract: Contract) -> int:
+    return int(contract.document["info"]["version"].partition(".")[0])
+
+
+def _unrated(before: Contract, now: Contract) -> Iterator[str]:
+    if before.user_scope != now.user_scope:
+        yield "The user-scoped form of the paths was changed."
+    if before.document["x-max-body-bytes"] > now.document["x-max-body-bytes"]:
+        yield "The largest body was made smaller."
+    for name in before.operations.keys() & now.operations.keys():
+        for change in _changes(before.operations[name], now.operations[name]):
+            yield f"{name}: {change}"
+
+
+def _changes(before: Operation, now: Operation) -> Iterator[str]:
+    if before.path != now.path:  # clients name what they fill in
+        yield "The path was changed."
+    if now.secured and not before.secured:
+        yield "A token is wanted where none was."
+    defaults = _defaults(before), _defaults(now)
+    for name in defaults[0].keys() & defaults[1].keys():
+        if defaults[0][name] != defaults[1][name]:
+            yield f"The default of `{name}` was changed."
+    for status in before.responses.keys() & now.responses.keys():
+        for header in _certain(before.responses[status]) - _certain(now.responses[status]):
+            yield f"The header `{header}` of a {status} may be missing."
+
+
+def _defaults(operation: Operation) -> dict[str, Any]:
+    return {each["name"]: each["schema"].get("default") for each in operation.parameters}
+
+
+def _certain(response: Any) -> set[str]:
+    headers = response.get("headers", {}).items()
+    return {name for name, header in headers if header.get("required")}
