@@ -11,15 +11,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import dotenv
-import jwt
 import uvicorn
 
 import settings as configuration
-from app import rehearse
+from app import DEVELOPMENT, origin, rehearse, sign_token
+from handlers.development import LOOPBACK
 from handlers.security import is_user_id
 from models import embedded, migrate
 from models.errors import TodoError
@@ -108,12 +108,13 @@ def _serve(options: argparse.Namespace) -> None:
     for name in ("workers", "host", "port"):
         if getattr(options, name) is not None:
             os.environ[name.upper()] = getattr(options, name)
-    settings = _with_secret(configuration.load(os.environ))
+    given = configuration.load(os.environ)
+    settings = _with_secret(given)
     _refuse_port_in_use(settings)
     with _database(settings) as ready:
         _upgrade(ready)
         asyncio.run(rehearse(ready))
-        _hand_down(ready)
+        _hand_down(ready, development=_is_development(given))
         if settings.database_url is None:
             _welcome(ready)
         uvicorn.run(
@@ -159,14 +160,7 @@ def token(settings: Settings, user: str, ttl: timedelta) -> str:
     if not is_user_id(user):
         msg = "A user id is 1 to 255 characters, none of them a control character."
         raise SettingError(msg)
-    assert settings.secret is not None
-    now = datetime.now(UTC)
-    claims = {"sub": user, "iat": now, "exp": now + ttl}
-    if settings.jwt_issuer:
-        claims["iss"] = settings.jwt_issuer
-    if settings.jwt_audience:
-        claims["aud"] = settings.jwt_audience
-    return jwt.encode(claims, settings.secret, algorithm="HS256")
+    return sign_token(settings, user, ttl)
 
 
 def _with_secret(settings: Settings) -> Settings:
@@ -216,21 +210,23 @@ def _database(settings: Settings) -> Iterator[Settings]:
         yield replace(settings, database_url=urls.serving, migration_database_url=urls.owner)
 
 
-def _hand_down(settings: Settings) -> None:
+def _is_development(given: Settings) -> bool:
+    """Tell whether nobody but this machine can come, and nothing here is anybody else's."""
+    return given.database_url is None and given.secret is None and given.host in LOOPBACK
+
+
+def _hand_down(settings: Settings, *, development: bool) -> None:
     """Tell the processes that serve what has been provided here."""
     assert settings.secret is not None
     assert settings.database_url is not None
     os.environ["BETTER_AUTH_SECRET"] = settings.secret.decode()
     os.environ["DATABASE_URL"] = settings.database_url
+    os.environ[DEVELOPMENT] = str(development).lower()
 
 
 def _welcome(settings: Settings) -> None:
-    host = settings.host
     print(
-        WELCOME.format(
-            url=f"http://{f'[{host}]' if ':' in host else host}:{settings.port}",
-            token=token(settings, "alice", timedelta(days=1)),
-        ),
+        WELCOME.format(url=origin(settings), token=token(settings, "alice", timedelta(days=1))),
         flush=True,
     )
 
