@@ -114,7 +114,7 @@ def _serve(options: argparse.Namespace) -> None:
     with _database(settings) as ready:
         _upgrade(ready)
         asyncio.run(rehearse(ready))
-        _hand_down(ready, development=_is_development(given))
+        _hand_down(ready, development=is_development(given))
         if settings.database_url is None:
             _welcome(ready)
         uvicorn.run(
@@ -210,7 +210,7 @@ def _database(settings: Settings) -> Iterator[Settings]:
         yield replace(settings, database_url=urls.serving, migration_database_url=urls.owner)
 
 
-def _is_development(given: Settings) -> bool:
+def is_development(given: Settings) -> bool:
     """Tell whether nobody but this machine can come, and nothing here is anybody else's."""
     return given.database_url is None and given.secret is None and given.host in LOOPBACK
 

@@ -11,21 +11,25 @@ from werkzeug.http import parse_accept_header
 from handlers.preconditions import etag_of_bytes, is_unchanged
 
 WORTH_COMPRESSING = 1024  # bytes; below that, the headers are what costs
+OF_A_304 = ("cache-control", "etag", "vary")
 
 
 class Document:
     """Bytes of one media type, compressed once for all who accept that."""
 
-    def __init__(self, content: bytes, media_type: str, headers: Mapping[str, str]) -> None:
-        """Prepare the answers; `headers` are added to those that caching needs."""
-        headers = {"Cache-Control": "no-cache", **headers}
+    def __init__(
+        self, content: bytes, media_type: str, headers: Mapping[str, str], *vary: str
+    ) -> None:
+        """Prepare the answers; `headers` are added to those that caching needs.
+
+        `vary` names the request headers that led to this document.
+        """
+        vary = (*vary, "Accept-Encoding")
+        headers = {"Cache-Control": "no-cache", "Vary": ", ".join(vary), **headers}
         self.media_type = media_type
-        self._plain = _answer(content, media_type, headers)
-        self._compressed = self._plain
+        self._plain = self._compressed = _answer(content, media_type, headers)
         if len(content) >= WORTH_COMPRESSING:
-            headers = {**headers, "Vary": "Accept-Encoding"}
-            self._plain = _answer(content, media_type, headers)
-            headers["Content-Encoding"] = "gzip"
+            headers = {"Content-Encoding": "gzip", **headers}
             self._compressed = _answer(gzip.compress(content, mtime=0), media_type, headers)
 
     def answer(self, request: Headers) -> Response:
@@ -36,11 +40,7 @@ class Document:
             return response
         return Response(
             status_code=304,
-            headers={
-                name: response.headers[name]
-                for name in ("cache-control", "etag", "vary")
-                if name in response.headers
-            },
+            headers={name: response.headers[name] for name in OF_A_304},
         )
 
 

@@ -7,6 +7,7 @@ page for every problem type, and a start page that points to them all.
 
 import mimetypes
 from collections.abc import Iterator, Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from handlers.documents import Choice, Document
-from handlers.problem_kinds import KINDS, Kind
+from handlers.problem_kinds import KINDS
 from handlers.problems import MEDIA_TYPE, allow, document
 from handlers.rendering import Templates
 from openapi.contract import Contract
@@ -67,21 +68,16 @@ class Pages:
 def _render(
     contract: Contract, development: str | None
 ) -> Iterator[tuple[str, Document | Choice]]:
-    templates = Templates(contract)
-
-    def page(path: str, template: str, policy: str = PLAIN, **values: object) -> Document:
-        text = templates.render(template, path=path, development=development, **values)
-        return _static(text.encode(), "text/html", policy)
-
-    yield "/", page("/", "index.html")
-    yield "/docs", page("/docs", "docs.html", TRY_IT_OUT)
-    yield "/reference", page("/reference", "reference.html")
+    write = partial(Templates(contract).render, development=development)
+    yield "/", _html(write("index.html"))
+    yield "/docs", _html(write("docs.html"), policy=TRY_IT_OUT)
+    yield "/reference", _html(write("reference.html"))
     yield "/openapi.yaml", _static(contract.text, "application/yaml")
     yield "/openapi.json", _static(orjson.dumps(contract.document), "application/json")
-    kinds = list(KINDS.values())
-    yield "/problems", Choice(_json(kinds), page("/problems", "problems.html", kinds=kinds))
-    for kind in kinds:
-        yield kind.type, Choice(_json(kind), page(kind.type, "problem.html", kind=kind))
+    kinds = [kind.as_json() for kind in KINDS.values()]
+    yield "/problems", _either(kinds, write("problems.html"))
+    for kind in KINDS.values():
+        yield kind.type, _either(kind.as_json(), write("problem.html", kind=kind))
     for file in filter(Path.is_file, FILES.rglob("*")):
         yield f"/{file.relative_to(FILES).as_posix()}", _file(file)
     yield "/favicon.ico", _file(FILES / "favicon.svg")  # which some ask for unseen
@@ -90,17 +86,25 @@ def _render(
         yield f"/docs/{file.name}", _file(file)
 
 
-def _json(value: Kind | list[Kind]) -> Document:
-    return _static(orjson.dumps(value, default=Kind.as_json), "application/json")
+def _either(value: object, text: str) -> Choice:
+    """Offer JSON to programs, and HTML to whoever asks for it as browsers do."""
+    return Choice(
+        _static(orjson.dumps(value), "application/json", "Accept"),
+        _static(text.encode(), "text/html", "Accept"),
+    )
+
+
+def _html(text: str, *, policy: str = PLAIN) -> Document:
+    return _static(text.encode(), "text/html", policy=policy)
 
 
 def _file(path: Path) -> Document:
     return _static(path.read_bytes(), mimetypes.guess_type(path.name)[0] or "text/plain")
 
 
-def _static(content: bytes, media_type: str, policy: str = PLAIN) -> Document:
+def _static(content: bytes, media_type: str, *vary: str, policy: str = PLAIN) -> Document:
     headers = {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
-    return Document(content, media_type, headers)
+    return Document(content, media_type, headers, *vary)
 
 
 def _swagger_ui() -> Path:

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
+from handlers.problem_kinds import KINDS
 from openapi.contract import Contract
 
 FOLDER = Path(__file__).with_name("templates")
@@ -37,6 +38,14 @@ class Templates:
         self._environment.globals["chapters"] = chapters(
             contract.document["info"]["description"]
         )
+        self._environment.globals["problems"] = KINDS
+        self._environment.globals["statuses"] = {
+            name(response): int(status)
+            for item in contract.document["paths"].values()
+            for operation in item.values()
+            if "responses" in operation
+            for status, response in operation["responses"].items()
+        }
         self._environment.filters.update(
             code=code,
             facts=facts,
@@ -108,7 +117,7 @@ def _facts(schema: Schema) -> Iterator[str]:
     if "x-pattern-means" in schema:
         yield schema["x-pattern-means"]
     if "default" in schema:
-        yield f"{schema['default']} unless said otherwise"
+        yield f"{schema['default']} by default"
 
 
 def _range(low: int | None, high: int | None) -> str:

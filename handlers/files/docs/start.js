@@ -26,7 +26,7 @@ const ui = SwaggerUIBundle({
   plugins: [WithoutGuide],
 });
 
-// In development, a token is one click away; see handlers/development.py.
+// In development, a token is one click away.
 const says = document.getElementById("token-status");
 const use = async (user) => {
   const answer = await fetch(`/docs/token/${user}`, { method: "POST" });
