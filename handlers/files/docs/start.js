@@ -26,6 +26,10 @@ const ui = SwaggerUIBundle({
   plugins: [WithoutGuide],
 });
 
+// Swagger UI takes every link to a place on the page for its own.
+const content = document.getElementById("content");
+document.querySelector(".skip").addEventListener("click", () => content.focus());
+
 // In development, a token is one click away.
 const says = document.getElementById("token-status");
 const use = async (user) => {
