@@ -1,7 +1,6 @@
 """The only way to a statement: as a named user, in one round trip.
 
-How it gets there is nobody else's business, so that it may change: today one trip at a
-time per connection, perhaps one day many at once.
+How it gets there is nobody else's business, so that it may change.
 """
 
 import asyncio
@@ -10,14 +9,14 @@ from contextlib import suppress
 from typing import Any
 
 from psycopg.pq import ExecStatus
-from psycopg.pq.abc import PGconn, PGresult
+from psycopg.pq.abc import PGresult
 
-from models.connections import Connections
 from models.errors import TodoError
 from models.failures import failure
 from models.identity import become
+from models.links import Links
+from models.preparation import prepare
 from models.statements import Statement
-from models.trip import round_trip
 
 _MARGIN = 1.0  # seconds that a trip may take beyond its statement
 _READY_LIMIT = 1.0  # seconds
@@ -42,18 +41,23 @@ class Database:
         They wait for `queue_timeout` seconds at most; a statement may take `statement_timeout`
         seconds. All four are more than 0.
         """
-        self._connections = Connections(
-            url, size=pool_size, queue_size=queue_size, queue_timeout=queue_timeout
+        self._links = Links(
+            url,
+            size=pool_size,
+            queue_size=queue_size,
+            queue_timeout=queue_timeout,
+            silence=statement_timeout + _MARGIN,
+            prepare=prepare,
         )
         self._statement_timeout = statement_timeout
 
     async def open(self, patience: float = 10) -> None:
         """Connect; raises NotConnected if that didn't succeed in `patience` seconds."""
-        await self._connections.open(patience)
+        await self._links.open(patience)
 
     async def close(self, patience: float = 5) -> None:
         """Let those finish who are being served, for `patience` seconds at most."""
-        await self._connections.close(patience)
+        await self._links.close(patience)
 
     async def fetch(
         self, user_id: str, statement: Statement, values: Mapping[str, object]
@@ -65,15 +69,12 @@ class Database:
         can cause, psycopg.DataError for text with a NUL.
         """
         timeout = self._statement_timeout
-        queries = (
-            become(user_id, writes=statement.writes, statement_timeout=timeout),
-            statement.with_values({**values, "user_id": user_id}),
+        results = await self._links.run(
+            (
+                become(user_id, writes=statement.writes, statement_timeout=timeout),
+                statement.with_values({**values, "user_id": user_id}),
+            )
         )
-
-        async def trip(pgconn: PGconn) -> list[PGresult]:
-            return await round_trip(pgconn, queries, timeout + _MARGIN)
-
-        results = await self._connections.use(trip)
         for result in results:
             if result.status == ExecStatus.FATAL_ERROR:
                 raise failure(result)

@@ -1,10 +1,10 @@
 """How a transaction takes on a user's identity: this, and nothing else, decides who asks."""
 
 from models.schema import SERVING_ROLE, USER_SETTING
-from models.statements import Query, Statement
+from models.statements import Query, often
 
 # Local to the transaction, so nothing is left for whoever has the connection next.
-_SETTINGS = Statement(
+_SETTINGS = often(
     f"""SELECT set_config('role', '{SERVING_ROLE}', true),
         set_config('{USER_SETTING}', $1, true),
         set_config('statement_timeout', $2, true),

@@ -1,17 +1,15 @@
-"""One connection to PostgreSQL: how it begins, whether it lives, how it is given up."""
+"""How a connection to PostgreSQL begins, whoever keeps it."""
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.pq.abc import PGconn
 
 Session = AsyncConnection[Any]
 
-_CONNECT_LIMIT = 2  # seconds; libpq takes no less
-_CANCEL_LIMIT = 2.0  # seconds
+_CONNECT_LIMIT = 2  # seconds for each server that the URL names; libpq takes no less
+_LIMIT = 10.0  # seconds for all of them
 
 OPTIONS: dict[str, Any] = {
     "autocommit": True,
@@ -28,43 +26,22 @@ OPTIONS: dict[str, Any] = {
 """What is asked of every connection, besides what the URL says."""
 
 
-async def knock(url: str) -> str | None:
-    """Connect for a moment, to see whether somebody opens.
+class Refused(Exception):
+    """There is no connection; the text says why, and never has the password in it."""
 
-    Returns None if so, and otherwise the reason, which never has the password in it.
-    """
+    def __init__(self, reason: str = "the URL cannot be read") -> None:
+        """Tell the reason."""
+        super().__init__(reason)
+
+
+async def connect(url: str) -> Session:
+    """Open a connection, in libpq's pipeline mode. Raises Refused."""
     try:
-        async with asyncio.timeout(_CONNECT_LIMIT):
+        async with asyncio.timeout(_LIMIT):
             session = await Session.connect(url, **OPTIONS)
     except psycopg.ProgrammingError:  # a bad URL, of which libpq's text may quote a part
-        return "the URL cannot be read"
+        raise Refused from None
     except (psycopg.OperationalError, TimeoutError) as error:
-        return " ".join(str(error).split()) or f"no answer in {_CONNECT_LIMIT} s"
-    await session.close()
-    return None
-
-
-async def enter_pipeline_mode(session: Session) -> None:
-    """Get a new connection ready for round trips."""
+        raise Refused(" ".join(str(error).split()) or f"no answer in {_LIMIT} s") from None
     session.pgconn.enter_pipeline_mode()
-
-
-def lives(pgconn: PGconn) -> bool:
-    """Tell whether a connection that has been idle is still there, without a round trip."""
-    try:
-        pgconn.consume_input()  # the server's last words, if any …
-        pgconn.consume_input()  # … and then its end
-    except psycopg.OperationalError:
-        return False
-    return True
-
-
-async def abandon(session: Session) -> None:
-    """Close a connection, and first stop what the server may still do for it.
-
-    That may come too early to stop anything; then the statement timeout does.
-    """
-    if not session.closed:
-        with suppress(psycopg.Error):
-            await session.cancel_safe(timeout=_CANCEL_LIMIT)
-    await session.close()
+    return session

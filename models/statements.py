@@ -17,7 +17,11 @@ class Query:
     """One message to PostgreSQL: SQL and the values of `$1`, `$2` …, as text."""
 
     sql: bytes
-    values: Sequence[Buffer | None]
+    values: Sequence[Buffer | None] | None
+    """None if PostgreSQL shall only parse the SQL, and keep it under the name."""
+
+    name: bytes = b""
+    """What PostgreSQL may know the SQL by; empty if it is not worth keeping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +36,28 @@ class Statement:
 
     writes: bool
 
+    name: bytes = b""
+    """What PostgreSQL may know it by; empty if it is not run often enough."""
+
     def with_values(self, values: Mapping[str, object]) -> Query:
         """Fill in the values; names that the statement doesn't know are ignored.
 
         KeyError if one is missing, psycopg.DataError for text with a NUL.
         """
         chosen = [values[name] for name in self.names]
-        return Query(self.sql, _ADAPTATION.dump_sequence(chosen, [PyFormat.TEXT] * len(chosen)))
+        dumped = _ADAPTATION.dump_sequence(chosen, [PyFormat.TEXT] * len(chosen))
+        return Query(self.sql, dumped, self.name)
+
+
+OFTEN: list[Statement] = []
+"""Every statement that is worth parsing once per connection, not once per request."""
+
+
+def often(sql: bytes, names: tuple[str, ...], *, writes: bool) -> Statement:
+    """Make a statement that every connection shall know."""
+    statement = Statement(sql, names, writes, b"todo_%d" % len(OFTEN))
+    OFTEN.append(statement)
+    return statement
 
 
 def reads(expression: ClauseElement) -> Statement:
@@ -55,4 +74,4 @@ def _compiled(expression: ClauseElement, *, writes: bool) -> Statement:
     compiled = expression.compile(dialect=_DIALECT)
     assert isinstance(compiled, SQLCompiler)
     assert set(compiled.params.values()) <= {None}, "a constant, which would need a value"
-    return Statement(str(compiled).encode(), tuple(compiled.positiontup or ()), writes)
+    return often(str(compiled).encode(), tuple(compiled.positiontup or ()), writes=writes)

@@ -52,7 +52,8 @@ async def all_fail(requests: list[Request]) -> None:
 
 
 async def asleep(cluster: Cluster, database: Database, count: int) -> list[Request]:
-    """Have so many requests asleep in the database."""
+    """Have so many requests asleep in the database, each on a connection of its own."""
+    await eventually(lambda: connected(cluster, count))
     requests = [asyncio.create_task(database.fetch("x", SLEEP, {})) for _ in range(count)]
 
     async def sleep() -> bool:
@@ -62,6 +63,15 @@ async def asleep(cluster: Cluster, database: Database, count: int) -> list[Reque
 
     await eventually(sleep)
     return requests
+
+
+async def connected(cluster: Cluster, count: int) -> bool:
+    """Tell whether so many connections are ready and idle."""
+    idle = cluster.ask("""SELECT count(*) FROM pg_stat_activity
+        WHERE usename = 'todo_login' AND datname = current_database() AND state = 'idle'
+        AND query !~ '^SET|pid'""")
+    await asyncio.sleep(0.05)  # for the news to arrive
+    return bool(idle >= count)
 
 
 async def queued(database: Database, count: int) -> list[Request]:

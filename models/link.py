@@ -1,0 +1,159 @@
+"""One connection to PostgreSQL, on which many trips are under way at once.
+
+A trip is a few queries and a sync: one implicit transaction. It leaves as soon as it
+comes, behind those before it, and the answers return in the same order. This speaks
+libpq's pipeline mode itself: psycopg's own `pipeline()` costs several times as much, and
+ends with a Flush behind the Sync; PgBouncer, if it sees that late, ties a server to the
+client for nothing.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import psycopg
+from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq.abc import PGresult
+
+from models.errors import Unavailable
+from models.session import Session
+from models.statements import Query
+
+Queries = Iterable[Query]
+
+
+@dataclass(slots=True, eq=False)
+class Trip:
+    """Some queries, and the future that gets a result for each.
+
+    A failed query's result is an error, as are those after it. The future fails with
+    Unavailable if there is no telling.
+    """
+
+    queries: Queries
+    answer: asyncio.Future[list[PGresult]]
+    results: list[PGresult] = field(default_factory=list)
+
+    def succeed(self) -> None:
+        """Give the results to whoever still waits for them."""
+        if not self.answer.done():
+            self.answer.set_result(self.results)
+
+    def fail(self) -> None:
+        """Tell whoever still waits that there will be no results."""
+        if not self.answer.done():
+            self.answer.set_exception(Unavailable())
+
+
+class Link:
+    """A connection, and its trips in the order in which they left."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        silence: float,
+        on_loss: Callable[["Link", str], None],
+    ) -> None:
+        """Take over a connection in pipeline mode.
+
+        The first trip under way may take `silence` seconds. `on_loss` is called once, with
+        the reason, in the moment the link is lost.
+        """
+        self.on_return: Callable[[Link], None] | None = None
+        """What is called after each trip, if anything."""
+        self.trips: deque[Trip] = deque()
+        self.first_since = 0.0
+        """When the first trip under way became the first, by the monotonic clock."""
+        self.prepared: frozenset[bytes] = frozenset()
+        """The names of the queries that PostgreSQL has parsed already."""
+        self.pid = session.pgconn.backend_pid
+        """The server process, as the server has it; a pooler makes something up."""
+        self._session = session
+        self._pgconn = session.pgconn
+        self._silence = silence
+        self._on_loss = on_loss
+        self._loop = asyncio.get_running_loop()
+        # Kept, because libpq forgets it when it closes it, and it may soon be another's.
+        self._socket = self._pgconn.socket
+        self._loop.add_reader(self._socket, self._receive)
+
+    def send(self, trip: Trip) -> None:
+        """Let a trip leave, without waiting for an answer."""
+        if not self.trips:
+            self.first_since = time.monotonic()
+        self.trips.append(trip)
+        try:
+            for query in trip.queries:
+                self._write(query)
+            self._pgconn.pipeline_sync()
+            if self._pgconn.flush():
+                self._loop.add_writer(self._socket, self._send_more)
+        except psycopg.OperationalError as error:
+            self.close(str(error))
+
+    def _write(self, query: Query) -> None:
+        if query.values is None:
+            self._pgconn.send_prepare(query.name, query.sql)
+        elif query.name in self.prepared:
+            self._pgconn.send_query_prepared(query.name, query.values)
+        else:
+            self._pgconn.send_query_params(query.sql, query.values)
+
+    def look_around(self) -> None:
+        """Find out what nobody tells: silence, and a socket that libpq has closed."""
+        if not self.trips:
+            return
+        self._receive()
+        if self.trips and time.monotonic() - self.first_since > self._silence:
+            self.close(f"silent for {self._silence} s")
+
+    def close(self, reason: str) -> None:
+        """End the connection, and with it the trips under way."""
+        if self._socket < 0:
+            return
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._socket = -1
+        self._pgconn.finish()
+        lost, self.trips = self.trips, deque()
+        for trip in lost:
+            trip.fail()
+        self._on_loss(self, reason)
+
+    def _send_more(self) -> None:
+        try:
+            if not self._pgconn.flush():
+                self._loop.remove_writer(self._socket)
+        except psycopg.OperationalError as error:
+            self.close(str(error))
+
+    def _receive(self) -> None:
+        pgconn = self._pgconn
+        try:
+            pgconn.consume_input()
+            while self.trips and not pgconn.is_busy():
+                self._take(pgconn.get_result())
+        except psycopg.OperationalError as error:
+            self.close(self._last_words() or str(error))
+
+    def _take(self, result: PGresult | None) -> None:
+        if result is None:  # the end of one query's results
+            if self._pgconn.status == ConnStatus.BAD:
+                raise psycopg.OperationalError(self._pgconn.get_error_message())
+        elif result.status == ExecStatus.PIPELINE_SYNC:
+            trip = self.trips.popleft()
+            self.first_since = time.monotonic()
+            trip.succeed()
+            if self.on_return:
+                self.on_return(self)
+        else:
+            self.trips[0].results.append(result)
+
+    def _last_words(self) -> str:
+        """Say why the server ends the session, if it said so before it did."""
+        results = self.trips[0].results if self.trips else ()
+        failed = (r for r in results if r.status == ExecStatus.FATAL_ERROR)
+        return "; ".join(result.get_error_message() for result in failed)
