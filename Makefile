@@ -37,7 +37,7 @@ COMPILE := --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
 clean: ## Remove what was installed; the data in .data stays
-	rm -rf .venv tests/contract/node_modules
+	rm -rf .venv tests/*/node_modules
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -17,9 +17,11 @@ from starlette.types import ASGIApp
 import settings as configuration
 from handlers.development import Tokens, sign
 from handlers.edge import Edge
+from handlers.keys import BothKinds, Keys, SharedSecret
 from handlers.pages import Pages
+from handlers.published_keys import PublishedKeys
 from handlers.routing import operations
-from handlers.security import BearerAuth, TokenVerifier, shared_secret
+from handlers.security import BearerAuth, TokenVerifier
 from models.database import Database
 from models.safety import check_serving_role
 from openapi import contract as contracts
@@ -41,16 +43,17 @@ EXPOSED_HEADERS = (
 
 
 def create_app(settings: Settings, *, development: bool = False) -> ASGIApp:
-    """Build the service; its database opens and closes with the ASGI lifespan.
+    """Build the service; what it needs opens and closes with the ASGI lifespan.
 
     In development, the page /docs offers tokens to whoever sits at this machine.
     Raises LookupError if an operation of the contract has no handler.
     """
-    assert settings.secret is not None, "the secret is provided before the app is built"
     contract = contracts.load()
     database = _database(settings)
+    published = PublishedKeys(settings.jwks_url) if settings.jwks_url else None
     verifier = TokenVerifier(
-        shared_secret(settings.secret),
+        _keys(settings.secret, published),
+        user_claim=settings.jwt_user_claim,
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
     )
@@ -58,7 +61,7 @@ def create_app(settings: Settings, *, development: bool = False) -> ASGIApp:
         contract,
         database,
         BearerAuth(verifier),
-        lambda _app: _open(database),
+        lambda _app: _running(database, published),
         compiled=settings.compiled,
     )
     pages: ASGIApp = Pages(
@@ -95,6 +98,7 @@ def sign_token(settings: Settings, user: str, ttl: timedelta) -> str:
         settings.secret,
         user,
         ttl,
+        user_claim=settings.jwt_user_claim,
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
     )
@@ -121,6 +125,7 @@ def configure_logging(settings: Settings) -> None:
         level=settings.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every fetch of keys
     logging.getLogger("todo.access").disabled = not settings.access_log
 
 
@@ -128,6 +133,14 @@ def _end_with(parent: BaseProcess) -> None:
     """End in good order when the parent is gone, which uvicorn's workers would outlive."""
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _keys(secret: bytes | None, published: PublishedKeys | None) -> Keys:
+    if secret is None:
+        assert published is not None, "there are keys of some kind before the app is built"
+        return published
+    shared = SharedSecret(secret)
+    return BothKinds(shared, published) if published else shared
 
 
 def _database(settings: Settings) -> Database:
@@ -139,6 +152,13 @@ def _database(settings: Settings) -> Database:
         queue_timeout=settings.queue_timeout,
         statement_timeout=settings.statement_timeout,
     )
+
+
+@contextlib.asynccontextmanager
+async def _running(database: Database, published: PublishedKeys | None) -> AsyncIterator[None]:
+    """Hold open what requests need; a start does not wait for Better Auth."""
+    async with published.kept() if published else contextlib.nullcontext(), _open(database):
+        yield
 
 
 @contextlib.asynccontextmanager

@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_migrate)
 
     command = commands.add_parser("token", help="print a token for development")
-    command.add_argument("--user", required=True, metavar="ID", help="the token's sub")
+    command.add_argument("--user", required=True, metavar="ID", help="whose it is")
     command.add_argument(
         "--ttl",
         type=_duration,
@@ -155,17 +155,23 @@ def _token(options: argparse.Namespace) -> None:
 def token(settings: Settings, user: str, ttl: timedelta) -> str:
     """Sign a token for a user as Better Auth's users do with a shared secret.
 
-    Raises SettingError for something that cannot be a user's id.
+    Raises SettingError for something that cannot be a user's id, and without a secret.
     """
     if not is_user_id(user):
         msg = "A user id is 1 to 255 characters, none of them a control character."
+        raise SettingError(msg)
+    if settings.secret is None:
+        msg = "BETTER_AUTH_SECRET is not set: without it only Better Auth can sign tokens."
         raise SettingError(msg)
     return sign_token(settings, user, ttl)
 
 
 def _with_secret(settings: Settings) -> Settings:
-    """Keep the secret that is set; else use one for development, made once."""
-    if settings.secret is not None:
+    """Keep the secret that is set; else use one for development, made once.
+
+    Who brings a database is not developing, and may leave tokens to published keys.
+    """
+    if settings.secret is not None or settings.database_url is not None:
         return settings
     path = settings.data_dir / "better-auth-secret"
     try:
@@ -217,9 +223,9 @@ def is_development(given: Settings) -> bool:
 
 def _hand_down(settings: Settings, *, development: bool) -> None:
     """Tell the processes that serve what has been provided here."""
-    assert settings.secret is not None
     assert settings.database_url is not None
-    os.environ["BETTER_AUTH_SECRET"] = settings.secret.decode()
+    if settings.secret is not None:
+        os.environ["BETTER_AUTH_SECRET"] = settings.secret.decode()
     os.environ["DATABASE_URL"] = settings.database_url
     os.environ[DEVELOPMENT] = str(development).lower()
 

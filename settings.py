@@ -1,5 +1,6 @@
 """The service's settings, read once from the environment and `.env`."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 MIN_SECRET_BYTES = 32
+DEFAULT_ORIGINS = ("http://localhost:3000", "http://localhost:3001")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -20,6 +22,27 @@ def _secret(text: str) -> bytes:
         msg = f"must be at least {MIN_SECRET_BYTES} bytes long, and has {len(secret)}"
         raise ValueError(msg)
     return secret
+
+
+def _web_url(text: str) -> str:
+    try:
+        url = urlsplit(text)
+        usable = url.scheme in {"http", "https"} and url.hostname and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not re.fullmatch(r"[!-~]+", text) or re.search(r"[@#]", text):
+        msg = "must be a URL such as https://todo.example, without a password in it"
+        raise ValueError(msg)
+    return text
+
+
+def _claim(text: str) -> tuple[str, ...]:
+    """Read the way to a claim: dots lead into objects, but not in names that are URLs."""
+    path = (text,) if "/" in text else tuple(text.split("."))
+    if not all(path):
+        msg = f"must be a claim's name, or a path such as user.id, not {text!r}"
+        raise ValueError(msg)
+    return path
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -82,16 +105,17 @@ def _from(name: str, parse: Callable[[str], Any], default: Any) -> Any:
 class Settings:
     """Everything that can be set; `.env.example` explains each.
 
-    Times are in seconds. `secret` and `database_url` are None until somebody
-    provides them: the environment, or the embedded PostgreSQL.
+    Times are in seconds. `secret` and `database_url` may be None until somebody
+    provides them: the environment, or the command line for development.
     """
 
     secret: bytes | None = _from("BETTER_AUTH_SECRET", _secret, None)
+    better_auth_url: str | None = _from("BETTER_AUTH_URL", _web_url, None)
+    jwks_url: str | None = _from("JWKS_URL", _web_url, None)
+    jwt_user_claim: tuple[str, ...] = _from("JWT_USER_CLAIM", _claim, ("sub",))
     jwt_issuer: str | None = _from("JWT_ISSUER", str, None)
     jwt_audience: str | None = _from("JWT_AUDIENCE", str, None)
-    cors_origins: tuple[str, ...] = _from(
-        "CORS_ORIGINS", _origins, ("http://localhost:3000", "http://localhost:3001")
-    )
+    cors_origins: tuple[str, ...] = _from("CORS_ORIGINS", _origins, DEFAULT_ORIGINS)
     host: str = _from("HOST", str, "127.0.0.1")
     port: int = _from("PORT", _whole(1, 65535), 8000)
     workers: int = _from("WORKERS", _whole(1, 64), 1)
@@ -126,11 +150,33 @@ def load(environment: Mapping[str, str | None]) -> Settings:
         except ValueError as error:
             msg = f"{name} {error}."
             raise SettingError(msg) from None
+    if url := values.get("better_auth_url"):
+        values.setdefault("jwks_url", _published_at(url))
+        values.setdefault("cors_origins", _with_origin_of(url))
     settings = Settings(**values)
-    if settings.database_url and settings.secret is None:
+    if settings.database_url and settings.secret is None and settings.jwks_url is None:
         msg = (
             "BETTER_AUTH_SECRET is not set: with a DATABASE_URL of your own it must be "
-            "the secret that Better Auth uses."
+            "the secret that Better Auth uses, unless BETTER_AUTH_URL or JWKS_URL says "
+            "where its keys are published."
         )
         raise SettingError(msg)
     return settings
+
+
+def _published_at(better_auth_url: str) -> str:
+    """Say where Better Auth publishes its keys.
+
+    As for Better Auth itself, a path in its URL takes the place of `/api/auth`.
+    """
+    base = better_auth_url.rstrip("/")
+    return f"{base}/jwks" if urlsplit(base).path else f"{base}/api/auth/jwks"
+
+
+def _with_origin_of(better_auth_url: str) -> tuple[str, ...]:
+    """Add an origin to the usual ones, as browsers write it (RFC 6454, 6.2)."""
+    url = urlsplit(better_auth_url)
+    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
+    usual = {"http": 80, "https": 443}[url.scheme]
+    port = "" if url.port in {None, usual} else f":{url.port}"
+    return tuple(dict.fromkeys([*DEFAULT_ORIGINS, f"{url.scheme}://{host}{port}"]))

@@ -6,8 +6,9 @@ the secret itself and listens to this machine alone (see `cli.py`); elsewhere
 nobody builds `Tokens`, and its paths do not exist.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
@@ -29,12 +30,16 @@ def sign(
     user: str,
     ttl: timedelta,
     *,
+    user_claim: Sequence[str] = ("sub",),
     issuer: str | None = None,
     audience: str | None = None,
 ) -> str:
     """Sign a token for a user with the secret that is shared with Better Auth."""
     now = datetime.now(UTC)
-    claims = {"sub": user, "iat": now, "exp": now + ttl, "iss": issuer, "aud": audience}
+    named: Any = user
+    for name in reversed(user_claim):
+        named = {name: named}
+    claims = {**named, "iat": now, "exp": now + ttl, "iss": issuer, "aud": audience}
     return jwt.encode(
         {name: value for name, value in claims.items() if value is not None},
         secret,

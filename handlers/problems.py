@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from handlers.problem_kinds import KINDS
+from handlers.published_keys import KeysUnavailable
 from handlers.security import InvalidToken
 from handlers.validation import ContentTooLarge
 from models.errors import NotFound, NotYours, Stale, Unavailable
@@ -24,6 +25,7 @@ from openapi.faults import BadRequest, UnsupportedMediaType
 MEDIA_TYPE = "application/problem+json"
 MAX_INSTANCE = 333  # bytes of the path, each of which may become three characters
 MAX_SENTENCES = 5
+KEYS_AWAY = "The keys that verify tokens cannot be had right now. Try again in a moment."
 URI_CHARACTERS = "/%:@!$&'()*+,;=~"
 STRAY_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
@@ -76,7 +78,8 @@ def install(app: AsyncApp, contract: Contract) -> None:
         Stale: _plainly(412),
         ContentTooLarge: _plainly(413),
         UnsupportedMediaType: _plainly(415),
-        Unavailable: _unavailable,
+        Unavailable: _unavailable(),
+        KeysUnavailable: _unavailable(KEYS_AWAY),
         HTTPException: _routing(contract),
         ProblemException: _routing(contract),
         Exception: _fault,
@@ -105,8 +108,14 @@ async def _unauthorized(request: ConnexionRequest, error: InvalidToken) -> Conne
     )
 
 
-async def _unavailable(request: ConnexionRequest, error: Unavailable) -> ConnexionResponse:
-    return problem(request, 503, headers={"Retry-After": str(error.retry_after)})
+def _unavailable(detail: str | None = None) -> Handler:
+    async def handler(
+        request: ConnexionRequest, error: Unavailable | KeysUnavailable
+    ) -> ConnexionResponse:
+        headers = {"Retry-After": str(error.retry_after)}
+        return problem(request, 503, detail=detail, headers=headers)
+
+    return handler
 
 
 async def _fault(request: ConnexionRequest, error: Exception) -> ConnexionResponse:

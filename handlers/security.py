@@ -2,15 +2,15 @@
 
 import re
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import jwt
 from connexion.lifecycle import ConnexionRequest
 from connexion.security import AbstractSecurityHandler
-from jwt.utils import base64url_encode
 from starlette.types import Scope
 
+from handlers.keys import Keys
 from models.errors import NotYours
 
 LEEWAY_SECONDS = 10
@@ -29,9 +29,6 @@ INVALID = "The token is invalid."
 COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 
 Claims = dict[str, Any]
-# Chooses the key for a token by its header. A key carries its algorithm, and
-# is never used with another, whatever the header says (RFC 8725, 3.1).
-KeyFor = Callable[[Mapping[str, Any]], Awaitable[jwt.PyJWK]]
 
 
 class InvalidToken(Exception):
@@ -43,38 +40,35 @@ class InvalidToken(Exception):
         return f'Bearer error="invalid_token", error_description="{self}"'
 
 
-def shared_secret(secret: bytes) -> KeyFor:
-    """Verify every token with one HS256 key: the secret shared with Better Auth."""
-    key = jwt.PyJWK.from_dict(
-        {"kty": "oct", "alg": "HS256", "k": base64url_encode(secret).decode()}
-    )
-
-    async def key_for(_header: Mapping[str, Any]) -> jwt.PyJWK:
-        return key
-
-    return key_for
-
-
 class TokenVerifier:
     """Verifies JSON Web Tokens (RFC 7519) as RFC 8725 advises."""
 
     def __init__(
-        self, key_for: KeyFor, *, issuer: str | None = None, audience: str | None = None
+        self,
+        keys: Keys,
+        *,
+        user_claim: Sequence[str] = ("sub",),
+        issuer: str | None = None,
+        audience: str | None = None,
     ) -> None:
-        """Check `iss` and `aud` only where an issuer and an audience are given."""
-        self._key_for = key_for
+        """Find the user's id where `user_claim` leads, from object to object.
+
+        `iss` and `aud` are checked only where an issuer and an audience are given.
+        """
+        self._keys = keys
+        self._user_claim = user_claim
         self._issuer = issuer
         self._audience = audience
 
     async def verify(self, token: str) -> Claims:
-        """Return the claims of a token; `sub` is sure to be a usable user id.
+        """Return the claims of a token; `sub` is the user's id, whichever claim named it.
 
-        Raises InvalidToken.
+        Raises InvalidToken, and KeysUnavailable.
         """
         if len(token) > MAX_TOKEN or not COMPACT_JWS.fullmatch(token):
             raise InvalidToken(MALFORMED)
         try:
-            key = await self._key_for(jwt.get_unverified_header(token))
+            key = await self._keys.key_for(jwt.get_unverified_header(token))
             claims = self._decode(token, key)
         except jwt.ExpiredSignatureError:
             raise InvalidToken(EXPIRED) from None
@@ -86,9 +80,10 @@ class TokenVerifier:
             # PyJWT parses numbers and nesting of any size before it looks.
             raise InvalidToken(INVALID) from None
         instants = (claims.get(name, 0) for name in ("exp", "nbf", "iat"))
-        if not is_user_id(claims["sub"]) or not all(map(is_instant, instants)):
+        user = claim_at(self._user_claim, claims)
+        if not is_user_id(user) or not all(map(is_instant, instants)):
             raise InvalidToken(INVALID)
-        return claims
+        return claims | {"sub": user}
 
     def _decode(self, token: str, key: jwt.PyJWK) -> Claims:
         return jwt.decode(
@@ -96,7 +91,7 @@ class TokenVerifier:
             key,
             algorithms=[key.algorithm_name],
             options={
-                "require": ["exp", "sub"],
+                "require": ["exp"],
                 "verify_iss": self._issuer is not None,
                 "verify_aud": self._audience is not None,
             },
@@ -126,7 +121,8 @@ class BearerAuth(AbstractSecurityHandler):  # type: ignore[misc]  # Connexion is
     async def authenticate(self, scope: Scope) -> Claims:
         """Return the claims of the bearer token of an ASGI request.
 
-        Raises InvalidToken, and NotYours where the path names another user.
+        Raises InvalidToken, KeysUnavailable, and NotYours where the path names
+        another user.
         """
         claims = await self._verifier.verify(bearer_token(scope["headers"]))
         path_user = scope["state"]["path_user"]
@@ -151,8 +147,15 @@ def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
     return token.strip(" ")
 
 
+def claim_at(path: Sequence[str], claims: object) -> object:
+    """Return the claim to which a path leads; None if there is none."""
+    for name in path:
+        claims = claims.get(name) if isinstance(claims, dict) else None
+    return claims
+
+
 def is_user_id(subject: object) -> bool:
-    """Tell whether a `sub` can name a user: 1 to 255 characters, none for control."""
+    """Tell whether a claim can name a user: 1 to 255 characters, none for control."""
     return (
         isinstance(subject, str)
         and 1 <= len(subject) <= MAX_SUBJECT

@@ -23,7 +23,9 @@ import pytest
 import settings
 from harness.command import Typed, complaint, todo_api
 from harness.people import Person, someone
+from harness.people import token as hs256
 from harness.postgres import Postgres, kill_servers, lives, servers, wait_until
+from harness.publisher import KeyPair, Publisher
 from harness.service import ROOT, SECRET, Serve, Service, bare_environment, free_port
 
 pytest_plugins = ["harness.breakable"]
@@ -177,6 +179,31 @@ def test_with_a_database_url_no_token_is_printed(postgres: Postgres, serve: Serv
     assert service.welcome.read_text() == ""
     with Person(service.url, someone()) as alice:
         alice.creates("In a database of one's own")
+
+
+def test_without_a_secret_the_service_needs_published_keys_only(
+    postgres: Postgres, serve: Serve
+) -> None:
+    pair = KeyPair()
+    with Publisher(pair).running() as publisher:
+        environment = {
+            **postgres.environment,
+            "BETTER_AUTH_SECRET": "",
+            "JWKS_URL": publisher.url,
+        }
+        service = serve(environment, "--workers", "2").wait_until_healthy()
+        user = someone()
+        for _ in range(10):  # on a connection each, so that either worker gets some
+            assert tasks(service, pair.token(user)).json() == []
+        assert tasks(service, hs256(user)).status_code == 401
+
+
+def test_a_machine_of_a_developer_has_a_token_to_try_beside_published_keys(
+    filled: Path, serve: Serve
+) -> None:
+    environment = {"DATA_DIR": str(filled), "BETTER_AUTH_URL": "http://127.0.0.1:9"}
+    service = serve(environment).wait_until_healthy()
+    assert tasks(service, printed_token(service)).json() == []
 
 
 # Stopping, killing, sharing
@@ -566,6 +593,32 @@ def test_a_token_names_the_issuer_and_audience_that_are_checked(typed: Typed) ->
     printed = typed("token", "--user", "alice", BETTER_AUTH_SECRET=SECRET, **checked)
     said = claims(printed, issuer="https://me", audience="https://you")
     assert said["sub"] == "alice"
+
+
+@pytest.mark.parametrize(
+    ("claim", "named"),
+    [
+        ("user.id", {"user": {"id": "alice"}}),
+        ("https://todo.example/id", {"https://todo.example/id": "alice"}),
+    ],
+)
+def test_a_token_names_its_user_where_the_service_looks_for_it(
+    typed: Typed, claim: str, named: dict[str, Any]
+) -> None:
+    printed = typed("token", "--user", "alice", BETTER_AUTH_SECRET=SECRET, JWT_USER_CLAIM=claim)
+    said = claims(printed)
+    assert said == named | {"iat": said["iat"], "exp": said["exp"]}
+
+
+def test_without_a_secret_there_is_no_token(typed: Typed) -> None:
+    elsewhere = {
+        "DATABASE_URL": "postgresql://localhost/todo",
+        "BETTER_AUTH_URL": "https://todo.example",
+    }
+    sentence = complaint(typed("token", "--user", "alice", **elsewhere))
+    assert sentence == (
+        "BETTER_AUTH_SECRET is not set: without it only Better Auth can sign tokens."
+    )
 
 
 @pytest.mark.parametrize("ttl", ["", "0", "-1h", "1.5h", "1w", "٣d", "99999999d"])

@@ -37,6 +37,71 @@ def test_a_database_of_ones_own_requires_the_secret() -> None:
         settings.load({"DATABASE_URL": "postgresql://localhost/todo"})
 
 
+@pytest.mark.parametrize("name", ["BETTER_AUTH_URL", "JWKS_URL"])
+def test_published_keys_can_take_the_place_of_the_secret(name: str) -> None:
+    url = {"DATABASE_URL": "postgresql://localhost/todo", name: "https://todo.example"}
+    assert settings.load(url).secret is None
+
+
+@pytest.mark.parametrize(
+    ("url", "published_at"),
+    [
+        ("https://todo.example", "https://todo.example/api/auth/jwks"),
+        ("https://todo.example/", "https://todo.example/api/auth/jwks"),
+        ("http://localhost:3000", "http://localhost:3000/api/auth/jwks"),
+        ("https://todo.example/auth", "https://todo.example/auth/jwks"),
+        ("https://todo.example/api/auth/", "https://todo.example/api/auth/jwks"),
+    ],
+)
+def test_keys_are_looked_for_where_better_auth_publishes_them(
+    url: str, published_at: str
+) -> None:
+    assert settings.load({"BETTER_AUTH_URL": url}).jwks_url == published_at
+
+
+def test_keys_are_looked_for_elsewhere_if_it_is_said_where() -> None:
+    elsewhere = "https://keys.example/todo?version=1"
+    loaded = settings.load({"BETTER_AUTH_URL": "https://todo.example", "JWKS_URL": elsewhere})
+    assert loaded.jwks_url == elsewhere
+    assert settings.load({}).jwks_url is None
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://todo.example", "https://todo.example"),
+        ("https://Todo.Example:443/api/auth/", "https://todo.example"),
+        ("http://todo.example:80", "http://todo.example"),
+        ("https://todo.example:80", "https://todo.example:80"),
+        ("http://[::1]:3002/", "http://[::1]:3002"),
+    ],
+)
+def test_the_origin_of_better_auth_is_among_the_usual_ones(url: str, origin: str) -> None:
+    usual = settings.load({}).cors_origins
+    assert settings.load({"BETTER_AUTH_URL": url}).cors_origins == (*usual, origin)
+
+
+def test_no_origin_is_there_twice_nor_beside_those_that_are_set() -> None:
+    usual = {"BETTER_AUTH_URL": "http://localhost:3000/"}
+    assert settings.load(usual).cors_origins == settings.load({}).cors_origins
+    chosen = {"BETTER_AUTH_URL": "https://a.example", "CORS_ORIGINS": "https://b.example"}
+    assert settings.load(chosen).cors_origins == ("https://b.example",)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("sub", ("sub",)),
+        ("user.id", ("user", "id")),
+        ("a.b.c", ("a", "b", "c")),
+        ("https://todo.example/user_id", ("https://todo.example/user_id",)),
+    ],
+)
+def test_dots_lead_to_the_users_claim_but_not_in_a_url(text: str, path: object) -> None:
+    assert settings.load({"JWT_USER_CLAIM": text}).jwt_user_claim == path
+    assert settings.load({}).jwt_user_claim == ("sub",)
+
+
 def test_origins_are_separated_by_commas() -> None:
     loaded = settings.load({"CORS_ORIGINS": " https://todo.example , http://localhost:3000"})
     assert loaded.cors_origins == ("https://todo.example", "http://localhost:3000")
@@ -47,6 +112,18 @@ def test_origins_are_separated_by_commas() -> None:
     [
         ("BETTER_AUTH_SECRET", "short", "at least 32 bytes long, and has 5"),
         ("BETTER_AUTH_SECRET", "s" * 31, "at least 32 bytes long, and has 31"),
+        ("BETTER_AUTH_URL", "todo.example", "URL such as https://todo.example"),
+        ("BETTER_AUTH_URL", "ftp://todo.example", "URL such as https://todo.example"),
+        ("BETTER_AUTH_URL", "https://", "URL such as https://todo.example"),
+        ("BETTER_AUTH_URL", "https://todo.example:port", "URL such as https://todo.example"),
+        ("BETTER_AUTH_URL", "https://todo.example:0", "URL such as https://todo.example"),
+        ("JWKS_URL", "file:///etc/keys.json", "URL such as https://todo.example"),
+        ("JWKS_URL", "https://[::1/jwks", "URL such as https://todo.example"),
+        ("JWKS_URL", "https://todo.example/a b", "URL such as https://todo.example"),
+        ("JWKS_URL", "https://todo.example/jwks#a", "URL such as https://todo.example"),
+        ("JWT_USER_CLAIM", ".", "a claim's name, or a path such as user.id"),
+        ("JWT_USER_CLAIM", "user.", "a claim's name, or a path such as user.id"),
+        ("JWT_USER_CLAIM", "user..id", "a claim's name, or a path such as user.id"),
         ("PORT", "http", "whole number from 1 to 65535"),
         ("PORT", "0", "whole number from 1 to 65535"),
         ("PORT", "65536", "whole number from 1 to 65535"),
@@ -76,8 +153,13 @@ def test_a_bad_setting_is_one_sentence_that_names_it(
     assert "\n" not in sentence
 
 
-def test_a_refused_secret_or_database_url_is_not_repeated() -> None:
-    for name, value in (("BETTER_AUTH_SECRET", "hunter2"), ("DATABASE_URL", "my:hunter2@x")):
+def test_a_refused_secret_or_url_is_not_repeated() -> None:
+    for name, value in (
+        ("BETTER_AUTH_SECRET", "hunter2"),
+        ("DATABASE_URL", "my:hunter2@x"),
+        ("BETTER_AUTH_URL", "https://me:hunter2@todo.example"),
+        ("JWKS_URL", "https://me:hunter2@todo.example/jwks"),
+    ):
         with pytest.raises(SettingError) as refused:
             settings.load({name: value})
         assert "hunter2" not in str(refused.value)

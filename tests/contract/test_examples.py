@@ -15,6 +15,7 @@ from harness.contract import CONTRACT
 from harness.document import COMPONENTS
 from harness.operations import path
 from harness.people import Person, token
+from harness.publisher import KeyPair
 from harness.unstarted import app_without_database, ask_inside, broken
 from openapi.schemas import Schema
 
@@ -158,6 +159,12 @@ def without_database(alice: Person, *_: Any) -> httpx.Response:
     return asyncio.run(ask_inside(service, OPERATIONS["list_tasks"], alice.id))
 
 
+def without_keys(*_: Any) -> httpx.Response:
+    service = app_without_database(jwks_url="http://127.0.0.1:9/jwks")
+    signed = KeyPair().token()
+    return asyncio.run(ask_inside(service, OPERATIONS["list_tasks"], signed=signed))
+
+
 PROVOCATIONS: dict[str, Provoke] = {
     "InvalidBody": lambda alice, *_: alice.post(
         "/api/tasks", json={"title": "x" * 201, "colour": "green"}
@@ -174,6 +181,7 @@ PROVOCATIONS: dict[str, Provoke] = {
     "NotJson": lambda alice, *_: alice.post("/api/tasks", data={"title": "x"}),
     "OurFault": at_fault,
     "Unavailable": without_database,
+    "NoKeys": without_keys,
 }
 
 

@@ -5,7 +5,7 @@ import base64
 import json
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
+from handlers.keys import SharedSecret
 from handlers.security import InvalidToken, TokenVerifier
 from harness.forgery import HS256, KEY, base64url, claims, forged, part, signature, signed
 from harness.service import SECRET
@@ -358,12 +359,12 @@ def test_nobody_is_asked_for_a_key_that_a_token_names(stranger: Stranger, header
 def test_the_algorithm_belongs_to_the_key_and_not_to_the_token() -> None:
     """Reaches further than HTTP: a public key, as a key set will bring it."""
     public = RSAAlgorithm.to_jwk(rsa_key().public_key(), as_dict=True)
-    key = jwt.PyJWK.from_dict(public | {"alg": "RS256"})
 
-    async def key_for(_header: Mapping[str, Any]) -> jwt.PyJWK:
-        return key
+    class OneKey(SharedSecret):
+        def __init__(self) -> None:
+            self._key = jwt.PyJWK.from_dict(public | {"alg": "RS256"})
 
-    verifier = TokenVerifier(key_for)
+    verifier = TokenVerifier(OneKey())
     accepted = asyncio.run(verifier.verify(by_own_key("RS256")))
     assert accepted["sub"] == "mallory"
     for token in (

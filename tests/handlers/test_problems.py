@@ -93,7 +93,7 @@ def test_what_the_service_says_is_what_the_example_shows(alice: Person, key: str
 
 
 def test_every_example_of_a_problem_is_tried() -> None:
-    assert EXAMPLES.keys() == SAID.keys() | {"OurFault", "Unavailable"}
+    assert EXAMPLES.keys() == SAID.keys() | {"OurFault", "Unavailable", "NoKeys"}
 
 
 # Faults

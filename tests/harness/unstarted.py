@@ -50,14 +50,14 @@ class Inside(httpx.AsyncClient):
 
 
 async def ask_inside(
-    app: ASGIApp, operation: Operation, user: str | None = "alice"
+    app: ASGIApp, operation: Operation, user: str | None = "alice", *, signed: str = ""
 ) -> httpx.Response:
-    """Ask for an operation as a user, or without a token.
+    """Ask for an operation as a user, with a token signed elsewhere, or without one.
 
     The first request starts what a server starts; raises what keeps it from starting.
     """
     transport = httpx.ASGITransport(app)
-    headers = {"Authorization": f"Bearer {token(user)}"} if user else {}
+    headers = {"Authorization": f"Bearer {signed or token(user)}"} if user else {}
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         return await client.request(
             operation.method, path(operation), headers=headers, **body(operation)

@@ -1,0 +1,217 @@
+"""Better Auth itself, as npm has it: its people sign up, and its tokens open this service."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from harness.better_auth import SECRET, Instance, as_url, better_auth, installed, signed_up
+from harness.cluster import Cluster
+from harness.node import Node
+from harness.people import someone, token
+from harness.postgres import wait_until
+from harness.publisher import KeyPair
+from harness.service import Service
+from harness.strangers import INVALID, Stranger, refusal
+
+ROTATION_SECONDS = 3
+GRACE_SECONDS = 6  # so that the second key signs no more when the first one goes
+
+EDDSA = Instance("eddsa")
+ES256 = Instance("es256", jwks={"keyPairConfig": {"alg": "ES256"}})
+RS256 = Instance("rs256", jwks={"keyPairConfig": {"alg": "RS256"}})
+ROTATING = Instance(
+    "rotating",
+    jwks={"rotationInterval": ROTATION_SECONDS, "gracePeriod": GRACE_SECONDS},
+)
+CACHING = Instance("caching", session={"cookieCache": {"enabled": True, "strategy": "jwt"}})
+FLEETING = Instance("fleeting")
+
+# What each service is told; every one of them keeps its tasks beside Better Auth's tables.
+SETTINGS: dict[Instance, dict[str, str]] = {
+    EDDSA: {"BETTER_AUTH_SECRET": SECRET},
+    ES256: {"JWT_ISSUER": ES256.url, "JWT_AUDIENCE": ES256.url},
+    RS256: {"JWKS_URL": f"{RS256.url}/api/auth/jwks", "BETTER_AUTH_URL": EDDSA.url},
+    ROTATING: {},
+    CACHING: {"BETTER_AUTH_SECRET": SECRET, "JWT_USER_CLAIM": "user.id"},
+    FLEETING: {},
+}
+
+
+@pytest.fixture(scope="module")
+def node() -> Node:
+    return installed()
+
+
+@pytest.fixture(scope="module")
+def shared(cluster: Cluster) -> Iterator[Cluster]:
+    """Make a database for Better Auth and the service together."""
+    with cluster.new_database() as shared:
+        yield shared
+
+
+@pytest.fixture(scope="module")
+def running(node: Node, shared: Cluster) -> Iterator[None]:
+    """Run Better Auth, in a database where the service has not been yet."""
+    instances = (EDDSA, ES256, RS256, ROTATING, CACHING)
+    with better_auth(node, as_url(shared.owner), *instances):
+        yield
+
+
+Services = Callable[[Instance], Stranger]
+
+
+@pytest.fixture(scope="module")
+def services(shared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Run a service for an instance from when it is first asked for."""
+    logs = tmp_path_factory.mktemp("logs")
+    with ExitStack() as stack:
+
+        @cache
+        def start(instance: Instance) -> Stranger:
+            environment = {
+                "DATABASE_URL": as_url(shared.serving),
+                "MIGRATION_DATABASE_URL": as_url(shared.owner),
+                "BETTER_AUTH_URL": instance.url,
+                **SETTINGS[instance],
+            }
+            service = Service(environment, Path(logs, f"{instance.options['name']}.log"))
+            stack.callback(service.stop)
+            return stack.enter_context(Stranger(service.wait_until_healthy().url))
+
+        yield start
+
+
+@pytest.fixture
+def service(running: None, services: Services, request: pytest.FixtureRequest) -> Stranger:
+    """Return a client of the service for the instance that a test names."""
+    assert running is None
+    return services(getattr(request, "param", EDDSA))
+
+
+def creates(service: Stranger, token: str) -> dict[str, Any]:
+    """Create a task, and return it as answered."""
+    header = {"Authorization": f"Bearer {token}"}
+    answer = service.post("/api/tasks", headers=header, json={"title": "x"})
+    assert answer.status_code == 201, answer.text
+    task: dict[str, Any] = answer.json()
+    return task
+
+
+def kid(token: str) -> str:
+    return str(jwt.get_unverified_header(token)["kid"])
+
+
+@pytest.mark.parametrize(
+    ("service", "instance", "algorithm"),
+    [(EDDSA, EDDSA, "EdDSA"), (ES256, ES256, "ES256"), (RS256, RS256, "RS256")],
+    indirect=["service"],
+    ids=["EdDSA, the default", "ES256", "RS256"],
+)
+def test_who_signs_up_is_served(service: Stranger, instance: Instance, algorithm: str) -> None:
+    with signed_up(instance) as alice, signed_up(instance) as bob:
+        alices, bobs = alice.token(), bob.token()
+        assert jwt.get_unverified_header(alices)["alg"] == algorithm
+        task = creates(service, alices)
+        assert task["user_id"] == alice.id
+        assert service.lists(alices).json() == [task]
+        assert service.lists(bobs).json() == []
+        header = {"Authorization": f"Bearer {bobs}"}
+        for url in (f"/api/tasks/{task['id']}", f"/api/{alice.id}/tasks"):
+            assert service.get(url, headers=header).status_code == 403
+
+
+@pytest.mark.parametrize("service", [ES256, RS256], indirect=True, ids=["ES256", "RS256"])
+def test_the_keys_of_another_better_auth_are_good_for_nothing(service: Stranger) -> None:
+    with signed_up(EDDSA) as alice:
+        assert refusal(service.lists(alice.token())) == INVALID
+
+
+def test_a_token_made_by_hand_with_the_same_secret_is_good_too(
+    service: Stranger, node: Node
+) -> None:
+    with signed_up(EDDSA) as alice:
+        task = creates(service, alice.token())
+        minted = node.run("mint.mjs", SECRET, alice.id).stdout.strip()
+        assert jwt.get_unverified_header(minted) == {"alg": "HS256"}
+        assert service.lists(minted).json() == [task]
+        forged = node.run("mint.mjs", SECRET[::-1], alice.id).stdout.strip()
+        assert refusal(service.lists(forged)) == INVALID
+
+
+@pytest.mark.parametrize("service", [RS256], indirect=True, ids=["RS256"])
+def test_without_the_secret_no_token_made_by_hand_is_good(
+    service: Stranger, node: Node
+) -> None:
+    minted = node.run("mint.mjs", SECRET, someone()).stdout.strip()
+    assert refusal(service.lists(minted)) == INVALID
+
+
+@pytest.mark.parametrize("service", [ROTATING], indirect=True, ids=["rotating"])
+def test_a_new_key_is_good_at_once_and_an_old_one_until_its_grace_ends(
+    service: Stranger,
+) -> None:
+    with signed_up(ROTATING) as alice:
+        old = new = alice.token()
+        while kid(new) == kid(old):
+            assert service.lists(old).status_code == 200
+            time.sleep(0.2)
+            new = alice.token()
+        assert service.lists(new).status_code == 200
+        assert ROTATING.published() >= {kid(old), kid(new)}
+        assert service.lists(old).status_code == 200
+        wait_until(lambda: kid(old) not in ROTATING.published())
+        newest = alice.token()  # by a key that the service has to look for
+        assert kid(newest) != kid(new)
+        assert service.lists(newest).status_code == 200
+        assert refusal(service.lists(old)) == INVALID
+
+
+@pytest.mark.parametrize("service", [CACHING], indirect=True, ids=["caching"])
+def test_the_cookie_cache_names_its_user_further_down(service: Stranger) -> None:
+    with signed_up(CACHING) as alice:
+        cached = alice.cookies["better-auth.session_data"]
+        assert jwt.get_unverified_header(cached) == {"alg": "HS256"}
+        task = creates(service, cached)
+        assert task["user_id"] == alice.id
+        assert service.lists(token(None, secret=SECRET, user={"id": alice.id})).json() == [task]
+        assert refusal(service.lists(alice.token())) == INVALID
+
+
+def test_the_cookie_cache_says_nothing_to_a_service_that_wants_sub(service: Stranger) -> None:
+    with signed_up(CACHING) as alice:
+        assert refusal(service.lists(alice.cookies["better-auth.session_data"])) == INVALID
+
+
+def test_known_keys_are_good_while_better_auth_is_away(
+    node: Node, shared: Cluster, services: Services
+) -> None:
+    service = services(FLEETING)
+    assert service.lists(KeyPair().token()).status_code == 503
+    assert refusal(service.lists(token(someone(), secret=SECRET))) == INVALID
+    with better_auth(node, as_url(shared.owner), FLEETING), signed_up(FLEETING) as alice:
+        known = alice.token()
+        wait_until(lambda: service.lists(known).status_code == 200)
+    with pytest.raises(httpx.ConnectError):
+        FLEETING.published()
+    assert creates(service, known)["user_id"] == alice.id
+
+
+def test_its_pages_may_call_the_service(service: Stranger) -> None:
+    answer = service.get("/health", headers={"Origin": EDDSA.url})
+    assert answer.headers["Access-Control-Allow-Origin"] == EDDSA.url
+
+
+def test_its_tables_and_the_services_keep_out_of_each_others_way(
+    service: Stranger, shared: Cluster
+) -> None:
+    with signed_up(EDDSA) as alice:
+        creates(service, alice.token())
+        for users in ("public.user", "todo.users"):
+            assert shared.ask(f"SELECT count(*) FROM {users} WHERE id = '{alice.id}'") == 1

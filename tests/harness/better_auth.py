@@ -1,0 +1,99 @@
+"""The real Better Auth as a process of its own, and people who sign up with it."""
+
+import json
+import secrets
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from harness.node import Node, find_node, in_ci
+from harness.service import free_port
+
+FOLDER = Path(__file__).parents[1] / "better_auth"
+SECRET = secrets.token_urlsafe(32)
+NO_NODE = "NO NODE.JS WITH NPM HERE: nothing is tested against the real Better Auth"
+
+
+def installed() -> Node:
+    """Return Node.js with Better Auth; without Node.js, fail in CI and skip elsewhere."""
+    node = find_node(FOLDER)
+    if node is None:
+        if in_ci():
+            pytest.fail(NO_NODE)
+        pytest.skip(NO_NODE)
+    node.install()
+    return node
+
+
+def as_url(conninfo: str) -> str:
+    """Write a connection string of libpq's as the URL that everybody reads."""
+    parts = {name: quote(str(value), "") for name, value in conninfo_to_dict(conninfo).items()}
+    return "postgresql://{user}:{password}@{host}:{port}/{dbname}".format(**parts)
+
+
+class Instance:
+    """One Better Auth: where it is, and what it is told beside its database and secret."""
+
+    def __init__(self, name: str, **options: Any) -> None:
+        """Name its table of keys, and choose how it signs."""
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.options = {"name": name, "port": self.port, **options}
+
+    def published(self) -> set[str]:
+        """Return the kids of the keys that it publishes."""
+        answer = httpx.get(f"{self.url}/api/auth/jwks", verify=False)
+        return {key["kid"] for key in answer.json()["keys"]}
+
+
+@contextmanager
+def better_auth(node: Node, database: str, *instances: Instance) -> Iterator[None]:
+    """Run these instances in one process; it is killed in the end, as if by a crash."""
+    options = {
+        "database": database,
+        "secret": SECRET,
+        "instances": [instance.options for instance in instances],
+    }
+    command = [*node.node, "server.mjs", json.dumps(options)]
+    with subprocess.Popen(
+        command, cwd=node.folder, env=node.environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "ready\n"
+            yield
+        finally:
+            process.send_signal(signal.SIGKILL)
+
+
+class Member(httpx.Client):
+    """Somebody with an account, and with the cookies that a browser would keep."""
+
+    id: str
+
+    def token(self) -> str:
+        """Fetch a token, as a frontend does before it asks the service."""
+        answer = self.get("/api/auth/token")
+        assert answer.status_code == 200, answer.text
+        token: str = answer.json()["token"]
+        return token
+
+
+@contextmanager
+def signed_up(instance: Instance) -> Iterator[Member]:
+    """Have somebody sign up by e-mail who has never been here."""
+    name, password = secrets.token_hex(8), secrets.token_hex(16)
+    form = {"name": name, "email": f"{name}@example.org", "password": password}
+    with Member(base_url=instance.url, verify=False, timeout=30) as member:
+        answer = member.post("/api/auth/sign-up/email", json=form)
+        assert answer.status_code == 200, answer.text
+        member.id = answer.json()["user"]["id"]
+        yield member
