@@ -185,6 +185,8 @@ def test_every_type_of_problem_is_the_address_of_a_page_that_explains_it(
     assert f"{kind.status} {kind.title}" in read
     for sentence in (kind.happened, kind.why, kind.advice):
         assert sentence.replace("`", "") in read
+    assert f'"status": {kind.status}' in read
+    assert ('"errors": [' in read) == (kind.status == 400)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.slug)
