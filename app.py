@@ -20,6 +20,7 @@ from handlers.edge import Edge
 from handlers.keys import BothKinds, Keys, SharedSecret
 from handlers.pages import Pages
 from handlers.published_keys import PublishedKeys
+from handlers.remembered_tokens import RememberedTokens
 from handlers.routing import operations
 from handlers.security import BearerAuth, TokenVerifier
 from models.database import Database
@@ -51,8 +52,9 @@ def create_app(settings: Settings, *, development: bool = False) -> ASGIApp:
     contract = contracts.load()
     database = _database(settings)
     published = PublishedKeys(settings.jwks_url) if settings.jwks_url else None
+    keys = _keys(settings.secret, published)
     verifier = TokenVerifier(
-        _keys(settings.secret, published),
+        keys,
         user_claim=settings.jwt_user_claim,
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
@@ -60,7 +62,7 @@ def create_app(settings: Settings, *, development: bool = False) -> ASGIApp:
     connexion = operations(
         contract,
         database,
-        BearerAuth(verifier),
+        BearerAuth(RememberedTokens(verifier, keys)),
         lambda _app: _running(database, published),
         compiled=settings.compiled,
     )

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jwt
 from connexion.lifecycle import ConnexionRequest
@@ -40,6 +40,16 @@ class InvalidToken(Exception):
         return f'Bearer error="invalid_token", error_description="{self}"'
 
 
+class Verifier(Protocol):
+    """Who says whether a token is good."""
+
+    async def verify(self, token: str) -> Claims:
+        """Return the claims of a token; `sub` is the user's id, whichever claim named it.
+
+        Raises InvalidToken, and KeysUnavailable.
+        """
+
+
 class TokenVerifier:
     """Verifies JSON Web Tokens (RFC 7519) as RFC 8725 advises."""
 
@@ -61,10 +71,7 @@ class TokenVerifier:
         self._audience = audience
 
     async def verify(self, token: str) -> Claims:
-        """Return the claims of a token; `sub` is the user's id, whichever claim named it.
-
-        Raises InvalidToken, and KeysUnavailable.
-        """
+        """Return the claims of a token, as a Verifier does."""
         if len(token) > MAX_TOKEN or not COMPACT_JWS.fullmatch(token):
             raise InvalidToken(MALFORMED)
         try:
@@ -104,7 +111,7 @@ class TokenVerifier:
 class BearerAuth(AbstractSecurityHandler):  # type: ignore[misc]  # Connexion is untyped
     """The contract's `bearerAuth` security scheme."""
 
-    def __init__(self, verifier: TokenVerifier) -> None:
+    def __init__(self, verifier: Verifier) -> None:
         """Let the verifier decide about tokens."""
         self._verifier = verifier
 

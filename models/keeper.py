@@ -68,9 +68,11 @@ class Keeper:
 
     async def close(self) -> None:
         """End all links, and with them the trips under way."""
-        for task in self._tasks:
+        # Not kept any longer: with a cancelled task goes the connection that it was opening.
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         links, self.links = self.links, []
         for link in links:
             link.close("the service ends")

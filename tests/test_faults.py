@@ -231,7 +231,10 @@ def test_past_the_queue_clients_are_refused_and_those_in_it_are_served(
         path = f"/api/tasks/{task['id']}"
         wait_until(lambda: postgres.connections() == 2)
         with postgres.task_locked(task["id"]):
-            requests = crowd(lambda: alice.patch(f"{path}/complete"), 15)
+            requests = crowd(lambda: alice.patch(f"{path}/complete"), 2)
+            wait_until(lambda: postgres.waiting() == 2)
+            time.sleep(0.05)  # until nobody is sent after those any more
+            requests += crowd(lambda: alice.patch(f"{path}/complete"), 13)
             wait_until(lambda: sum(request.done() for request in requests) == 10)
             refused = [request for request in requests if request.done()]
             assert answers(refused) == [503] * 10
@@ -252,6 +255,7 @@ def test_who_waits_too_long_in_the_queue_is_refused(
         with postgres.task_locked(task["id"]):
             update = crowd(lambda: alice.patch(f"/api/tasks/{task['id']}/complete"), 1)
             wait_until(lambda: postgres.waiting() == 1)
+            time.sleep(0.05)  # until nobody is sent after it any more
             assert answers(crowd(lambda: alice.get("/api/tasks"), 5)) == [503] * 5
         assert answers(update) == [200]
         assert len(alice.lists()) == 1
