@@ -169,7 +169,7 @@ def test_the_reference_has_every_operation_schema_and_word_of_the_guide(
     for name in components["headers"]:
         assert f'id="header-{name}"' in page
     for line in CONTRACT.document["info"]["description"].splitlines():
-        plain = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", line)
+        plain = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", line.removeprefix("- "))
         if not re.match(r"#|```|\|", plain.strip()):
             assert " ".join(re.sub(r"[`*]", "", plain).split()) in read.replace("*", "")
 
