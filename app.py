@@ -7,12 +7,15 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
 from multiprocessing.process import BaseProcess
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 import settings as configuration
+from handlers.development import Tokens, sign
 from handlers.edge import Edge
 from handlers.keys import BothKinds, Keys, SharedSecret
 from handlers.pages import Pages
@@ -24,6 +27,9 @@ from models.database import Database
 from models.safety import check_serving_role
 from openapi import contract as contracts
 from settings import Settings
+
+# Set by `serve` for the processes that it starts, whatever was there before.
+DEVELOPMENT = "TODO_API_IS_IN_DEVELOPMENT"
 
 EXPOSED_HEADERS = (
     "ETag",
@@ -37,9 +43,10 @@ EXPOSED_HEADERS = (
 )
 
 
-def create_app(settings: Settings) -> ASGIApp:
+def create_app(settings: Settings, *, development: bool = False) -> ASGIApp:
     """Build the service; what it needs opens and closes with the ASGI lifespan.
 
+    In development, the page /docs offers tokens to whoever sits at this machine.
     Raises LookupError if an operation of the contract has no handler.
     """
     contract = contracts.load()
@@ -59,7 +66,11 @@ def create_app(settings: Settings) -> ASGIApp:
         lambda _app: _running(database, published),
         compiled=settings.compiled,
     )
-    pages = Pages(connexion, contract=contract)
+    pages: ASGIApp = Pages(
+        connexion, contract=contract, development=origin(settings) if development else None
+    )
+    if development:
+        pages = Tokens(pages, partial(sign_token, settings))
     cors = CORSMiddleware(
         pages,
         allow_origins=settings.cors_origins,
@@ -79,7 +90,26 @@ def from_environment() -> ASGIApp:
     configure_logging(settings)
     if parent := multiprocessing.parent_process():
         threading.Thread(target=_end_with, args=[parent], daemon=True).start()
-    return create_app(settings)
+    return create_app(settings, development=os.environ.get(DEVELOPMENT) == "true")
+
+
+def sign_token(settings: Settings, user: str, ttl: timedelta) -> str:
+    """Sign a token that the service with these settings accepts."""
+    assert settings.secret is not None
+    return sign(
+        settings.secret,
+        user,
+        ttl,
+        user_claim=settings.jwt_user_claim,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+    )
+
+
+def origin(settings: Settings) -> str:
+    """Return the origin that this machine reaches the service at."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"
 
 
 async def rehearse(settings: Settings) -> None:

@@ -11,16 +11,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import dotenv
-import jwt
 import uvicorn
 
 import settings as configuration
-from app import rehearse
+from app import DEVELOPMENT, origin, rehearse, sign_token
+from handlers.development import LOOPBACK
 from handlers.security import is_user_id
 from models import embedded, migrate
 from models.errors import TodoError
@@ -109,12 +108,13 @@ def _serve(options: argparse.Namespace) -> None:
     for name in ("workers", "host", "port"):
         if getattr(options, name) is not None:
             os.environ[name.upper()] = getattr(options, name)
-    settings = _with_secret(configuration.load(os.environ))
+    given = configuration.load(os.environ)
+    settings = _with_secret(given)
     _refuse_port_in_use(settings)
     with _database(settings) as ready:
         _upgrade(ready)
         asyncio.run(rehearse(ready))
-        _hand_down(ready)
+        _hand_down(ready, development=is_development(given))
         if settings.database_url is None:
             _welcome(ready)
         uvicorn.run(
@@ -163,16 +163,7 @@ def token(settings: Settings, user: str, ttl: timedelta) -> str:
     if settings.secret is None:
         msg = "BETTER_AUTH_SECRET is not set: without it only Better Auth can sign tokens."
         raise SettingError(msg)
-    now = datetime.now(UTC)
-    named: Any = user
-    for name in reversed(settings.jwt_user_claim):
-        named = {name: named}
-    claims = {"iat": now, "exp": now + ttl, **named}
-    if settings.jwt_issuer:
-        claims["iss"] = settings.jwt_issuer
-    if settings.jwt_audience:
-        claims["aud"] = settings.jwt_audience
-    return jwt.encode(claims, settings.secret, algorithm="HS256")
+    return sign_token(settings, user, ttl)
 
 
 def _with_secret(settings: Settings) -> Settings:
@@ -225,21 +216,23 @@ def _database(settings: Settings) -> Iterator[Settings]:
         yield replace(settings, database_url=urls.serving, migration_database_url=urls.owner)
 
 
-def _hand_down(settings: Settings) -> None:
+def is_development(given: Settings) -> bool:
+    """Tell whether nobody but this machine can come, and nothing here is anybody else's."""
+    return given.database_url is None and given.secret is None and given.host in LOOPBACK
+
+
+def _hand_down(settings: Settings, *, development: bool) -> None:
     """Tell the processes that serve what has been provided here."""
     assert settings.database_url is not None
     if settings.secret is not None:
         os.environ["BETTER_AUTH_SECRET"] = settings.secret.decode()
     os.environ["DATABASE_URL"] = settings.database_url
+    os.environ[DEVELOPMENT] = str(development).lower()
 
 
 def _welcome(settings: Settings) -> None:
-    host = settings.host
     print(
-        WELCOME.format(
-            url=f"http://{f'[{host}]' if ':' in host else host}:{settings.port}",
-            token=token(settings, "alice", timedelta(days=1)),
-        ),
+        WELCOME.format(url=origin(settings), token=token(settings, "alice", timedelta(days=1))),
         flush=True,
     )
 

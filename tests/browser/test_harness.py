@@ -25,7 +25,7 @@ def test_a_request_to_another_origin_is_noticed_and_gets_nowhere(
         "console.error('complaint')",
         "console.warn('complaint')",
         "setTimeout(() => { throw new Error('complaint') })",
-        "fetch('/complaint')",
+        "new Image().src = '/complaint'",
     ],
 )
 def test_a_complaint_is_heard(service: Service, open_window: OpenWindow, script: str) -> None:

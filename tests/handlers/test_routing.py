@@ -32,7 +32,9 @@ PAGES = (
     "/docs/start.js",
     "/openapi.yaml",
     "/openapi.json",
+    "/problems",
     "/problems/not-found",
+    "/reference",
 )
 TASK = f"/api/tasks/{NO_TASK}"
 
@@ -130,7 +132,6 @@ UNKNOWN = {
     "dots out of the pages": "/docs/../../../etc/passwd",
     "dots out of the pages, encoded": "/docs/%2e%2e%2f%2e%2e%2fetc/passwd",
     "a file that is no page": "/docs/index.html",
-    "the pages of problems": "/problems/",
     "a problem that there is not": "/problems/teapot",
     "another host": "//evil.example/",
     "another host with a path": "//evil.example/api/tasks",

@@ -58,13 +58,14 @@ class Window:
         self.page: Page = context.new_page()
 
     def visit(self, path: str) -> Page:
-        """Go to a path of the first origin, or to an address, and wait until it is quiet."""
+        """Go to a path of the first origin, or to an address; all that it names is loaded."""
         address = path if urlsplit(path).scheme else f"{self._origins[0]}{path}"
-        self.page.goto(address, wait_until="networkidle")
+        self.page.goto(address)
         return self.page
 
     def assert_quiet(self) -> None:
-        """Fail if anything went abroad, or if the browser complained of anything."""
+        """Fail if anything went abroad, or if the browser complained, until all was done."""
+        self.page.wait_for_load_state("networkidle")
         assert (self.abroad, self.complaints) == ([], [])
 
     def _note_request(self, request: Request) -> None:

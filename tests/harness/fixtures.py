@@ -65,6 +65,14 @@ def service(services: Callable[[str], Service], compiled: str) -> Service:
     return services(compiled)
 
 
+@pytest.fixture(scope="session")
+def development(data_dir: Path) -> Iterator[Service]:
+    """Run the service as `make run` does, with two workers, on the same database."""
+    service = Service({"DATA_DIR": str(data_dir), "WORKERS": "2"}, data_dir / "development.log")
+    yield service.wait_until_healthy()
+    service.stop()
+
+
 @pytest.fixture
 def person(service: Service) -> Iterator[Callable[[str], Person]]:
     """Make a person with this user id; they hang up when the test ends."""

@@ -1,0 +1,113 @@
+"""Every page in a browser: nothing comes from elsewhere, and nobody is shut out."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from handlers.problem_kinds import KINDS
+from harness.browser import OpenWindow
+from harness.service import Service
+
+KINDS_OF_PAGES = ("/", "/docs", "/reference", "/problems", KINDS[400].type)
+PAGES = (*KINDS_OF_PAGES, *(kind.type for kind in KINDS.values() if kind.status != 400))
+FOCUSED = "() => document.activeElement.textContent.trim()"
+
+
+def visible(page: Page) -> Page:
+    """Wait for what Swagger UI draws."""
+    if page.url.endswith("/docs"):
+        page.locator(".opblock").first.wait_for()
+    return page
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_asks_nothing_of_others_and_the_browser_has_no_complaint(
+    service: Service, open_window: OpenWindow, path: str
+) -> None:
+    window = open_window(service.url)
+    visible(window.visit(path))
+    window.assert_quiet()
+
+
+@pytest.mark.parametrize("path", KINDS_OF_PAGES)
+def test_a_page_has_no_barrier_that_axe_finds(
+    development: Service, open_window: OpenWindow, path: str
+) -> None:
+    """All of axe's rules in the light, contrast in the dark; Swagger UI itself is not ours."""
+    window = open_window(development.url, reduced_motion="reduce")
+    page = visible(window.visit(path))
+    page.evaluate("() => document.querySelectorAll('details').forEach(d => { d.open = true })")
+    ours = {"exclude": [["#swagger-ui"]]}
+    found = Axe().run(page, ours)
+    assert found.violations_count == 0, found.generate_report()
+    page.emulate_media(color_scheme="dark")
+    found = Axe().run(page, ours, {"runOnly": ["color-contrast"]})
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("path", KINDS_OF_PAGES)
+def test_a_page_says_what_it_is_and_where_its_parts_are(
+    service: Service, open_window: OpenWindow, path: str
+) -> None:
+    page = visible(open_window(service.url).visit(path))
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert "Todo API" in page.title()
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    expect(page.get_by_role("banner")).to_have_count(1)
+    expect(page.get_by_role("main")).to_have_count(1)
+    expect(page.get_by_role("navigation", name="Site")).to_have_count(1)
+
+
+@pytest.mark.parametrize("path", KINDS_OF_PAGES)
+def test_by_keyboard_the_content_comes_first_if_wanted_and_everything_can_be_reached(
+    service: Service, open_window: OpenWindow, path: str
+) -> None:
+    page = visible(open_window(service.url, reduced_motion="reduce").visit(path))
+    page.keyboard.press("Tab")
+    assert page.evaluate(FOCUSED) == "Skip to the content"
+    expect(page.locator(".skip")).to_be_in_viewport()
+    ours = page.locator("header.site a, main.page a, main.page summary, .contents a")
+    reached = set()
+    for _ in range(ours.count()):
+        page.keyboard.press("Tab")
+        assert page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle") != (
+            "none"
+        )
+        reached.add(page.evaluate("() => document.activeElement.outerHTML"))
+    expected = {element.evaluate("element => element.outerHTML") for element in ours.all()}
+    assert reached == expected
+
+    page.locator(".skip").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("() => document.activeElement.id") == "content"
+
+
+@pytest.mark.parametrize("path", KINDS_OF_PAGES)
+def test_a_page_fits_on_the_narrowest_screen(
+    service: Service, open_window: OpenWindow, path: str
+) -> None:
+    """WCAG 1.4.10: 320 pixels wide, without scrolling sideways."""
+    window = open_window(service.url, viewport={"width": 320, "height": 640})
+    page = visible(window.visit(path))
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 320
+
+
+@pytest.mark.parametrize("path", KINDS_OF_PAGES)
+def test_a_page_is_light_or_dark_as_the_visitor_likes(
+    service: Service, open_window: OpenWindow, path: str
+) -> None:
+    page = open_window(service.url, color_scheme="light").visit(path)
+    ground = page.locator("body")
+    expect(ground).to_have_css("background-color", "rgb(255, 255, 255)")
+    page.emulate_media(color_scheme="dark")
+    expect(ground).to_have_css("background-color", "rgb(28, 32, 34)")
+
+
+def test_the_reference_can_be_read_without_javascript(
+    service: Service, open_window: OpenWindow
+) -> None:
+    page = open_window(service.url, java_script_enabled=False).visit("/reference")
+    page.get_by_role("link", name="Create a task").click()
+    expect(page.get_by_role("heading", name="Create a task")).to_be_in_viewport()
+    page.get_by_role("article", name="Create a task").get_by_text("A title is enough").click()
+    expect(page.get_by_text('"title": "Water the plants"').first).to_be_visible()
