@@ -129,6 +129,7 @@ def _serve(options: argparse.Namespace) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nothing here depends on the client's address
             timeout_graceful_shutdown=GRACE_SECONDS,
             # Workers that are still importing do not answer yet, and with the
             # default of 5 seconds a busy machine would replace them for ever.
