@@ -4,22 +4,26 @@ Connexion decides anew for each request what never changes: it inspects the
 handler's signature and the security function's, copies parameter definitions
 and walks two routers. Here that is done once, on Connexion's own classes, from
 the same contract, with the same security function, the same validation and the
-same handlers. Whatever is not found here (unknown paths, other methods, an
-operation secured in another way) takes Connexion's own way, as before.
+same handlers, and the same problem documents for what they raise. Whatever is not
+found here (unknown paths, other methods, an operation secured in another way)
+takes Connexion's own way, as before.
 """
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from connexion.middleware.abstract import AbstractRoutingAPI, SpecMiddleware
+from connexion.middleware.abstract import AbstractRoutingAPI
 from connexion.operations import AbstractOperation
+from connexion.resolver import Resolver
 from connexion.spec import Specification
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from handlers.problems import Problems
 from handlers.security import BearerAuth
 from handlers.validation import Arguments
+from openapi import contract as contracts
 from openapi.contract import Contract
 
 Handler = Callable[..., Awaitable[Response]]
@@ -35,14 +39,13 @@ class CompiledOperation:
         self._auth = auth
         self._arguments = arguments
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request; raises what its parts raise."""
+    async def answer(self, scope: Scope, receive: Receive) -> Response:
+        """Answer one request; raises what its parts raise."""
         identity: dict[str, str] = {}
         if self._auth is not None:
             identity["user"] = (await self._auth.authenticate(scope))["sub"]
         arguments = await self._arguments.of(scope, receive)
-        response = await self._handler(**identity, **arguments)
-        await response(scope, receive, send)
+        return await self._handler(**identity, **arguments)
 
 
 class CompiledAPI(AbstractRoutingAPI):  # type: ignore[misc]  # Connexion is untyped
@@ -54,15 +57,15 @@ class CompiledAPI(AbstractRoutingAPI):  # type: ignore[misc]  # Connexion is unt
         *,
         contract: Contract,
         auth: BearerAuth,
-        **kwargs: Any,
+        resolver: Resolver,
     ) -> None:
-        """Compile every operation of the specification."""
+        """Compile every operation of the specification, for handlers of the resolver's."""
         self._contract = contract
         self._auth = auth
         self._operations: dict[tuple[str, Path], tuple[CompiledOperation, Path]] = {}
         # For each number of segments, where templates have their parameters.
         self._shapes: dict[int, set[tuple[int, ...]]] = defaultdict(set)
-        super().__init__(specification, **kwargs)
+        super().__init__(specification, resolver=resolver)
 
     def find(self, scope: Scope) -> tuple[CompiledOperation, Mapping[str, str]] | None:
         """Return the operation that a request asks for, and its path parameters."""
@@ -105,23 +108,34 @@ class CompiledAPI(AbstractRoutingAPI):  # type: ignore[misc]  # Connexion is unt
         self._shapes[len(segments)].add(shape)
 
 
-def compiled_middleware(contract: Contract, auth: BearerAuth) -> type[SpecMiddleware]:
-    """Make the middleware class that takes the short way wherever there is one."""
+class Compiled:
+    """Answers requests that take the short way, and passes on all others."""
 
-    class CompiledMiddleware(SpecMiddleware):  # type: ignore[misc]  # Connexion is untyped
-        def __init__(self, app: ASGIApp) -> None:
-            self.app = app
-            self.api: CompiledAPI | None = None
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        contract: Contract,
+        auth: BearerAuth,
+        resolver: Resolver,
+        problems: Problems,
+    ) -> None:
+        """Compile the contract for the resolver's handlers; the app has the other way."""
+        self._app = app
+        self._api = CompiledAPI(
+            Specification.load(contracts.PATH), contract=contract, auth=auth, resolver=resolver
+        )
+        self._problems = problems
 
-        def add_api(self, specification: Specification, **kwargs: Any) -> None:
-            self.api = CompiledAPI(specification, contract=contract, auth=auth, **kwargs)
-
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            found = self.api.find(scope) if self.api and scope["type"] == "http" else None
-            if found is None:
-                await self.app(scope, receive, send)
-                return
-            operation, scope["path_params"] = found
-            await operation(scope, receive, send)
-
-    return CompiledMiddleware
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or any other event."""
+        found = self._api.find(scope) if scope["type"] == "http" else None
+        if found is None:
+            await self._app(scope, receive, send)
+            return
+        operation, scope["path_params"] = found
+        try:
+            response = await operation.answer(scope, receive)
+        except Exception as error:  # noqa: BLE001 (the table has an answer to all)
+            response = self._problems.answer(scope, error)
+        await response(scope, receive, send)

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote
@@ -12,6 +12,7 @@ from connexion import AsyncApp
 from connexion.exceptions import ProblemException
 from connexion.lifecycle import ConnexionRequest, ConnexionResponse
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import Scope
 
 from handlers.problem_kinds import KINDS
@@ -29,27 +30,22 @@ KEYS_AWAY = "The keys that verify tokens cannot be had right now. Try again in a
 URI_CHARACTERS = "/%:@!$&'()*+,;=~"
 STRAY_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
-Handler = Callable[[ConnexionRequest, Any], Awaitable[ConnexionResponse]]
+Answer = Callable[[Scope, Any], Response]
 
 logger = logging.getLogger("todo.problems")
 
 
 def problem(
-    request: ConnexionRequest,
+    scope: Scope,
     status: int,
     *,
     detail: str | None = None,
     headers: dict[str, str] | None = None,
     **extensions: Any,
-) -> ConnexionResponse:
+) -> Response:
     """Answer with a problem document of the kind that has this status."""
-    return ConnexionResponse(
-        status_code=status,
-        content_type=MEDIA_TYPE,
-        mimetype=MEDIA_TYPE,
-        body=document(request.scope, status, detail=detail, **extensions),
-        headers=headers,
-    )
+    body = document(scope, status, detail=detail, **extensions)
+    return Response(body, status, headers, MEDIA_TYPE)
 
 
 def document(
@@ -68,77 +64,91 @@ def document(
     return orjson.dumps({**fields, **extensions})
 
 
-def install(app: AsyncApp, contract: Contract) -> None:
-    """Answer every exception that a request can raise, each with its problem."""
-    for exception, handler in {
-        BadRequest: _bad_request,
-        InvalidToken: _unauthorized,
-        NotYours: _plainly(403),
-        NotFound: _plainly(404, "No task has this id."),
-        Stale: _plainly(412),
-        ContentTooLarge: _plainly(413),
-        UnsupportedMediaType: _plainly(415),
-        Unavailable: _unavailable(),
-        KeysUnavailable: _unavailable(KEYS_AWAY),
-        HTTPException: _routing(contract),
-        ProblemException: _routing(contract),
-        Exception: _fault,
-    }.items():
-        app.add_error_handler(exception, handler)
+class Problems:
+    """Answers every exception that a request can raise, each with its problem."""
+
+    def __init__(self, contract: Contract) -> None:
+        """Know what the contract says of paths and methods."""
+        self._contract = contract
+        self._answers: dict[type[Exception], Answer] = {
+            BadRequest: _bad_request,
+            InvalidToken: _unauthorized,
+            NotYours: _plainly(403),
+            NotFound: _plainly(404, "No task has this id."),
+            Stale: _plainly(412),
+            ContentTooLarge: _plainly(413),
+            UnsupportedMediaType: _plainly(415),
+            Unavailable: _unavailable(),
+            KeysUnavailable: _unavailable(KEYS_AWAY),
+            HTTPException: self._routing,
+            ProblemException: self._routing,
+            Exception: _fault,
+        }
+
+    def answer(self, scope: Scope, error: Exception) -> Response:
+        """Return the answer to a request that has raised this."""
+        kind = next(kind for kind in type(error).__mro__ if kind in self._answers)
+        return self._answers[kind](scope, error)
+
+    def install(self, app: AsyncApp) -> None:
+        """Have Connexion answer like this, too."""
+
+        async def handler(request: ConnexionRequest, error: Exception) -> ConnexionResponse:
+            response = self.answer(request.scope, error)
+            del response.headers["content-type"], response.headers["content-length"]
+            return ConnexionResponse(
+                status_code=response.status_code,
+                content_type=MEDIA_TYPE,
+                mimetype=MEDIA_TYPE,
+                body=response.body,
+                headers=dict(response.headers),
+            )
+
+        for kind in self._answers:
+            app.add_error_handler(kind, handler)
+
+    def _routing(self, scope: Scope, error: HTTPException) -> Response:
+        """Answer what Connexion's router finds: no such path, no such method."""
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return problem(scope, 404)
+        if error.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+            return _fault(scope, error)
+        # The router names the methods of the first route only, and takes a path
+        # with a line break at its end for one without.
+        methods = self._contract.methods(scope["path"])
+        if not methods:
+            return problem(scope, 404)
+        return problem(scope, 405, headers={"Allow": allow(methods)})
 
 
-def _plainly(status: int, detail: str | None = None) -> Handler:
-    async def handler(request: ConnexionRequest, _error: Exception) -> ConnexionResponse:
-        return problem(request, status, detail=detail)
-
-    return handler
+def _plainly(status: int, detail: str | None = None) -> Answer:
+    return lambda scope, _error: problem(scope, status, detail=detail)
 
 
-async def _bad_request(request: ConnexionRequest, error: BadRequest) -> ConnexionResponse:
+def _bad_request(scope: Scope, error: BadRequest) -> Response:
     first = error.faults[:MAX_SENTENCES]
     sentences = [f"{_place(fault)}: {fault['detail']}." for fault in first]
     if error.count > len(first):
         sentences.append(f"And {error.count - len(first)} more.")
-    return problem(request, 400, detail=" ".join(sentences), errors=error.faults)
+    return problem(scope, 400, detail=" ".join(sentences), errors=error.faults)
 
 
-async def _unauthorized(request: ConnexionRequest, error: InvalidToken) -> ConnexionResponse:
-    return problem(
-        request, 401, detail=str(error), headers={"WWW-Authenticate": error.challenge}
-    )
+def _unauthorized(scope: Scope, error: InvalidToken) -> Response:
+    headers = {"WWW-Authenticate": error.challenge}
+    return problem(scope, 401, detail=str(error), headers=headers)
 
 
-def _unavailable(detail: str | None = None) -> Handler:
-    async def handler(
-        request: ConnexionRequest, error: Unavailable | KeysUnavailable
-    ) -> ConnexionResponse:
+def _unavailable(detail: str | None = None) -> Answer:
+    def answer(scope: Scope, error: Unavailable | KeysUnavailable) -> Response:
         headers = {"Retry-After": str(error.retry_after)}
-        return problem(request, 503, detail=detail, headers=headers)
+        return problem(scope, 503, detail=detail, headers=headers)
 
-    return handler
-
-
-async def _fault(request: ConnexionRequest, error: Exception) -> ConnexionResponse:
-    logger.error("request %s failed", request.scope["state"]["request_id"], exc_info=error)
-    return problem(request, 500)
+    return answer
 
 
-def _routing(contract: Contract) -> Handler:
-    """Answer what Connexion's router finds: no such path, no such method."""
-
-    async def handler(request: ConnexionRequest, error: HTTPException) -> ConnexionResponse:
-        if error.status_code == HTTPStatus.NOT_FOUND:
-            return problem(request, 404)
-        if error.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
-            return await _fault(request, error)
-        # The router names the methods of the first route only, and takes a path
-        # with a line break at its end for one without.
-        methods = contract.methods(request.scope["path"])
-        if not methods:
-            return problem(request, 404)
-        return problem(request, 405, headers={"Allow": allow(methods)})
-
-    return handler
+def _fault(scope: Scope, error: Exception) -> Response:
+    logger.error("request %s failed", scope["state"]["request_id"], exc_info=error)
+    return problem(scope, 500)
 
 
 def allow(methods: list[str]) -> str:

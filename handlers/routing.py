@@ -16,10 +16,10 @@ from connexion.middleware.lifespan import LifespanMiddleware
 from connexion.middleware.routing import RoutingMiddleware
 from connexion.middleware.security import SecurityMiddleware
 from connexion.middleware.server_error import ServerErrorMiddleware
+from connexion.resolver import Resolver
 
 import handlers
-from handlers import problems
-from handlers.compiled import compiled_middleware
+from handlers.problems import Problems
 from handlers.security import BearerAuth
 from handlers.validation import validation_middleware
 from models.database import Database
@@ -31,16 +31,14 @@ Lifespan = Callable[[ConnexionMiddleware], AbstractAsyncContextManager[None]]
 
 def operations(
     contract: Contract,
-    database: Database,
+    resolver: Resolver,
     auth: BearerAuth,
+    problems: Problems,
     lifespan: Lifespan,
-    *,
-    compiled: bool,
 ) -> AsyncApp:
     """Bind every operation of the contract to its handler, and problems to errors.
 
-    With `compiled`, requests take the short way where there is one; the answers
-    are the same. Raises LookupError at start-up if an operation has no handler.
+    Raises LookupError at start-up if an operation has no handler.
     """
     app = AsyncApp(
         "app",
@@ -48,26 +46,27 @@ def operations(
         middlewares=[
             ServerErrorMiddleware,
             ExceptionMiddleware,
-            *([compiled_middleware(contract, auth)] if compiled else []),
             RoutingMiddleware,
             SecurityMiddleware,
             validation_middleware(contract),
             LifespanMiddleware,
             ContextMiddleware,
         ],
-        resolver=_register(database),
+        resolver=resolver,
         security_map={"bearer": lambda: auth},
     )
     app.add_api(contracts.PATH)
-    problems.install(app, contract)
+    problems.install(app)
     return app
 
 
-def _register(database: Database) -> Callable[[str], Callable[..., Any]]:
+def register(database: Database) -> Resolver:
+    """Find the handler of each operation by its name, and give it the database."""
+
     def resolve(operation_id: str) -> Callable[..., Any]:
         if operation_id not in handlers.__all__:
             msg = f"no handler is registered for the operation {operation_id!r}"
             raise LookupError(msg)
         return partial(getattr(handlers, operation_id), database)
 
-    return resolve
+    return Resolver(resolve)

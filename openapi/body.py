@@ -12,6 +12,8 @@ from openapi.parameters import converter, unchanged
 from openapi.schemas import Schema
 
 JSON_MEDIA_TYPE = "application/json"
+BODY_HEADERS = ("content-type", "content-encoding")
+"""The headers that say how to read a body."""
 
 Headers = Mapping[str, list[str]]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from openapi.body import Body
+from openapi.body import BODY_HEADERS, Body
 from openapi.contract import Operation
 from openapi.faults import BadRequest, Faults, parameter_fault
 from openapi.parameters import Parameter
@@ -24,6 +24,8 @@ class RequestReader:
         self._parameters = [Parameter(p) for p in operation.parameters]
         self._query_names = {p.name for p in self._parameters if p.where == "query"}
         self._body = Body(operation.body) if operation.body else None
+        names = {p.name.lower() for p in self._parameters if p.where == "header"}
+        self._header_names = {name.encode(): name for name in names | set(BODY_HEADERS)}
 
     @property
     def takes_body(self) -> bool:
@@ -46,7 +48,8 @@ class RequestReader:
         """
         arguments: dict[str, Any] = {}
         faults: Faults = []
-        fields = _grouped((k.decode("latin-1"), v.decode("latin-1")) for k, v in headers)
+        names = self._header_names
+        fields = _grouped((names[k], v.decode("latin-1")) for k, v in headers if k in names)
         if self._body is not None:
             arguments["fields"] = self._body.read(fields, body, faults)
         given = {
