@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from functools import partial
 from multiprocessing.process import BaseProcess
@@ -25,7 +25,7 @@ from handlers.problems import Problems
 from handlers.published_keys import PublishedKeys
 from handlers.remembered_tokens import RememberedTokens
 from handlers.routing import operations, register
-from handlers.security import BearerAuth, TokenVerifier
+from handlers.security import BearerAuth, TokenVerifier, Verifier
 from models.database import Database
 from models.safety import check_serving_role
 from openapi import contract as contracts
@@ -55,14 +55,7 @@ def create_app(settings: Settings, *, development: bool = False) -> ASGIApp:
     contract = contracts.load()
     database = _database(settings)
     published = PublishedKeys(settings.jwks_url) if settings.jwks_url else None
-    keys = _keys(settings.secret, published)
-    verifier = TokenVerifier(
-        keys,
-        user_claim=settings.jwt_user_claim,
-        issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
-    )
-    auth = BearerAuth(RememberedTokens(verifier, keys))
+    auth = BearerAuth(_verifier(settings, _keys(settings.secret, published)))
     resolver = register(database)
     problems = Problems(contract)
     app: ASGIApp = operations(
@@ -73,17 +66,7 @@ def create_app(settings: Settings, *, development: bool = False) -> ASGIApp:
         app = Tokens(app, partial(sign_token, settings))
     if settings.compiled:
         app = Compiled(app, contract=contract, auth=auth, resolver=resolver, problems=problems)
-    cors = CORSMiddleware(
-        app,
-        allow_origins=settings.cors_origins,
-        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match"],
-        # Some frontends fetch with `credentials: "include"`; cookies are ignored.
-        allow_credentials=True,
-        expose_headers=EXPOSED_HEADERS,
-        max_age=3600,
-    )
-    return Edge(cors, user_scope=contract.user_scope)
+    return Edge(_cors(app, settings.cors_origins), user_scope=contract.user_scope)
 
 
 def from_environment() -> ASGIApp:
@@ -137,6 +120,29 @@ def _end_with(parent: BaseProcess) -> None:
     """End in good order when the parent is gone, which uvicorn's workers would outlive."""
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match"],
+        # Some frontends fetch with `credentials: "include"`; cookies are ignored.
+        allow_credentials=True,
+        expose_headers=EXPOSED_HEADERS,
+        max_age=3600,
+    )
+
+
+def _verifier(settings: Settings, keys: Keys) -> Verifier:
+    verifier = TokenVerifier(
+        keys,
+        user_claim=settings.jwt_user_claim,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+    )
+    return RememberedTokens(verifier, keys)
 
 
 def _keys(secret: bytes | None, published: PublishedKeys | None) -> Keys:
