@@ -7,16 +7,16 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 from multiprocessing.process import BaseProcess
 
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 import settings as configuration
 from handlers.compiled import Compiled
+from handlers.cors import Cors
 from handlers.development import Tokens, sign
 from handlers.edge import Edge
 from handlers.keys import BothKinds, Keys, SharedSecret
@@ -33,17 +33,6 @@ from settings import Settings
 
 # Set by `serve` for the processes that it starts, whatever was there before.
 DEVELOPMENT = "TODO_API_IS_IN_DEVELOPMENT"
-
-EXPOSED_HEADERS = (
-    "ETag",
-    "Link",
-    "Location",
-    "X-Total-Count",
-    "RateLimit",
-    "RateLimit-Policy",
-    "Retry-After",
-    "X-Request-Id",
-)
 
 
 def create_app(settings: Settings, *, development: bool = False) -> ASGIApp:
@@ -66,7 +55,7 @@ def create_app(settings: Settings, *, development: bool = False) -> ASGIApp:
         app = Tokens(app, partial(sign_token, settings))
     if settings.compiled:
         app = Compiled(app, contract=contract, auth=auth, resolver=resolver, problems=problems)
-    return Edge(_cors(app, settings.cors_origins), user_scope=contract.user_scope)
+    return Edge(Cors(app, settings.cors_origins), user_scope=contract.user_scope)
 
 
 def from_environment() -> ASGIApp:
@@ -120,19 +109,6 @@ def _end_with(parent: BaseProcess) -> None:
     """End in good order when the parent is gone, which uvicorn's workers would outlive."""
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    return CORSMiddleware(
-        app,
-        allow_origins=origins,
-        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match"],
-        # Some frontends fetch with `credentials: "include"`; cookies are ignored.
-        allow_credentials=True,
-        expose_headers=EXPOSED_HEADERS,
-        max_age=3600,
-    )
 
 
 def _verifier(settings: Settings, keys: Keys) -> Verifier:

@@ -15,8 +15,8 @@ from models.link import Link, Queries, Trip
 
 _log = logging.getLogger(__name__)
 
-_DEPTH = 4  # trips under way on one link; more would wait in PostgreSQL instead of here
-_BRISK = 0.02  # seconds; nobody is sent after a trip that takes longer
+_DEPTH = 2  # trips under way on one link; with more, some wait long for what is before them
+_BRISK = 0.002  # seconds; nobody is sent after a trip that takes longer
 
 
 class Links:

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app import EXPOSED_HEADERS
+from handlers.cors import EXPOSED_HEADERS
 from harness.contract import CONTRACT
 from harness.operations import NO_TASK, SECURED, ask, body, name, path
 from harness.people import Person
