@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from multiprocessing.process import BaseProcess
@@ -91,7 +92,7 @@ async def rehearse(settings: Settings) -> None:
 
     Raises NotConnected or UnsafeRole, each with a sentence for whoever starts it.
     """
-    async with _open(_database(settings), patience=0):
+    async with _open(_database(replace(settings, pool_size=1)), patience=0):
         pass
 
 
