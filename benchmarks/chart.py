@@ -13,7 +13,7 @@ from benchmarks.results import Row, Rows
 from benchmarks.stacks import OURS
 
 COLUMNS = 3
-PANEL, LABEL, BAR = 355, 156, 96  # widths, in pixels
+PANEL, LABEL, BAR = 375, 156, 96  # widths, in pixels
 TOP, HEAD, LINE, GAP = 40, 26, 19, 18  # heights
 MILLISECOND = 1_000
 
