@@ -2,7 +2,7 @@
 
 Preflights are Starlette's. What an ordinary answer says depends on nothing but the
 origin, so it is worked out at start; Starlette does it anew for each answer, which takes
-as long as validating a request.
+longer than validating a request.
 """
 
 from collections.abc import Sequence
