@@ -45,7 +45,7 @@ A development token for the user "alice", good for a day:
 
   curl {url}/api/tasks -H "Authorization: Bearer {token}"
 
-More of them: todo-api token --user bob
+More of them: .venv/bin/todo-api token --user bob
 """
 
 

@@ -80,8 +80,16 @@ class Link:
         self._socket = self._pgconn.socket
         self._loop.add_reader(self._socket, self._receive)
 
+    @property
+    def closed(self) -> bool:
+        """Whether this link is lost."""
+        return self._socket < 0
+
     def send(self, trip: Trip) -> None:
-        """Let a trip leave, without waiting for an answer."""
+        """Let a trip leave, without waiting for an answer; on a closed link it fails."""
+        if self.closed:
+            trip.fail()
+            return
         if not self.trips:
             self.first_since = time.monotonic()
         self.trips.append(trip)
@@ -112,7 +120,7 @@ class Link:
 
     def close(self, reason: str) -> None:
         """End the connection, and with it the trips under way."""
-        if self._socket < 0:
+        if self.closed:
             return
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)

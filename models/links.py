@@ -108,7 +108,7 @@ class Links:
     def _offer(self, link: Link) -> None:
         """Fill up a link, of which a trip has just returned, from the queue."""
         self._returned.set()
-        while self._waiting and len(link.trips) < _DEPTH:
+        while self._waiting and not link.closed and len(link.trips) < _DEPTH:
             link.send(self._waiting.popleft())
 
     def _time_out(self, trip: Trip) -> None:

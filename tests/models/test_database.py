@@ -17,6 +17,7 @@ from harness.statements import STATEMENTS
 from harness.waiting import eventually, soon
 from models.database import Database
 from models.errors import Unavailable
+from models.link import Link, Trip
 from models.statements import Query, Statement
 
 pytestmark = pytest.mark.anyio
@@ -310,6 +311,26 @@ async def test_a_request_cancelled_again_and_again_gives_its_connection_back(
             with anyio.move_on_after(0.01):  # cancels at every await until it is left
                 await database.fetch("alice", SLEEP, {})
             assert await database.fetch("bob", WHO, {}) == [(b"bob", b"todo_serving")]
+
+
+async def test_a_connection_that_ends_as_it_is_used_again_costs_one_who_waits(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Link.send
+
+    def sabotaged(link: Link, trip: Trip) -> None:
+        monkeypatch.setattr(Link, "send", send)
+        link._session.pgconn.finish()  # noqa: SLF001 (nobody else can at this moment)
+        link.send(trip)
+
+    async with opened(cluster.serving, pool_size=1) as database, soon():
+        async with busy(database, cluster):
+            queued = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(3)]
+            await asyncio.sleep(0)
+            monkeypatch.setattr(Link, "send", sabotaged)
+        first, *others = await asyncio.gather(*queued, return_exceptions=True)
+    assert isinstance(first, Unavailable)
+    assert others == 2 * [[(b"x", b"todo_serving")]]
 
 
 async def test_who_is_cancelled_in_the_queue_is_no_loss(cluster: Cluster) -> None:
