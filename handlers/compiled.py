@@ -9,8 +9,11 @@ found here (unknown paths, other methods, an operation secured in another way)
 takes Connexion's own way, as before.
 """
 
+import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from connexion.middleware.abstract import AbstractRoutingAPI
@@ -27,7 +30,8 @@ from openapi import contract as contracts
 from openapi.contract import Contract
 
 Handler = Callable[..., Awaitable[Response]]
-Path = tuple[str, ...]
+
+PARAMETER = re.compile(r"\{([^}]+)\}")
 
 
 class CompiledOperation:
@@ -41,15 +45,25 @@ class CompiledOperation:
 
     async def answer(self, scope: Scope, receive: Receive) -> Response:
         """Answer one request; raises what its parts raise."""
-        identity: dict[str, str] = {}
-        if self._auth is not None:
-            identity["user"] = (await self._auth.authenticate(scope))["sub"]
+        if self._auth is None:
+            return await self._handler(**await self._arguments.of(scope, receive))
+        claims = await self._auth.authenticate(scope)
         arguments = await self._arguments.of(scope, receive)
-        return await self._handler(**identity, **arguments)
+        return await self._handler(user=claims["sub"], **arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path of the contract."""
+
+    operations: Mapping[str, CompiledOperation]
+    """By method, in upper case."""
+    parameters: Sequence[tuple[str, int]]
+    """Each with the group of the regular expression that matches it."""
 
 
 class CompiledAPI(AbstractRoutingAPI):  # type: ignore[misc]  # Connexion is untyped
-    """Finds an operation by method and path in two dictionaries."""
+    """Finds an operation by one regular expression that is made of all paths."""
 
     def __init__(
         self,
@@ -62,26 +76,28 @@ class CompiledAPI(AbstractRoutingAPI):  # type: ignore[misc]  # Connexion is unt
         """Compile every operation of the specification, for handlers of the resolver's."""
         self._contract = contract
         self._auth = auth
-        self._operations: dict[tuple[str, Path], tuple[CompiledOperation, Path]] = {}
-        # For each number of segments, where templates have their parameters.
-        self._shapes: dict[int, set[tuple[int, ...]]] = defaultdict(set)
+        self._by_path: dict[str, dict[str, CompiledOperation]] = defaultdict(dict)
         super().__init__(specification, resolver=resolver)
+        # Concrete paths are matched before templated ones (OpenAPI, Paths Object). The empty
+        # group behind each is the last that matches, and so tells which path it was.
+        paths = sorted(self._by_path, key=lambda path: path.count("{"))
+        self._pattern = re.compile("|".join(f"{contracts.pattern(path)}()" for path in paths))
+        self._routes: dict[int | None, Route] = {}
+        groups = count(1)
+        for path in paths:
+            parameters = [(name, next(groups)) for name in PARAMETER.findall(path)]
+            self._routes[next(groups)] = Route(self._by_path[path], parameters)
 
     def find(self, scope: Scope) -> tuple[CompiledOperation, Mapping[str, str]] | None:
         """Return the operation that a request asks for, and its path parameters."""
-        if "\n" in scope["path"]:  # Connexion's router knows no such path
+        match = self._pattern.fullmatch(scope["path"])
+        if match is None:
             return None
-        segments = scope["path"].split("/")
-        for shape in self._shapes.get(len(segments), ()):
-            template = list(segments)
-            for position in shape:
-                template[position] = ""
-            found = self._operations.get((scope["method"], tuple(template)))
-            if found is not None and all(segments[position] for position in shape):
-                operation, names = found
-                values = (segments[position] for position in shape)
-                return operation, dict(zip(names, values, strict=True))
-        return None
+        route = self._routes[match.lastindex]
+        operation = route.operations.get(scope["method"])
+        if operation is None:
+            return None
+        return operation, {name: match[group] for name, group in route.parameters}
 
     def make_operation(self, operation: AbstractOperation) -> CompiledOperation | None:
         """Compile an operation; None for one whose security is not this service's."""
@@ -98,14 +114,8 @@ class CompiledAPI(AbstractRoutingAPI):  # type: ignore[misc]  # Connexion is unt
     def _add_operation_internal(
         self, method: str, path: str, operation: CompiledOperation | None, **_: Any
     ) -> None:
-        if operation is None:
-            return
-        segments = path.split("/")
-        shape = tuple(i for i, segment in enumerate(segments) if segment.startswith("{"))
-        names = tuple(segments[position].strip("{}") for position in shape)
-        template = tuple("" if i in shape else segment for i, segment in enumerate(segments))
-        self._operations[method.upper(), template] = operation, names
-        self._shapes[len(segments)].add(shape)
+        if operation is not None:
+            self._by_path[path][method.upper()] = operation
 
 
 class Compiled:

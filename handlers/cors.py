@@ -5,11 +5,11 @@ origin, so it is worked out at start; Starlette does it anew for each answer, wh
 longer than validating a request.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 HEADERS = ("Authorization", "Content-Type", "If-Match", "If-None-Match")
@@ -51,22 +51,31 @@ class Cors(CORSMiddleware):
         ]
         self._to_strangers = [*common, VARY]
         self._to_frontends = {
-            origin: [*common, (b"access-control-allow-origin", origin.encode()), VARY]
+            origin.encode(): [*common, (b"access-control-allow-origin", origin.encode()), VARY]
             for origin in origins
         }
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a preflight, or say what the answer to an ordinary request shall add."""
+        if scope["type"] != "http" or scope["method"] == "OPTIONS":
+            await super().__call__(scope, receive, send)
+        else:
+            await self._pass_on(scope, receive, send)
+
     async def simple_response(
-        self, scope: Scope, receive: Receive, send: Send, request_headers: Headers
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        request_headers: Headers,  # noqa: ARG002 (what Starlette passes)
     ) -> None:
-        """Pass on a request that is no preflight, and add to its answer."""
-        origin = request_headers.get("origin")
-        more = [VARY]
-        if origin is not None:
-            more = self._to_frontends.get(origin, self._to_strangers)
+        """Pass on what Starlette finds to be no preflight."""
+        await self._pass_on(scope, receive, send)
 
-        async def send_on(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *more]
-            await send(message)
-
-        await self.app(scope, receive, send_on)
+    def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        origin = dict(scope["headers"]).get(b"origin")
+        if origin is None:
+            scope["state"]["headers"].append(VARY)
+        else:
+            scope["state"]["headers"] += self._to_frontends.get(origin, self._to_strangers)
+        return self.app(scope, receive, send)

@@ -11,11 +11,10 @@ from uuid import UUID
 from starlette.responses import Response
 
 from handlers import preconditions
+from handlers.answers import JSON, RawHeader, header
 from handlers.paging import links
 from models import task
 from models.database import Database
-
-JSON = "application/json"
 
 
 async def list_tasks(
@@ -32,24 +31,19 @@ async def list_tasks(
     page = await task.list_tasks(
         database, user, status=status, sort=sort, limit=limit, offset=offset
     )
-    headers = {
-        "ETag": preconditions.etag_of_bytes(page.json),
-        "X-Total-Count": str(page.total),
-    }
+    headers = [header(b"x-total-count", str(page.total))]
     link = links({"status": status, "sort": sort}, limit, offset, page.total)
     if link:
-        headers["Link"] = link
-    return _representation(page.json, headers, if_none_match)
+        headers.append(header(b"link", link))
+    etag = preconditions.etag_of_bytes(page.json)
+    return _representation(page.json, etag, if_none_match, *headers)
 
 
 async def create_task(database: Database, user: str, *, fields: Mapping[str, Any]) -> Response:
     """Create a task: 201 with the task as stored."""
     stored = await task.create_task(database, user, fields)
-    headers = {
-        "Location": f"/api/tasks/{stored.id}",
-        "ETag": preconditions.etag_of_version(stored.version),
-    }
-    return Response(stored.json, 201, headers, JSON)
+    location = header(b"location", f"/api/tasks/{stored.id}")
+    return JSON(stored.json, location, _etag(stored), status=201)
 
 
 async def get_task(
@@ -57,7 +51,8 @@ async def get_task(
 ) -> Response:
     """Read a task: 200, or 304."""
     stored = await task.get_task(database, user, task_id)
-    return _representation(stored.json, _etag(stored), if_none_match)
+    etag = preconditions.etag_of_version(stored.version)
+    return _representation(stored.json, etag, if_none_match)
 
 
 async def update_task(
@@ -71,7 +66,7 @@ async def update_task(
     """Change the fields given: 200 with the task as it is now."""
     versions = preconditions.versions(if_match)
     stored = await task.update_task(database, user, task_id, fields, versions)
-    return Response(stored.json, 200, _etag(stored), JSON)
+    return JSON(stored.json, _etag(stored))
 
 
 patch_task = update_task
@@ -98,16 +93,16 @@ async def complete_task(
     stored = await task.complete_task(
         database, user, task_id, fields.get("completed"), versions
     )
-    return Response(stored.json, 200, _etag(stored), JSON)
+    return JSON(stored.json, _etag(stored))
 
 
-def _etag(stored: task.StoredTask) -> dict[str, str]:
-    return {"ETag": preconditions.etag_of_version(stored.version)}
+def _etag(stored: task.StoredTask) -> RawHeader:
+    return header(b"etag", preconditions.etag_of_version(stored.version))
 
 
 def _representation(
-    json: bytes, headers: dict[str, str], if_none_match: str | None
+    json: bytes, etag: str, if_none_match: str | None, *headers: RawHeader
 ) -> Response:
-    if preconditions.is_unchanged(headers["ETag"], if_none_match):
-        return Response(status_code=304, headers={"ETag": headers["ETag"]})
-    return Response(json, 200, headers, JSON)
+    if preconditions.is_unchanged(etag, if_none_match):
+        return Response(status_code=304, headers={"ETag": etag})
+    return JSON(json, header(b"etag", etag), *headers)

@@ -21,6 +21,7 @@ from models.statements import Statement
 _MARGIN = 1.0  # seconds that a trip may take beyond its statement
 _READY_LIMIT = 1.0  # seconds
 _NOBODY = ""
+_FAILED = ExecStatus.FATAL_ERROR
 _PING = Statement(b"SELECT 1", (), writes=False)
 
 
@@ -76,7 +77,7 @@ class Database:
             )
         )
         for result in results:
-            if result.status == ExecStatus.FATAL_ERROR:
+            if result.status == _FAILED:
                 raise failure(result)
         return _rows(results[-1])
 
@@ -92,5 +93,6 @@ class Database:
 def _rows(result: PGresult) -> list[tuple[Any, ...]]:
     fields = range(result.nfields)
     return [
-        tuple(result.get_value(row, field) for field in fields) for row in range(result.ntuples)
+        tuple([result.get_value(row, field) for field in fields])
+        for row in range(result.ntuples)
     ]

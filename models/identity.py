@@ -1,7 +1,9 @@
 """How a transaction takes on a user's identity: this, and nothing else, decides who asks."""
 
+from functools import cache
+
 from models.schema import SERVING_ROLE, USER_SETTING
-from models.statements import Query, often
+from models.statements import Query, often, text
 
 # Local to the transaction, so nothing is left for whoever has the connection next.
 _SETTINGS = often(
@@ -17,13 +19,15 @@ _SETTINGS = often(
 def become(user_id: str, *, writes: bool, statement_timeout: float) -> Query:
     """Make what follows in this transaction the user's: their rows, for so many seconds.
 
+    psycopg.DataError for an id with a NUL.
+
     Citus needs another spelling here, since `set_config` doesn't reach its workers: BEGIN,
     a literal SET LOCAL each, and COMMIT behind the statement, all of them in the same trip.
     """
-    return _SETTINGS.with_values(
-        {
-            "user_id": user_id,
-            "statement_timeout": f"{statement_timeout * 1000:.0f}ms",
-            "read_only": "off" if writes else "on",
-        }
-    )
+    values = (text(user_id), _milliseconds(statement_timeout), b"off" if writes else b"on")
+    return Query(_SETTINGS.sql, values, _SETTINGS.name)
+
+
+@cache
+def _milliseconds(seconds: float) -> bytes:
+    return f"{seconds * 1000:.0f}ms".encode()

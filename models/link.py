@@ -21,6 +21,9 @@ from models.errors import Unavailable
 from models.session import Session
 from models.statements import Query
 
+_BAD = ConnStatus.BAD
+_SYNC = ExecStatus.PIPELINE_SYNC
+
 Queries = Iterable[Query]
 
 
@@ -34,6 +37,8 @@ class Trip:
 
     queries: Queries
     answer: asyncio.Future[list[PGresult]]
+    since: float = 0.0
+    """When it began to wait for a link, by the event loop's clock, if it had to."""
     results: list[PGresult] = field(default_factory=list)
 
     def succeed(self) -> None:
@@ -143,22 +148,26 @@ class Link:
         try:
             pgconn.consume_input()
             while self.trips and not pgconn.is_busy():
-                self._take(pgconn.get_result())
+                result = pgconn.get_result()
+                if result is None:  # the end of one query's results
+                    self._check()
+                elif result.status == _SYNC:
+                    self._return()
+                else:
+                    self.trips[0].results.append(result)
         except psycopg.OperationalError as error:
             self.close(self._last_words() or str(error))
 
-    def _take(self, result: PGresult | None) -> None:
-        if result is None:  # the end of one query's results
-            if self._pgconn.status == ConnStatus.BAD:
-                raise psycopg.OperationalError(self._pgconn.get_error_message())
-        elif result.status == ExecStatus.PIPELINE_SYNC:
-            trip = self.trips.popleft()
-            self.first_since = time.monotonic()
-            trip.succeed()
-            if self.on_return:
-                self.on_return(self)
-        else:
-            self.trips[0].results.append(result)
+    def _check(self) -> None:
+        if self._pgconn.status == _BAD:
+            raise psycopg.OperationalError(self._pgconn.get_error_message())
+
+    def _return(self) -> None:
+        trip = self.trips.popleft()
+        self.first_since = time.monotonic()
+        trip.succeed()
+        if self.on_return:
+            self.on_return(self)
 
     def _last_words(self) -> str:
         """Say why the server ends the session, if it said so before it did."""

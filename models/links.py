@@ -47,11 +47,13 @@ class Links:
         self._queue_size = queue_size
         self._queue_timeout = queue_timeout
         self._waiting: deque[Trip] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
         self._closing = False
         self._returned = asyncio.Event()
 
     async def open(self, patience: float) -> None:
         """Connect, or raise NotConnected after `patience` seconds of trying."""
+        self._loop = asyncio.get_running_loop()  # which asks the kernel for the process, too
         await self._keeper.open(patience)
 
     async def close(self, patience: float) -> None:
@@ -70,7 +72,9 @@ class Links:
 
         Raises Unavailable if there is no link in time, or it is lost on the way.
         """
-        trip = Trip(queries, asyncio.get_running_loop().create_future())
+        if self._closing or self._keeper.away:
+            raise Unavailable
+        trip = Trip(queries, self._loop.create_future())
         link = self._free_link()
         try:
             if link is None:
@@ -82,7 +86,7 @@ class Links:
             raise
 
     def _free_link(self) -> Link | None:
-        if self._waiting or self._closing:
+        if self._waiting:
             return None
         links = self._keeper.links
         for link in links:
@@ -93,29 +97,32 @@ class Links:
         return min(roomy, key=lambda link: len(link.trips), default=None)
 
     async def _in_queue(self, trip: Trip) -> list[PGresult]:
-        if self._closing or self._keeper.away:
-            raise Unavailable
         if len(self._waiting) == self._queue_size:
             _log.warning("%d requests wait for a connection already", self._queue_size)
             raise Unavailable
+        trip.since = self._loop.time()
         self._waiting.append(trip)
-        alarm = trip.answer.get_loop().call_later(self._queue_timeout, self._time_out, trip)
-        try:
-            return await trip.answer
-        finally:
-            alarm.cancel()
+        if self._alarm is None:
+            self._alarm = self._loop.call_later(self._queue_timeout, self._time_out)
+        return await trip.answer
 
     def _offer(self, link: Link) -> None:
         """Fill up a link, of which a trip has just returned, from the queue."""
-        self._returned.set()
+        if self._closing:
+            self._returned.set()
         while self._waiting and not link.closed and len(link.trips) < _DEPTH:
             link.send(self._waiting.popleft())
 
-    def _time_out(self, trip: Trip) -> None:
-        if trip in self._waiting:
+    def _time_out(self) -> None:
+        """Refuse those who have waited for too long; one alarm rings for one after another."""
+        self._alarm = None
+        while self._waiting:
+            due = self._waiting[0].since + self._queue_timeout
+            if due > self._loop.time():
+                self._alarm = self._loop.call_at(due, self._time_out)
+                return
             _log.warning("no connection within %s s", self._queue_timeout)
-            self._waiting.remove(trip)
-            trip.fail()
+            self._waiting.popleft().fail()
 
     def _refuse_all(self) -> None:
         refused, self._waiting = self._waiting, deque()

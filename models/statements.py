@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from psycopg import DataError
 from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
 from sqlalchemy import ClauseElement, create_engine
@@ -10,10 +12,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 _DIALECT = create_engine("postgresql+psycopg://", paramstyle="numeric_dollar").dialect
 _ADAPTATION = Transformer()
+_TEXT = PyFormat.TEXT
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """One message to PostgreSQL: SQL and the values of `$1`, `$2` …, as text."""
 
     sql: bytes
@@ -45,8 +47,17 @@ class Statement:
         KeyError if one is missing, psycopg.DataError for text with a NUL.
         """
         chosen = [values[name] for name in self.names]
-        dumped = _ADAPTATION.dump_sequence(chosen, [PyFormat.TEXT] * len(chosen))
+        dumped = _ADAPTATION.dump_sequence(chosen, [_TEXT] * len(chosen))
         return Query(self.sql, dumped, self.name)
+
+
+def text(value: str) -> bytes:
+    """Write text as PostgreSQL reads it; psycopg.DataError if there is a NUL in it."""
+    written = value.encode()
+    if b"\0" in written:
+        msg = "PostgreSQL text fields cannot contain NUL (0x00) bytes"
+        raise DataError(msg)
+    return written
 
 
 OFTEN: list[Statement] = []

@@ -105,7 +105,7 @@ class Contract:
         by_path: dict[str, list[str]] = defaultdict(list)
         for operation in self.operations.values():
             by_path[operation.path].append(operation.method)
-        return [(_template(path), methods) for path, methods in by_path.items()]
+        return [(re.compile(pattern(path)), methods) for path, methods in by_path.items()]
 
 
 def load(path: Path = PATH) -> Contract:
@@ -114,7 +114,8 @@ def load(path: Path = PATH) -> Contract:
     return Contract(text, yaml.load(text, Loader=yaml.CSafeLoader))
 
 
-def _template(path: str) -> re.Pattern[str]:
+def pattern(path: str) -> str:
+    """Write a templated path as a regular expression, with a group for each parameter."""
     literal = re.split(r"\{[^}]+\}", path)
     # Without line breaks, as Connexion's router sees it.
-    return re.compile(r"[^/\n]+".join(re.escape(part) for part in literal))
+    return r"([^/\n]+)".join(re.escape(part) for part in literal)

@@ -32,18 +32,15 @@ class Parameter:
 
     def read(self, given: Mapping[str, list[str]], faults: Faults) -> Any:
         """Return the parameter's value, its default, or None; add what is wrong."""
-        match given.get(self._key, []):
-            case []:
-                if self._required:
-                    self._fault("is required", faults)
-                return self._default
-            case [text]:
-                return self._read(text, faults)
-            case texts if self.where == "header":
-                # Repeated header fields are one list (RFC 9110, 5.3).
-                return self._read(", ".join(texts), faults)
-            case _:
-                return self._fault("must be given only once", faults)
+        texts = given.get(self._key)
+        if texts is None:
+            if self._required:
+                self._fault("is required", faults)
+            return self._default
+        if len(texts) == 1 or self.where == "header":
+            # Repeated header fields are one list (RFC 9110, 5.3).
+            return self._read(", ".join(texts), faults)
+        return self._fault("must be given only once", faults)
 
     def _read(self, text: str, faults: Faults) -> Any:
         value: Json = text
