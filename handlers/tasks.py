@@ -6,7 +6,6 @@ verified token's `sub`.
 
 from collections.abc import Mapping
 from typing import Any, Literal
-from uuid import UUID
 
 from starlette.responses import Response
 
@@ -47,7 +46,7 @@ async def create_task(database: Database, user: str, *, fields: Mapping[str, Any
 
 
 async def get_task(
-    database: Database, user: str, *, task_id: UUID, if_none_match: str | None
+    database: Database, user: str, *, task_id: str, if_none_match: str | None
 ) -> Response:
     """Read a task: 200, or 304."""
     stored = await task.get_task(database, user, task_id)
@@ -59,7 +58,7 @@ async def update_task(
     database: Database,
     user: str,
     *,
-    task_id: UUID,
+    task_id: str,
     fields: Mapping[str, Any],
     if_match: str | None,
 ) -> Response:
@@ -73,7 +72,7 @@ patch_task = update_task
 
 
 async def delete_task(
-    database: Database, user: str, *, task_id: UUID, if_match: str | None
+    database: Database, user: str, *, task_id: str, if_match: str | None
 ) -> Response:
     """Remove a task for good: 204."""
     await task.delete_task(database, user, task_id, preconditions.versions(if_match))
@@ -84,7 +83,7 @@ async def complete_task(
     database: Database,
     user: str,
     *,
-    task_id: UUID,
+    task_id: str,
     fields: Mapping[str, Any],
     if_match: str | None,
 ) -> Response:

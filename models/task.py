@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Literal
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlmodel import Field
@@ -57,7 +57,7 @@ class Task(Base, table=True):
 class StoredTask:
     """One task as it is stored."""
 
-    id: UUID
+    id: str
     version: int
     """1 when created, and one more with every change."""
     json: bytes
@@ -113,9 +113,12 @@ def _listed(status: Status, sort: Sort) -> sa.ClauseElement:
 
 def _created() -> sa.ClauseElement:
     """Add a task, and its owner if it is their first."""
-    fields = {name: _new(name) for name in _FIELDS}
-    task = sa.insert(_tasks).values(user_id=_user_id, id=_task_id, **fields).returning(*_c)
-    return task_json.one(task.cte("created")).add_cte(upsert().cte("owner"))
+    fields: dict[str, sa.ColumnElement[Any]] = {name: _new(name) for name in _FIELDS}
+    fields["completed"] = sa.func.coalesce(_new("completed"), sa.false())
+    task_id = sa.func.gen_random_uuid()
+    task = sa.insert(_tasks).values(user_id=_user_id, id=task_id, **fields).returning(*_c)
+    created = task.cte("created")
+    return task_json.one(created).add_columns(created.c.id).add_cte(upsert().cte("owner"))
 
 
 def _changed(**values: sa.ColumnElement[Any]) -> sa.ClauseElement:
@@ -172,6 +175,9 @@ _COMPLETE = writes(
 _DELETE = writes(sa.delete(_tasks).where(_this, _wanted).returning(_c.id))
 _WHOSE = reads(_whose())
 
+_NOTHING: dict[str, Any] = {f"new_{name}": None for name in _FIELDS}
+_NOTHING |= {f"set_{name}": False for name in _FIELDS}
+
 
 async def list_tasks(
     database: Database, user_id: str, *, status: Status, sort: Sort, limit: int, offset: int
@@ -190,13 +196,11 @@ async def create_task(
     database: Database, user_id: str, fields: Mapping[str, Any]
 ) -> StoredTask:
     """Store a new task: a `title`, and what else is given. Raises Unavailable."""
-    task_id = uuid4()
-    values = {"task_id": task_id, **_values({"completed": False, **fields})}
-    ((version, json),) = await database.fetch(user_id, _CREATE, values)
-    return StoredTask(task_id, int(version), json)
+    ((version, json, task_id),) = await database.fetch(user_id, _CREATE, _values(fields))
+    return StoredTask(task_id.decode(), int(version), json)
 
 
-async def get_task(database: Database, user_id: str, task_id: UUID) -> StoredTask:
+async def get_task(database: Database, user_id: str, task_id: str) -> StoredTask:
     """Find a task of the user's. Raises NotFound, NotYours, Unavailable."""
     version, json = await _one(database, user_id, _GET, task_id, None)
     return StoredTask(task_id, int(version), json)
@@ -205,7 +209,7 @@ async def get_task(database: Database, user_id: str, task_id: UUID) -> StoredTas
 async def update_task(
     database: Database,
     user_id: str,
-    task_id: UUID,
+    task_id: str,
     changes: Mapping[str, Any],
     versions: Collection[int] | None,
 ) -> StoredTask:
@@ -223,7 +227,7 @@ async def update_task(
 async def complete_task(
     database: Database,
     user_id: str,
-    task_id: UUID,
+    task_id: str,
     completed: bool | None,  # noqa: FBT001 (callers name it)
     versions: Collection[int] | None,
 ) -> StoredTask:
@@ -235,22 +239,25 @@ async def complete_task(
 
 
 async def delete_task(
-    database: Database, user_id: str, task_id: UUID, versions: Collection[int] | None
+    database: Database, user_id: str, task_id: str, versions: Collection[int] | None
 ) -> None:
     """Remove a task for good. `versions` and errors: see `update_task`."""
     await _one(database, user_id, _DELETE, task_id, versions)
 
 
 def _values(fields: Mapping[str, Any]) -> dict[str, Any]:
-    new = {f"new_{name}": fields.get(name) for name in _FIELDS}
-    return new | {f"set_{name}": name in fields for name in _FIELDS}
+    values = dict(_NOTHING)
+    for name, value in fields.items():
+        values[f"new_{name}"] = value
+        values[f"set_{name}"] = True
+    return values
 
 
 async def _one(
     database: Database,
     user_id: str,
     statement: Statement,
-    task_id: UUID,
+    task_id: str,
     versions: Collection[int] | None,
     **values: Any,
 ) -> tuple[Any, ...]:

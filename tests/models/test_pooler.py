@@ -126,7 +126,7 @@ async def test_no_connection_stays_tied_to_a_client(pooler: Cluster) -> None:
         async with opened(pooler.serving, pool_size=6) as database, soon():
             for _ in range(300):
                 with pytest.raises(NotFound):
-                    await get_task(database, someone(), UUID(int=0))
+                    await get_task(database, someone(), str(UUID(int=0)))
                 await eventually(all_free)
 
 
