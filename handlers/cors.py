@@ -7,7 +7,6 @@ longer than validating a request.
 
 from collections.abc import Awaitable, Sequence
 
-from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -30,19 +29,19 @@ PREFLIGHT_SECONDS = 3600
 VARY = (b"vary", b"Origin")
 
 
-class Cors(CORSMiddleware):
+class Cors:
     """Lets the frontend's origins, and no others, read the answers."""
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         """Allow these origins, each spelled as browsers do."""
-        super().__init__(
+        self._app = app
+        self._preflights = CORSMiddleware(
             app,
             allow_origins=origins,
             allow_methods=METHODS,
             allow_headers=HEADERS,
             # Some frontends fetch with `credentials: "include"`; cookies are ignored.
             allow_credentials=True,
-            expose_headers=EXPOSED_HEADERS,
             max_age=PREFLIGHT_SECONDS,
         )
         common = [
@@ -55,27 +54,16 @@ class Cors(CORSMiddleware):
             for origin in origins
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer a preflight, or say what the answer to an ordinary request shall add."""
-        if scope["type"] != "http" or scope["method"] == "OPTIONS":
-            await super().__call__(scope, receive, send)
-        else:
-            await self._pass_on(scope, receive, send)
-
-    async def simple_response(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        request_headers: Headers,  # noqa: ARG002 (what Starlette passes)
-    ) -> None:
-        """Pass on what Starlette finds to be no preflight."""
-        await self._pass_on(scope, receive, send)
-
-    def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        origin = dict(scope["headers"]).get(b"origin")
+        if scope["type"] != "http":
+            return self._app(scope, receive, send)
+        headers = dict(scope["headers"])
+        origin = headers.get(b"origin")
         if origin is None:
             scope["state"]["headers"].append(VARY)
+        elif scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+            return self._preflights(scope, receive, send)
         else:
             scope["state"]["headers"] += self._to_frontends.get(origin, self._to_strangers)
-        return self.app(scope, receive, send)
+        return self._app(scope, receive, send)

@@ -99,21 +99,18 @@ class Link:
             self.first_since = time.monotonic()
         self.trips.append(trip)
         try:
-            for query in trip.queries:
-                self._write(query)
+            for sql, values, name in trip.queries:
+                if values is None:
+                    self._pgconn.send_prepare(name, sql)
+                elif name in self.prepared:
+                    self._pgconn.send_query_prepared(name, values)
+                else:
+                    self._pgconn.send_query_params(sql, values)
             self._pgconn.pipeline_sync()
             if self._pgconn.flush():
                 self._loop.add_writer(self._socket, self._send_more)
         except psycopg.OperationalError as error:
             self.close(str(error))
-
-    def _write(self, query: Query) -> None:
-        if query.values is None:
-            self._pgconn.send_prepare(query.name, query.sql)
-        elif query.name in self.prepared:
-            self._pgconn.send_query_prepared(query.name, query.values)
-        else:
-            self._pgconn.send_query_params(query.sql, query.values)
 
     def look_around(self) -> None:
         """Find out what nobody tells: silence, and a socket that libpq has closed."""
