@@ -61,11 +61,11 @@ class Body:
 def require_json(headers: Headers) -> None:
     """Raise UnsupportedMediaType unless the headers announce plain JSON in UTF-8."""
     media_types = headers.get("content-type", [])
+    if media_types == [JSON_MEDIA_TYPE] and "content-encoding" not in headers:
+        return
     codings = [coding.lower() for coding in headers.get("content-encoding", [])]
     if len(media_types) != 1 or codings not in ([], ["identity"]):
         raise UnsupportedMediaType
-    if media_types[0] == JSON_MEDIA_TYPE:
-        return
     media_type, options = parse_options_header(media_types[0])
     charset = options.get(b"charset", b"utf-8").lower()
     if media_type.lower() != JSON_MEDIA_TYPE.encode() or charset not in (b"utf-8", b"utf8"):
