@@ -6,6 +6,7 @@ How it gets there is nobody else's business, so that it may change.
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import repeat
 from typing import Any
 
 from psycopg.pq import ExecStatus
@@ -92,7 +93,4 @@ class Database:
 
 def _rows(result: PGresult) -> list[tuple[Any, ...]]:
     fields = range(result.nfields)
-    return [
-        tuple([result.get_value(row, field) for field in fields])
-        for row in range(result.ntuples)
-    ]
+    return [tuple(map(result.get_value, repeat(row), fields)) for row in range(result.ntuples)]

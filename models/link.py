@@ -149,7 +149,10 @@ class Link:
                 if result is None:  # the end of one query's results
                     self._check()
                 elif result.status == _SYNC:
-                    self._return()
+                    self.first_since = time.monotonic()
+                    self.trips.popleft().succeed()
+                    if self.on_return:
+                        self.on_return(self)
                 else:
                     self.trips[0].results.append(result)
         except psycopg.OperationalError as error:
@@ -158,13 +161,6 @@ class Link:
     def _check(self) -> None:
         if self._pgconn.status == _BAD:
             raise psycopg.OperationalError(self._pgconn.get_error_message())
-
-    def _return(self) -> None:
-        trip = self.trips.popleft()
-        self.first_since = time.monotonic()
-        trip.succeed()
-        if self.on_return:
-            self.on_return(self)
 
     def _last_words(self) -> str:
         """Say why the server ends the session, if it said so before it did."""

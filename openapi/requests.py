@@ -24,13 +24,10 @@ class RequestReader:
         self._parameters = [Parameter(p) for p in operation.parameters]
         self._query_names = {p.name for p in self._parameters if p.where == "query"}
         self._body = Body(operation.body) if operation.body else None
+        self.takes_body = self._body is not None
+        """Whether the operation has a request body at all."""
         names = {p.name.lower() for p in self._parameters if p.where == "header"}
         self._header_names = {name.encode(): name for name in names | set(BODY_HEADERS)}
-
-    @property
-    def takes_body(self) -> bool:
-        """Whether the operation has a request body at all."""
-        return self._body is not None
 
     def arguments(
         self,
@@ -56,7 +53,7 @@ class RequestReader:
             arguments["fields"] = self._body.read(fields, body, faults)
         given = {
             "path": {name: [value] for name, value in path.items()},
-            "query": self._query(query, faults),
+            "query": self._query(query, faults) if query else {},
             "header": fields,
         }
         for parameter in self._parameters:
@@ -66,8 +63,6 @@ class RequestReader:
         return arguments
 
     def _query(self, query: bytes, faults: Faults) -> dict[str, list[str]]:
-        if not query:
-            return {}
         try:
             pairs = parse_qsl(
                 query.decode(),

@@ -211,6 +211,25 @@ async def test_who_waits_too_long_in_the_queue_is_refused(cluster: Cluster) -> N
         await eventually(database.ready)
 
 
+async def test_each_in_the_queue_is_refused_when_its_own_time_is_over(
+    cluster: Cluster,
+) -> None:
+    async with (
+        opened(cluster.serving, pool_size=1, queue_timeout=1) as database,
+        soon(),
+        busy(database, cluster),
+    ):
+        gone, first = (asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(2))
+        await asyncio.sleep(0.5)
+        second = asyncio.create_task(database.fetch("x", WHO, {}))
+        gone.cancel()
+        await asyncio.wait([first])
+        assert not second.done()
+        for refused in (first, second):
+            with pytest.raises(Unavailable):
+                await refused
+
+
 async def test_many_trips_are_under_way_on_one_connection(cluster: Cluster) -> None:
     async with (
         proxy(cluster.port) as way,
