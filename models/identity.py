@@ -1,6 +1,6 @@
 """How a transaction takes on a user's identity: this, and nothing else, decides who asks."""
 
-from functools import cache
+from functools import lru_cache
 
 from models.schema import SERVING_ROLE, USER_SETTING
 from models.statements import Query, often, text
@@ -16,6 +16,7 @@ _SETTINGS = often(
 )
 
 
+@lru_cache(maxsize=10_000)  # as many people as have their tokens remembered
 def become(user_id: str, *, writes: bool, statement_timeout: float) -> Query:
     """Make what follows in this transaction the user's: their rows, for so many seconds.
 
@@ -24,10 +25,6 @@ def become(user_id: str, *, writes: bool, statement_timeout: float) -> Query:
     Citus needs another spelling here, since `set_config` doesn't reach its workers: BEGIN,
     a literal SET LOCAL each, and COMMIT behind the statement, all of them in the same trip.
     """
-    values = (text(user_id), _milliseconds(statement_timeout), b"off" if writes else b"on")
+    timeout = f"{statement_timeout * 1000:.0f}ms".encode()
+    values = (text(user_id), timeout, b"off" if writes else b"on")
     return Query(_SETTINGS.sql, values, _SETTINGS.name)
-
-
-@cache
-def _milliseconds(seconds: float) -> bytes:
-    return f"{seconds * 1000:.0f}ms".encode()
