@@ -1,7 +1,7 @@
 """Processors: which are for whom, and how long they have worked for somebody.
 
-The kernel accounts for every process: that figure hardly depends on what else runs on the
-machine, while requests per second and latencies do.
+The kernel accounts for every process: that figure depends far less on what else runs on the
+machine than requests per second and latencies do.
 """
 
 import os
