@@ -23,9 +23,9 @@ tell another user's task from one that does not exist. This service does all of 
 METHOD = """\
 Processor time is the kernel's account of all processes of the service, or of PostgreSQL,
 divided by the requests handled. It depends on what else the machine does, too, but far
-less than the rest: others that keep the memory busy can add a third to it. Requests
-per second and latencies do, and are those of as many clients as asked at once, each with
-its next request as soon as it has an answer: p99 is a service at its limit. Every figure
+less than the rest: others that keep the memory busy can add a third to it. Requests per
+second and latencies are those of as many clients as asked at once, each with its next
+request as soon as it has an answer: p99 is a service at its limit. Every figure
 is the median of the rounds, ± half the range. Checkpoints and autovacuum are held off,
 and changed tables are replaced by a fresh copy before each drive."""
 
