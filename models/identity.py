@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from models.schema import SERVING_ROLE, USER_SETTING
-from models.statements import Query, often, text
+from models.statements import Query, often
 
 # Local to the transaction, so nothing is left for whoever has the connection next.
 _SETTINGS = often(
@@ -16,7 +16,7 @@ _SETTINGS = often(
 )
 
 
-@lru_cache(maxsize=10_000)  # as many people as have their tokens remembered
+@lru_cache(maxsize=20_000)  # for each token remembered, reading and writing
 def become(user_id: str, *, writes: bool, statement_timeout: float) -> Query:
     """Make what follows in this transaction the user's: their rows, for so many seconds.
 
@@ -25,6 +25,10 @@ def become(user_id: str, *, writes: bool, statement_timeout: float) -> Query:
     Citus needs another spelling here, since `set_config` doesn't reach its workers: BEGIN,
     a literal SET LOCAL each, and COMMIT behind the statement, all of them in the same trip.
     """
-    timeout = f"{statement_timeout * 1000:.0f}ms".encode()
-    values = (text(user_id), timeout, b"off" if writes else b"on")
-    return Query(_SETTINGS.sql, values, _SETTINGS.name)
+    return _SETTINGS.with_values(
+        {
+            "user_id": user_id,
+            "statement_timeout": f"{statement_timeout * 1000:.0f}ms",
+            "read_only": "off" if writes else "on",
+        }
+    )

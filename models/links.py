@@ -53,7 +53,8 @@ class Links:
 
     async def open(self, patience: float) -> None:
         """Connect, or raise NotConnected after `patience` seconds of trying."""
-        self._loop = asyncio.get_running_loop()  # which asks the kernel for the process, too
+        # Kept: each time it is asked for, asyncio asks the kernel who this process is.
+        self._loop = asyncio.get_running_loop()
         await self._keeper.open(patience)
 
     async def close(self, patience: float) -> None:

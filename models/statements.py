@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from psycopg import DataError
 from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
 from sqlalchemy import ClauseElement, create_engine
@@ -49,15 +48,6 @@ class Statement:
         chosen = [values[name] for name in self.names]
         dumped = _ADAPTATION.dump_sequence(chosen, [_TEXT] * len(chosen))
         return Query(self.sql, dumped, self.name)
-
-
-def text(value: str) -> bytes:
-    """Write text as PostgreSQL reads it; psycopg.DataError if there is a NUL in it."""
-    written = value.encode()
-    if b"\0" in written:
-        msg = "PostgreSQL text fields cannot contain NUL (0x00) bytes"
-        raise DataError(msg)
-    return written
 
 
 OFTEN: list[Statement] = []

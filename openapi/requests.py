@@ -45,10 +45,8 @@ class RequestReader:
         """
         arguments: dict[str, Any] = {}
         faults: Faults = []
-        fields: dict[str, list[str]] = {}
-        for key, value in headers:
-            if name := self._header_names.get(key):
-                fields.setdefault(name, []).append(value.decode("latin-1"))
+        names = self._header_names
+        fields = _grouped((names[k], v.decode("latin-1")) for k, v in headers if k in names)
         if self._body is not None:
             arguments["fields"] = self._body.read(fields, body, faults)
         given = {
@@ -77,12 +75,17 @@ class RequestReader:
             many = f"must have at most {MAX_QUERY_FIELDS} parameters"
             faults.append(parameter_fault("query", many))
             return {}
-        given: dict[str, list[str]] = {}
-        for name, value in pairs:
-            given.setdefault(name, []).append(value)
+        given = _grouped(pairs)
         faults.extend(
             parameter_fault(name, "is not a known parameter")
             for name in given
             if name not in self._query_names
         )
         return given
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for name, value in pairs:
+        grouped.setdefault(name, []).append(value)
+    return grouped

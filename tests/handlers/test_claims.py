@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 
@@ -106,6 +107,7 @@ GOOD_SUBJECTS = {
     "white space": " \N{NO-BREAK SPACE}\N{LINE SEPARATOR}",
     "a noncharacter": "\uffff",
     "a path": "../../etc/passwd",
+    "the beginning of a path": "tasksmith",
     "JSON": '"}],\\',
 }
 
@@ -121,6 +123,7 @@ def test_whatever_can_name_a_user_does(person: Callable[[str], Person], name: st
     task = user.creates()
     assert task["user_id"] == user.id
     assert task in user.lists()
+    assert task in user.get(f"/api/{quote(user.id, safe='')}/tasks").json()
 
 
 @pytest.mark.parametrize(("claim", "seconds"), [("exp", -5), ("nbf", 5), ("iat", 5)])
