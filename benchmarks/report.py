@@ -18,7 +18,10 @@ PostgreSQL. Above 1, this service is ahead; 10 means that it takes a tenth."""
 ADVANTAGES = """\
 What the peers are spared: they connect as a role that row security does not bind, they
 answer without `ETag`, `X-Total-Count`, `X-Request-Id` and CORS headers, and they do not
-tell another user's task from one that does not exist. This service does all of that."""
+tell another user's task from one that does not exist. This service does all of that.
+
+What they bear: in this service's tables PostgreSQL keeps the JSON of every task, for the
+peers' writes, too, though they do not read it."""
 
 METHOD = """\
 Processor time is the kernel's account of all processes of the service, or of PostgreSQL,

@@ -1,7 +1,8 @@
 """Tasks: the table, and every statement about them.
 
 Each statement names the owner itself, whatever row security does besides. PostgreSQL
-builds the JSON, so a list of thousands costs Python no more than a single task.
+keeps the JSON of each task with it, and the bytes pass through Python as they are: a list
+of thousands costs it no more than a single task.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,7 +14,6 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import Field
 
-from models import task_json
 from models.database import Database
 from models.errors import NotFound, NotYours, Stale
 from models.schema import Base
@@ -22,6 +22,12 @@ from models.user import upsert
 
 Status = Literal["all", "pending", "completed"]
 Sort = Literal["created", "title", "due_date"]
+
+_REPRESENTATION = sa.Computed(
+    "todo.task_json(id, user_id, title, description, completed, priority, due_date,"
+    " created_at, updated_at)",
+    persisted=True,
+)
 
 
 class Task(Base, table=True):
@@ -51,6 +57,8 @@ class Task(Base, table=True):
     version: int = Field(
         sa_type=sa.BigInteger, sa_column_kwargs={"server_default": sa.text("1")}
     )
+    representation: str = Field(sa_column=sa.Column(sa.Text, _REPRESENTATION, nullable=False))
+    """The task as JSON, which PostgreSQL writes whenever the task changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,7 @@ sa.Index("ix_tasks_completed_created", _c.user_id, _c.completed, *_ORDERS["creat
 sa.Index("ix_tasks_title", _c.user_id, *_ORDERS["title"])
 sa.Index("ix_tasks_due_date", _c.user_id, *_ORDERS["due_date"])
 
+_ANSWER = (_c.version, _c.representation)
 _FIELDS = ("title", "description", "completed", "priority", "due_date")
 _user_id = sa.bindparam("user_id", type_=sa.Text)
 _task_id = sa.bindparam("task_id", type_=sa.Uuid)
@@ -104,21 +113,33 @@ _wanted = sa.or_(_versions.is_(None), _c.version == sa.func.any(_versions))
 
 
 def _listed(status: Status, sort: Sort) -> sa.ClauseElement:
-    """Answer with a page of tasks."""
+    """Answer with an array of tasks, their number, and that of those on all pages.
+
+    A page neither full nor empty is the last, so its place tells the total. Otherwise they
+    are counted: PostgreSQL runs that sub-select only when it is needed.
+    """
     matching = (_owned, _FILTERS[status])
-    every = sa.select(sa.func.count()).select_from(_tasks).where(*matching)
-    tasks = sa.select(_tasks).where(*matching).order_by(*_ORDERS[sort])
-    return task_json.page(tasks, every.scalar_subquery())
+    every = sa.select(sa.func.count()).select_from(_tasks).where(*matching).scalar_subquery()
+    tasks = sa.select(_c.representation).where(*matching).order_by(*_ORDERS[sort])
+    limit, offset = (sa.bindparam(name, type_=sa.BigInteger) for name in ("limit", "offset"))
+    # LIMIT keeps the sub-select, and the order of its rows, in one piece.
+    page = tasks.limit(limit).offset(offset).subquery("page")
+    array = sa.func.string_agg(page.c.representation, _constant(","))
+    count = sa.func.count()
+    is_last = sa.and_(count > sa.literal_column("0"), count < limit)
+    return sa.select(
+        sa.func.concat(_constant("["), array, _constant("]")),
+        count,
+        sa.case((is_last, offset + count), else_=every),
+    )
 
 
 def _created() -> sa.ClauseElement:
     """Add a task, and its owner if it is their first."""
     fields: dict[str, sa.ColumnElement[Any]] = {name: _new(name) for name in _FIELDS}
     fields["completed"] = sa.func.coalesce(_new("completed"), sa.false())
-    task_id = sa.func.gen_random_uuid()
-    task = sa.insert(_tasks).values(user_id=_user_id, id=task_id, **fields).returning(*_c)
-    created = task.cte("created")
-    return task_json.one(created).add_columns(created.c.id).add_cte(upsert().cte("owner"))
+    task = sa.insert(_tasks).values(user_id=_user_id, id=sa.func.gen_random_uuid(), **fields)
+    return task.returning(*_ANSWER, _c.id).add_cte(upsert().cte("owner"))
 
 
 def _changed(**values: sa.ColumnElement[Any]) -> sa.ClauseElement:
@@ -130,7 +151,7 @@ def _changed(**values: sa.ColumnElement[Any]) -> sa.ClauseElement:
         updated_at=sa.func.greatest(sa.func.now(), _c.updated_at),
         version=_c.version + sa.literal_column("1"),
     )
-    return task_json.one(change.returning(*_c).cte("changed"))
+    return change.returning(*_ANSWER)
 
 
 def _new(name: str) -> sa.BindParameter[Any]:
@@ -148,17 +169,22 @@ def _flagged(name: str) -> sa.ColumnElement[Any]:
     return sa.case((flag, _new(name)), else_=_c[name])
 
 
+def _constant(text: str) -> sa.ColumnElement[str]:
+    """Write a text into the statement itself."""
+    return sa.literal_column(f"'{text}'", sa.Text)
+
+
 def _whose() -> sa.ClauseElement:
     """Answer with `mine`, `theirs`, or null if there is no such task."""
-    mine = (sa.exists().where(_this), task_json.constant("mine"))
-    theirs = (sa.func.todo.task_exists(_task_id), task_json.constant("theirs"))
+    mine = (sa.exists().where(_this), _constant("mine"))
+    theirs = (sa.func.todo.task_exists(_task_id), _constant("theirs"))
     return sa.select(sa.case(mine, theirs))
 
 
 _LIST = {
     (status, sort): reads(_listed(status, sort)) for status in _FILTERS for sort in _ORDERS
 }
-_GET = reads(task_json.one(sa.select(*_c).where(_this).cte("found")))
+_GET = reads(sa.select(*_ANSWER).where(_this))
 _CREATE = writes(_created())
 _UPDATE = writes(
     _changed(

@@ -15,11 +15,11 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from harness.cluster import Cluster, someone
+from harness.cluster import Cluster, opened, someone
 from harness.waiting import eventually
 from models import migrate
 from models.errors import MigrationFailed
-from models.task import Task
+from models.task import Task, create_task
 
 REPOSITORY = Path(__file__).parents[2]
 DEFINITIONS = {
@@ -29,6 +29,7 @@ DEFINITIONS = {
         WHERE connamespace = 'todo'::regnamespace ORDER BY 1""",
     "indexes": """SELECT indexdef FROM pg_indexes WHERE schemaname = 'todo' ORDER BY 1""",
 }
+TASK_JSON = "SELECT pg_get_functiondef('todo.task_json'::regproc)"
 
 
 @pytest.fixture
@@ -71,6 +72,8 @@ def test_the_migrations_make_what_the_models_say(empty: Cluster, own: Cluster) -
     )
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE SCHEMA todo"))
+        # Models say what functions are used for, and only migrations what they do.
+        connection.exec_driver_sql(own.ask(TASK_JSON))
         Task.metadata.create_all(connection)
     engine.dispose()
     assert definitions(own) == definitions(empty)
@@ -108,12 +111,12 @@ def test_everything_can_be_undone_and_done_again(own: Cluster) -> None:
 def test_a_new_migration_is_written_as_the_template_says(own: Cluster, tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "migrations", tmp_path / "migrations")
     config = str(shutil.copy(REPOSITORY / "pyproject.toml", tmp_path))
-    own.command("ALTER TABLE todo.tasks DROP COLUMN description")
+    own.command("ALTER TABLE todo.tasks DROP COLUMN version")
     alembic(own, "--config", config, "revision", "--autogenerate", "-m", "Put it back")
     (script,) = tmp_path.glob("migrations/versions/*_put_it_back.py")
     assert "op.add_column" in script.read_text()
     alembic(own, "--config", config, "upgrade", "head")
-    assert own.ask("SELECT count(description) FROM todo.tasks") == 0
+    assert own.ask("SELECT count(version) FROM todo.tasks") == 0
 
 
 @contextmanager
@@ -166,6 +169,26 @@ def test_migrating_again_changes_nothing_and_keeps_the_data(own: Cluster) -> Non
     own.migrate()
     assert definitions(own) == before
     assert own.ask("SELECT id FROM todo.users") == user
+
+
+def test_tasks_of_an_earlier_version_get_their_json(own: Cluster) -> None:
+    alembic(own, "downgrade", "0001")
+    user = someone()
+    own.command(f"""
+        INSERT INTO todo.users (id) VALUES ('{user}');
+        INSERT INTO todo.tasks (user_id, id, title) VALUES ('{user}', gen_random_uuid(), 'old')
+    """)
+    own.migrate()
+    assert own.ask("SELECT representation::json ->> 'title' FROM todo.tasks") == "old"
+
+
+@pytest.mark.anyio
+async def test_who_serves_may_do_so_even_where_functions_are_nobodys(empty: Cluster) -> None:
+    empty.command("""ALTER DEFAULT PRIVILEGES FOR ROLE todo_owner
+        REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC""")
+    empty.migrate()
+    async with opened(empty.serving) as database:
+        await create_task(database, someone(), {"title": "x"})
 
 
 def test_a_migration_that_fails_leaves_nothing(empty: Cluster) -> None:
