@@ -19,6 +19,7 @@ import uvicorn
 
 import settings as configuration
 from app import DEVELOPMENT, origin, rehearse, sign_token
+from handlers import listening
 from handlers.development import LOOPBACK
 from handlers.security import is_user_id
 from models import embedded, migrate
@@ -117,7 +118,7 @@ def _serve(options: argparse.Namespace) -> None:
         _hand_down(ready, development=is_development(given))
         if settings.database_url is None:
             _welcome(ready)
-        uvicorn.run(
+        config = uvicorn.Config(
             "app:from_environment",
             factory=True,
             host=ready.host,
@@ -135,6 +136,7 @@ def _serve(options: argparse.Namespace) -> None:
             # default of 5 seconds a busy machine would replace them for ever.
             timeout_worker_healthcheck=60,
         )
+        listening.serve(config)
 
 
 def _migrate(_options: argparse.Namespace) -> None:

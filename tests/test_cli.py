@@ -10,7 +10,9 @@ import stat
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +23,7 @@ import psutil
 import pytest
 
 import settings
+from handlers.listening import AT_ONCE
 from harness.command import Typed, complaint, todo_api
 from harness.people import Person, someone
 from harness.people import token as hs256
@@ -50,6 +53,13 @@ def printed_token(service: Service) -> str:
 
 def tasks(service: Service, token: str) -> httpx.Response:
     return httpx.get(f"{service.url}/api/tasks", headers={"Authorization": f"Bearer {token}"})
+
+
+def answers(url: str) -> bool:
+    """Tell whether a service listens there, and is well."""
+    with suppress(httpx.ConnectError):
+        return httpx.get(url).status_code == httpx.codes.OK
+    return False
 
 
 def serving(service: Service) -> set[psutil.Process]:
@@ -111,9 +121,19 @@ def test_it_serves_on_ipv6(filled: Path, serve: Serve) -> None:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("NO IPV6 HERE: serving on it is untested")
-    wait_until(lambda: "Uvicorn running" in service.log.read_text())
-    assert httpx.get(f"{url}/health").status_code == 200
+    wait_until(lambda: answers(f"{url}/health"))
     assert f"{url}/api/tasks" in service.welcome.read_text()
+
+
+def test_of_connections_that_come_at_once_several_are_accepted_at_a_time(
+    filled: Path, serve: Serve
+) -> None:
+    service = serve(at(filled)).wait_until_healthy()
+    handles = Path(f"/proc/{service.process.pid}/fd").iterdir()
+    sockets = Counter(str(handle.readlink()) for handle in handles)
+    ((socket_name, count),) = sockets.most_common(1)
+    assert socket_name.startswith("socket:")
+    assert count == AT_ONCE > 1
 
 
 # The secret
