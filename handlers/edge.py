@@ -37,15 +37,14 @@ class Edge:
             await self._app(scope, receive, send)
             return
         path, user = self._fold(scope["raw_path"].decode("latin-1").partition("?")[0])
-        request_id = f"{random.getrandbits(128):032x}"  # a name, no secret
+        request_id = random.getrandbits(128).to_bytes(16).hex()  # a name, no secret
         headers = [(b"x-request-id", request_id.encode()), NO_SNIFFING]
         # The server keeps its own scope, and with it leaves HEAD without a body.
-        scope = {
-            **scope,
-            "method": "GET" if scope["method"] == "HEAD" else scope["method"],
-            "path": path,
-            "state": {"request_id": request_id, "path_user": user, "headers": headers},
-        }
+        scope = dict(scope)
+        if scope["method"] == "HEAD":
+            scope["method"] = "GET"
+        scope["path"] = path
+        scope["state"] = {"request_id": request_id, "path_user": user, "headers": headers}
         started = time.perf_counter()
 
         def send_on(message: Message) -> Awaitable[None]:
@@ -70,7 +69,9 @@ class Edge:
                 user = unquote(segments[self._user])
                 segments[: len(self._scoped)] = self._flat
                 path = "/".join(segments)
-        return unquote(path).rstrip("/") or "/", user
+        if "%" in path:
+            path = unquote(path)
+        return path.rstrip("/") or "/", user
 
     def _is_scoped(self, segments: list[str]) -> bool:
         head = segments[: len(self._scoped)]

@@ -15,7 +15,7 @@ from models.link import Link, Queries, Trip
 
 _log = logging.getLogger(__name__)
 
-_DEPTH = 2  # trips under way on one link; with more, some wait long for what is before them
+_DEPTH = 4  # trips under way on one link; with more, some wait long for what is before them
 _BRISK = 0.002  # seconds; nobody is sent after a trip that takes longer
 
 
@@ -79,8 +79,9 @@ class Links:
         link = self._free_link()
         try:
             if link is None:
-                return await self._in_queue(trip)
-            link.send(trip)
+                self._enqueue(trip)
+            else:
+                link.send(trip)
             return await trip.answer
         except asyncio.CancelledError:
             self._forget(trip)
@@ -97,7 +98,7 @@ class Links:
         roomy = [n for n in links if len(n.trips) < _DEPTH and n.first_since > brisk]
         return min(roomy, key=lambda link: len(link.trips), default=None)
 
-    async def _in_queue(self, trip: Trip) -> list[PGresult]:
+    def _enqueue(self, trip: Trip) -> None:
         if len(self._waiting) == self._queue_size:
             _log.warning("%d requests wait for a connection already", self._queue_size)
             raise Unavailable
@@ -105,7 +106,6 @@ class Links:
         self._waiting.append(trip)
         if self._alarm is None:
             self._alarm = self._loop.call_later(self._queue_timeout, self._time_out)
-        return await trip.answer
 
     def _offer(self, link: Link) -> None:
         """Fill up a link, of which a trip has just returned, from the queue."""

@@ -45,7 +45,7 @@ class Statement:
 
         KeyError if one is missing, psycopg.DataError for text with a NUL.
         """
-        chosen = [values[name] for name in self.names]
+        chosen = [*map(values.__getitem__, self.names)]
         dumped = _ADAPTATION.dump_sequence(chosen, [_TEXT] * len(chosen))
         return Query(self.sql, dumped, self.name)
 

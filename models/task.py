@@ -8,7 +8,7 @@ of thousands costs it no more than a single task.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -61,8 +61,7 @@ class Task(Base, table=True):
     """The task as JSON, which PostgreSQL writes whenever the task changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTask:
+class StoredTask(NamedTuple):
     """One task as it is stored."""
 
     id: str

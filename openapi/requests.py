@@ -46,7 +46,7 @@ class RequestReader:
         arguments: dict[str, Any] = {}
         faults: Faults = []
         names = self._header_names
-        fields = _grouped((names[k], v.decode("latin-1")) for k, v in headers if k in names)
+        fields = _grouped([(names[k], v.decode("latin-1")) for k, v in headers if k in names])
         if self._body is not None:
             arguments["fields"] = self._body.read(fields, body, faults)
         given = {
