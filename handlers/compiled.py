@@ -63,7 +63,7 @@ class Route:
 
 
 class CompiledAPI(AbstractRoutingAPI):  # type: ignore[misc]  # Connexion is untyped
-    """Finds an operation by one regular expression that is made of all paths."""
+    """Finds an operation by its path, or one regular expression made of all templated paths."""
 
     def __init__(
         self,
@@ -78,26 +78,33 @@ class CompiledAPI(AbstractRoutingAPI):  # type: ignore[misc]  # Connexion is unt
         self._auth = auth
         self._by_path: dict[str, dict[str, CompiledOperation]] = defaultdict(dict)
         super().__init__(specification, resolver=resolver)
-        # Concrete paths are matched before templated ones (OpenAPI, Paths Object). The empty
-        # group behind each is the last that matches, and so tells which path it was.
-        paths = sorted(self._by_path, key=lambda path: path.count("{"))
-        self._pattern = re.compile("|".join(f"{contracts.pattern(path)}()" for path in paths))
+        self._concrete = {path: of for path, of in self._by_path.items() if "{" not in path}
+        templated = [path for path in self._by_path if path not in self._concrete]
+        templated.sort(key=lambda path: path.count("{"))
+        # The empty group behind each is the last that matches, and so tells which it was.
+        self._pattern = re.compile("|".join(f"{contracts.pattern(p)}()" for p in templated))
         self._routes: dict[int | None, Route] = {}
         groups = count(1)
-        for path in paths:
+        for path in templated:
             parameters = [(name, next(groups)) for name in PARAMETER.findall(path)]
             self._routes[next(groups)] = Route(self._by_path[path], parameters)
 
     def find(self, scope: Scope) -> tuple[CompiledOperation, Mapping[str, str]] | None:
-        """Return the operation that a request asks for, and its path parameters."""
-        match = self._pattern.fullmatch(scope["path"])
-        if match is None:
-            return None
-        route = self._routes[match.lastindex]
-        operation = route.operations.get(scope["method"])
-        if operation is None:
-            return None
-        return operation, {name: match[group] for name, group in route.parameters}
+        """Return the operation that a request asks for, and its path parameters.
+
+        Concrete paths are matched before templated ones (OpenAPI, Paths Object).
+        """
+        parameters: dict[str, str] = {}
+        operations: Mapping[str, CompiledOperation] | None = self._concrete.get(scope["path"])
+        if operations is None:
+            match = self._pattern.fullmatch(scope["path"])
+            if match is None:
+                return None
+            route = self._routes[match.lastindex]
+            operations = route.operations
+            parameters = {name: match[group] for name, group in route.parameters}
+        operation = operations.get(scope["method"])
+        return None if operation is None else (operation, parameters)
 
     def make_operation(self, operation: AbstractOperation) -> CompiledOperation | None:
         """Compile an operation; None for one whose security is not this service's."""

@@ -1,7 +1,7 @@
 """Entity tags and the conditions that clients build on them (RFC 9110, 8.8 and 13)."""
 
 import re
-from hashlib import blake2b
+from hashlib import sha256
 
 TAG = re.compile(r'(W/)?("[!#-~]*")')
 VERSION_TAG = re.compile(r'"([1-9][0-9]{0,17})"')
@@ -13,8 +13,11 @@ def etag_of_version(version: int) -> str:
 
 
 def etag_of_bytes(body: bytes) -> str:
-    """Return the entity tag of an answer, by its content."""
-    return f'"{blake2b(body, digest_size=16).hexdigest()}"'
+    """Return the entity tag of an answer, by its content.
+
+    By SHA-256, since today's processors have instructions for it: half the time of BLAKE2.
+    """
+    return f'"{sha256(body).hexdigest()[:32]}"'
 
 
 def is_unchanged(etag: str, if_none_match: str | None) -> bool:
