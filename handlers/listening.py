@@ -1,5 +1,6 @@
 """Where connections come in, and how many at a time."""
 
+import logging
 import sys
 from contextlib import suppress
 
@@ -8,6 +9,8 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 AT_ONCE = 8
+
+_log = logging.getLogger(__name__)
 
 
 def serve(config: uvicorn.Config) -> None:
@@ -20,6 +23,12 @@ def serve(config: uvicorn.Config) -> None:
     if config.workers == 1:
         config.load()  # builds the application, which also sets up the log
     listener = config.bind_socket()
+    try:
+        # At once: two processes may both bind a port, as long as neither of them listens.
+        listener.listen(config.backlog)
+    except OSError as error:
+        _log.error("Cannot listen on %s:%d: %s", config.host, config.port, error.strerror)
+        sys.exit(STARTUP_FAILURE)
     handles = [listener, *(listener.dup() for _ in range(AT_ONCE - 1))]
     with suppress(KeyboardInterrupt):
         if config.workers > 1:

@@ -21,6 +21,7 @@ import httpx
 import jwt
 import psutil
 import pytest
+from uvicorn.config import STARTUP_FAILURE
 
 import settings
 from handlers.listening import AT_ONCE
@@ -465,6 +466,19 @@ def test_a_port_in_use_is_said_before_anything_is_started(place: Path) -> None:
         f"Cannot listen on 127.0.0.1:{port} (Address already in use): set HOST or PORT."
     )
     assert not place.exists()
+
+
+def test_of_two_that_start_on_one_port_at_once_one_serves_and_the_other_says_why_not(
+    filled: Path, serve: Serve
+) -> None:
+    first = serve(at(filled))
+    second = serve(at(filled), port=first.port)
+    wait_until(lambda: (first.process.poll() is None) != (second.process.poll() is None))
+    loser, winner = (second, first) if first.process.poll() is None else (first, second)
+    winner.wait_until_healthy()
+    assert loser.process.returncode in {1, STARTUP_FAILURE}
+    assert "Address already in use" in loser.log.read_text()
+    assert "Traceback" not in loser.log.read_text()
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "two..dots", "::2::"])
