@@ -23,7 +23,7 @@ lint: .venv/dev ## Check the code and the contract
 	$(BIN)/mypy
 	$(BIN)/python tests/contract/lint.py
 
-bench: .venv/dev ## Measure it beside others; a quarter of an hour, on a machine of its own
+bench: .venv/dev ## Measure it beside others; half an hour, on a machine of its own
 	$(BIN)/python -m benchmarks
 
 lock: .venv/dev ## Choose versions anew and write them down with their hashes

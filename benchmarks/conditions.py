@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.dataset import Dataset
+from benchmarks.dataset import ROOMY, Dataset
 from benchmarks.installation import NODE_PEER, PYTHON, node, wrk_path
 from benchmarks.machine import layout
 from benchmarks.stacks import CONNECTIONS, ROOT, Running
@@ -32,7 +32,7 @@ def conditions(dataset: Dataset, method: str) -> dict[str, str]:
         "commit": commit(),
         "machine": machine(),
         "processors": str(layout()),
-        "database": f"PostgreSQL {server_version(dataset)}, {dataset.rows():,} tasks, "
+        "database": f"PostgreSQL {server_version(dataset)}, {ROOMY}, {dataset.rows():,} tasks, "
         f"{CONNECTIONS} connections for each service",
         "this service": f"Python {platform.python_version()}, {versions(OURS)}",
         "Python peers": f"the same Python, {peer_versions()}",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -28,6 +29,9 @@ PEER = "bench_peer"
 
 # Checkpoints and autovacuum would hit one service and spare the next.
 CALM = ("checkpoint_timeout = '1d'", "max_wal_size = '32GB'", "autovacuum = off")
+# What PostgreSQL's manual starts from (19.4.1); its default is made for any machine, and
+# holds a tenth of the tables at their largest.
+ROOMY = f"shared_buffers = '{psutil.virtual_memory().total // 4 // 1024**2}MB'"
 
 # PostgreSQL writes the rest itself.
 COLUMNS = ", ".join(column.name for column in Task.__table__.columns if not column.computed)
@@ -84,48 +88,59 @@ class Urls:
     """For the peers: a role that row security does not bind, which spares them its cost."""
 
 
+def superuser(urls: embedded.Urls, data_dir: Path) -> str:
+    """Return the URL of the role that may do everything."""
+    passwords = json.loads((data_dir / "postgres" / "secrets").read_text())
+    return make_conninfo(urls.owner, user="postgres", password=passwords["postgres"])
+
+
+def run(url: str, *commands: str) -> None:
+    """Run commands, each for itself."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for command in commands:
+            connection.execute(command.encode())
+
+
+def configure(urls: embedded.Urls, data_dir: Path) -> None:
+    """Set PostgreSQL up as for all measurements, from its next start on."""
+    settings = (f"ALTER SYSTEM SET {setting}" for setting in (*CALM, ROOMY))
+    run(superuser(urls, data_dir), *settings)
+
+
 class Dataset:
     """The tables of the service, and the copy that they are filled from."""
 
     def __init__(self, urls: embedded.Urls, data_dir: Path) -> None:
         """Migrate the database, and make everything beside it that is needed."""
-        passwords = json.loads((data_dir / "postgres" / "secrets").read_text())
-        superuser = {"user": "postgres", "password": passwords["postgres"]}
         peer = {"user": PEER, "password": secrets.token_hex(16)}
         place = conninfo_to_dict(urls.owner)
         where = f"{place['host']}:{place['port']}/{place['dbname']}"
         self.urls = Urls(
             serving=urls.serving,
             owner=urls.owner,
-            superuser=make_conninfo(urls.owner, **superuser),
+            superuser=superuser(urls, data_dir),
             peer=f"postgresql://{peer['user']}:{peer['password']}@{where}",
         )
         migrate.upgrade(urls.owner, urls.serving)
         self.run(
-            *(f"ALTER SYSTEM SET {setting}" for setting in CALM),
-            "SELECT pg_reload_conf()",
             f"CREATE ROLE {PEER} LOGIN BYPASSRLS PASSWORD '{peer['password']}'",
             f"GRANT USAGE ON SCHEMA todo TO {PEER}",
             f"GRANT ALL ON todo.users, todo.tasks TO {PEER}",
             "CREATE SCHEMA bench",
             f"CREATE UNLOGGED TABLE bench.tasks AS SELECT {COLUMNS} FROM todo.tasks",  # noqa: S608
         )
-        self.crowd = 0
-        self.add([(single(tasks), tasks) for tasks in SINGLES])
-        self.grow(CROWD)
+        self.fill(CROWD)
 
-    def grow(self, crowd: int) -> None:
-        """Let the crowd grow to so many users."""
-        newcomers = [(crowd_member(number), EACH) for number in range(self.crowd, crowd)]
-        self.add(newcomers)
+    def fill(self, crowd: int) -> None:
+        """Have a crowd of so many users, and those beside it."""
         self.crowd = crowd
-        self.reset()
-
-    def add(self, people: list[tuple[str, int]]) -> None:
-        """Add users, each with so many tasks, to the copy."""
-        names, counts = [name for name, _ in people], [tasks for _, tasks in people]
+        people = [(single(tasks), tasks) for tasks in SINGLES]
+        people += [(crowd_member(number), EACH) for number in range(crowd)]
+        names, counts = zip(*people, strict=True)
         with psycopg.connect(self.urls.superuser) as connection:
-            connection.execute(TASKS, {"names": names, "counts": counts})
+            connection.execute("TRUNCATE bench.tasks")
+            connection.execute(TASKS, {"names": [*names], "counts": [*counts]})
+        self.reset()
 
     def reset(self) -> None:
         """Bring the tables into the state that every drive begins with.
@@ -161,6 +176,4 @@ class Dataset:
 
     def run(self, *commands: str) -> None:
         """Run commands as superuser, each for itself."""
-        with psycopg.connect(self.urls.superuser, autocommit=True) as connection:
-            for command in commands:
-                connection.execute(command.encode())
+        run(self.urls.superuser, *commands)

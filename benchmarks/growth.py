@@ -58,13 +58,21 @@ def by_tasks() -> Iterator[Scenario]:
 
 
 def measure(laboratory: Laboratory, *, rounds: int, seconds: int) -> Rows:
-    """Measure both kinds of growth."""
+    """Measure both kinds of growth.
+
+    The crowd grows and shrinks each round, since the machine may be slower after a while.
+    """
     found = play(laboratory, tuple(by_tasks()), rounds=rounds, seconds=seconds)
-    for crowd in CROWDS:
-        print(f"With {crowd:,} users:", flush=True)
-        laboratory.dataset.grow(crowd)
-        rows = play(laboratory, BY_CROWD, rounds=rounds, seconds=seconds)
-        found |= {(f"{key} {crowd}", stack): row for (key, stack), row in rows.items()}
+    for turn in range(rounds):
+        for crowd in CROWDS:
+            print(f"With {crowd:,} users, round {turn + 1}:", flush=True)
+            laboratory.fill(crowd)
+            for (key, stack), row in play(
+                laboratory, BY_CROWD, rounds=1, seconds=seconds
+            ).items():
+                name = f"{key} {crowd}", stack
+                earlier = found[name].figures if name in found else ()
+                found[name] = Row((*earlier, *row.figures))
     return found
 
 

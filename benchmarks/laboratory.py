@@ -9,7 +9,7 @@ import psutil
 import psycopg
 
 from benchmarks import machine
-from benchmarks.dataset import Dataset
+from benchmarks.dataset import Dataset, configure
 from benchmarks.drive import Figures, Load, drive
 from benchmarks.scenarios import Scenario
 from benchmarks.stacks import Running, Stack, running
@@ -29,6 +29,11 @@ class Laboratory:
         self.database = postmaster(dataset.urls.superuser)
         machine.move(self.database, self.layout.database)
         self._folder = folder
+        self._clean = True
+
+    def fill(self, crowd: int) -> None:
+        """Go on with a crowd of so many users."""
+        self.dataset.fill(crowd)
         self._clean = True
 
     def measure(self, service: Running, scenario: Scenario, seconds: int) -> Figures:
@@ -56,6 +61,8 @@ def laboratory(stacks: Iterable[Stack]) -> Iterator[Laboratory]:
     """Start PostgreSQL and the services; everything ends with the block."""
     with ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        with embedded.running(folder) as urls:
+            configure(urls, folder)
         urls = held.enter_context(embedded.running(folder))
         print("Loading the tasks.", flush=True)
         dataset = Dataset(urls, folder)
