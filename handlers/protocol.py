@@ -1,7 +1,7 @@
 """How answers reach the network: uvicorn's protocol, but for two things.
 
-An answer leaves in one packet, and what is no HTTP at all is refused with a problem
-document like everything else.
+An answer leaves in one packet, unless it is long, and what is no HTTP at all is refused
+with a problem document like everything else.
 """
 
 import asyncio
