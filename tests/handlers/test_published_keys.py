@@ -71,8 +71,16 @@ def publisher() -> Iterator[Publisher]:
 
 
 @pytest.fixture(scope="module")
-def both(service: Service, data_dir: Path, publisher: Publisher) -> Iterator[Service]:
-    """Run a service that knows the secret and the published keys, on the same database."""
+def both(
+    service: Service,
+    data_dir: Path,
+    publisher: Publisher,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Service]:
+    """Run a service that knows the secret and the published keys, on the same database.
+
+    Each has a log of its own: how often it is started depends on the tests' order.
+    """
     assert service.process.poll() is None
     environment = {
         "DATA_DIR": str(data_dir),
@@ -80,7 +88,7 @@ def both(service: Service, data_dir: Path, publisher: Publisher) -> Iterator[Ser
         "BETTER_AUTH_URL": f"{publisher.origin}/",
         "LOG_LEVEL": "debug",
     }
-    both = Service(environment, data_dir / "both.log")
+    both = Service(environment, tmp_path_factory.mktemp("both") / "log")
     try:
         yield both.wait_until_healthy()
     finally:
