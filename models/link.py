@@ -146,7 +146,7 @@ class Link:
             pgconn.consume_input()
             while self.trips and not pgconn.is_busy():
                 result = pgconn.get_result()
-                if result is None:  # the end of one query's results
+                if result is None:  # of nothing: there is no connection any more
                     self._check()
                 elif result.status == _SYNC:
                     self.first_since = time.monotonic()
@@ -155,6 +155,7 @@ class Link:
                         self.on_return(self)
                 else:
                     self.trips[0].results.append(result)
+                    pgconn.get_result()  # None, which ends the results of each query
         except psycopg.OperationalError as error:
             self.close(self._last_words() or str(error))
 

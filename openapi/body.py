@@ -15,7 +15,7 @@ JSON_MEDIA_TYPE = "application/json"
 BODY_HEADERS = ("content-type", "content-encoding")
 """The headers that say how to read a body."""
 
-Headers = Mapping[str, list[str]]
+Headers = Mapping[str, str]
 
 
 class Body:
@@ -60,13 +60,15 @@ class Body:
 
 def require_json(headers: Headers) -> None:
     """Raise UnsupportedMediaType unless the headers announce plain JSON in UTF-8."""
-    media_types = headers.get("content-type", [])
-    if media_types == [JSON_MEDIA_TYPE] and "content-encoding" not in headers:
+    content_type = headers.get("content-type", "")
+    coding = headers.get("content-encoding")
+    if content_type == JSON_MEDIA_TYPE and coding is None:
         return
-    codings = [coding.lower() for coding in headers.get("content-encoding", [])]
-    if len(media_types) != 1 or codings not in ([], ["identity"]):
-        raise UnsupportedMediaType
-    media_type, options = parse_options_header(media_types[0])
+    media_type, options = parse_options_header(content_type)
     charset = options.get(b"charset", b"utf-8").lower()
-    if media_type.lower() != JSON_MEDIA_TYPE.encode() or charset not in (b"utf-8", b"utf8"):
+    if (
+        media_type.lower() != JSON_MEDIA_TYPE.encode()
+        or charset not in (b"utf-8", b"utf8")
+        or (coding is not None and coding.lower() != "identity")
+    ):
         raise UnsupportedMediaType

@@ -117,5 +117,6 @@ def load(path: Path = PATH) -> Contract:
 def pattern(path: str) -> str:
     """Write a templated path as a regular expression, with a group for each parameter."""
     literal = re.split(r"\{[^}]+\}", path)
-    # Without line breaks, as Connexion's router sees it.
-    return r"([^/\n]+)".join(re.escape(part) for part in literal)
+    # Without line breaks, as Connexion's router sees it; possessive, since what is shorter
+    # would not end at a slash, so that there is no use in trying it.
+    return r"([^/\n]++)".join(re.escape(part) for part in literal)

@@ -29,19 +29,13 @@ class Parameter:
         self._schema = Schema(schema)
         self._convert = converter(schema)
 
-    def read(self, given: Mapping[str, list[str]], faults: Faults) -> Any:
+    def read(self, given: Mapping[str, str], faults: Faults) -> Any:
         """Return the parameter's value, its default, or None; add what is wrong."""
-        texts = given.get(self._key)
-        if texts is None:
+        text = given.get(self._key)
+        if text is None:
             if self._required:
                 self._fault("is required", faults)
             return self._default
-        if len(texts) == 1 or self.where == "header":
-            # Repeated header fields are one list (RFC 9110, 5.3).
-            return self._read(", ".join(texts), faults)
-        return self._fault("must be given only once", faults)
-
-    def _read(self, text: str, faults: Faults) -> Any:
         value: Json = text
         if self._is_number and WHOLE_NUMBER.fullmatch(text):
             value = int(text)

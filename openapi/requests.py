@@ -4,6 +4,7 @@ A request goes in as an ASGI server reads it; out come the arguments of the
 handler, valid and of the right Python types, or every fault at once.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -43,14 +44,13 @@ class RequestReader:
         `if_match`), and their defaults, or None; the body is `fields`.
         Raises BadRequest with every fault, or UnsupportedMediaType.
         """
-        arguments: dict[str, Any] = {}
         faults: Faults = []
-        names = self._header_names
-        fields = _grouped([(names[k], v.decode("latin-1")) for k, v in headers if k in names])
+        fields = self._fields(headers)
+        arguments: dict[str, Any] = {}
         if self._body is not None:
             arguments["fields"] = self._body.read(fields, body, faults)
         given = {
-            "path": {name: [value] for name, value in path.items()},
+            "path": path,
             "query": self._query(query, faults) if query else {},
             "header": fields,
         }
@@ -60,7 +60,16 @@ class RequestReader:
             raise BadRequest(faults)
         return arguments
 
-    def _query(self, query: bytes, faults: Faults) -> dict[str, list[str]]:
+    def _fields(self, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+        """Return the header fields that matter; repeated ones are one list (RFC 9110, 5.3)."""
+        fields: dict[str, str] = {}
+        for raw_name, value in headers:
+            if raw_name in self._header_names:
+                name, text = self._header_names[raw_name], value.decode("latin-1")
+                fields[name] = f"{fields[name]}, {text}" if name in fields else text
+        return fields
+
+    def _query(self, query: bytes, faults: Faults) -> dict[str, str]:
         try:
             pairs = parse_qsl(
                 query.decode(),
@@ -75,17 +84,13 @@ class RequestReader:
             many = f"must have at most {MAX_QUERY_FIELDS} parameters"
             faults.append(parameter_fault("query", many))
             return {}
-        given = _grouped(pairs)
-        faults.extend(
-            parameter_fault(name, "is not a known parameter")
-            for name in given
-            if name not in self._query_names
-        )
+        given = dict(pairs)
+        for name in given:
+            if name not in self._query_names:
+                faults.append(parameter_fault(name, "is not a known parameter"))
+        if len(given) < len(pairs):
+            for name, times in Counter(name for name, _ in pairs).items():
+                if times > 1 and name in self._query_names:
+                    faults.append(parameter_fault(name, "must be given only once"))
+                    del given[name]
         return given
-
-
-def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    grouped: dict[str, list[str]] = {}
-    for name, value in pairs:
-        grouped.setdefault(name, []).append(value)
-    return grouped
