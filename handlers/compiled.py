@@ -102,7 +102,8 @@ class CompiledAPI(AbstractRoutingAPI):  # type: ignore[misc]  # Connexion is unt
                 return None
             route = self._routes[match.lastindex]
             operations = route.operations
-            parameters = {name: match[group] for name, group in route.parameters}
+            for name, group in route.parameters:
+                parameters[name] = match[group]
         operation = operations.get(scope["method"])
         return None if operation is None else (operation, parameters)
 

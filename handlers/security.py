@@ -143,12 +143,15 @@ def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
     Raises InvalidToken if there is none, or more than one header.
     """
-    values = [value for name, value in headers if name == b"authorization"]
-    if not values:
+    credentials = None
+    for name, value in headers:
+        if name == b"authorization":
+            if credentials is not None:
+                raise InvalidToken(MALFORMED)
+            credentials = value
+    if credentials is None:
         raise InvalidToken(MISSING)
-    if len(values) > 1:
-        raise InvalidToken(MALFORMED)
-    scheme, _, token = values[0].decode("latin-1").partition(" ")
+    scheme, _, token = credentials.decode("latin-1").partition(" ")
     if scheme.lower() != "bearer":
         raise InvalidToken(MISSING)
     return token.strip(" ")

@@ -200,8 +200,12 @@ _COMPLETE = writes(
 _DELETE = writes(sa.delete(_tasks).where(_this, _wanted).returning(_c.id))
 _WHOSE = reads(_whose())
 
-_NOTHING: dict[str, Any] = {f"new_{name}": None for name in _FIELDS}
-_NOTHING |= {f"set_{name}": False for name in _FIELDS}
+_NEW = {name: f"new_{name}" for name in _FIELDS}
+_SET = {name: f"set_{name}" for name in _FIELDS}
+_NOTHING: dict[str, Any] = {
+    **dict.fromkeys(_NEW.values()),
+    **dict.fromkeys(_SET.values(), False),
+}
 
 
 async def list_tasks(
@@ -273,8 +277,8 @@ async def delete_task(
 def _values(fields: Mapping[str, Any]) -> dict[str, Any]:
     values = dict(_NOTHING)
     for name, value in fields.items():
-        values[f"new_{name}"] = value
-        values[f"set_{name}"] = True
+        values[_NEW[name]] = value
+        values[_SET[name]] = True
     return values
 
 

@@ -48,8 +48,8 @@ class Body:
             where = f"line {error.lineno}, column {error.colno}"
             faults.append(body_fault(f"cannot be read as JSON in UTF-8 ({where})"))
             return {}
-        wrong = self._schema.faults(fields)
-        if wrong:
+        if not self._schema.allows(fields):
+            wrong = self._schema.faults(fields)
             faults.extend(body_fault(fault.detail, fault.path) for fault in wrong)
             return {}
         for name, convert in self._convert.items():

@@ -39,10 +39,11 @@ class Parameter:
         value: Json = text
         if self._is_number and WHOLE_NUMBER.fullmatch(text):
             value = int(text)
-        wrong = self._schema.faults(value)
-        for fault in wrong:
+        if self._schema.allows(value):
+            return self._convert(value)
+        for fault in self._schema.faults(value):
             self._fault(fault.detail, faults)
-        return None if wrong else self._convert(value)
+        return None
 
     def _fault(self, detail: str, faults: Faults) -> None:
         faults.append(parameter_fault(self.name, detail))
