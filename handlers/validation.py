@@ -28,7 +28,8 @@ class Arguments:
 
     async def of(self, scope: Scope, receive: Receive) -> dict[str, Any]:
         """Read and validate a request; raises what the reader raises, and ContentTooLarge."""
-        body = await read_body(receive, self._max_body) if self._reader.takes_body else b""
+        has_body = self._reader.takes_body and announces_body(scope)
+        body = await read_body(receive, self._max_body) if has_body else b""
         return self._reader.arguments(
             path=scope["path_params"],
             query=scope["query_string"],
@@ -78,6 +79,16 @@ def validation_middleware(contract: Contract) -> type[RoutedMiddleware[Validatio
     """Make the middleware class that validates by this contract."""
     api = type("ContractAPI", (ValidationAPI,), {"contract": contract})
     return type("ContractMiddleware", (RoutedMiddleware,), {"api_cls": api})
+
+
+def announces_body(scope: Scope) -> bool:
+    """Tell whether a request may have a body: in HTTP/1 its headers say so (RFC 9112, 6.3)."""
+    if not scope["http_version"].startswith("1."):
+        return True
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
+            return True
+    return False
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:

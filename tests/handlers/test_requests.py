@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
+from handlers.validation import announces_body
 from harness.contract import CONTRACT, check_problem
 from harness.operations import NO_TASK, SECURED, name, path
 from harness.people import Person
@@ -544,6 +545,26 @@ def test_a_body_is_read_however_it_is_sent(alice: Person, transfer: str) -> None
 def test_a_body_may_come_byte_by_byte(alice: Person) -> None:
     body = '{"title": "🍏"}'.encode()
     assert post(alice, chunked(body, 1)).json()["title"] == "🍏"
+
+
+@pytest.mark.parametrize(
+    ("http_version", "headers", "announced"),
+    [
+        ("1.1", {}, False),
+        ("1.0", {b"content-type": b"application/json"}, False),
+        ("1.1", {b"content-length": b"0"}, False),
+        ("1.1", {b"content-length": b"1"}, True),
+        ("1.0", {b"content-length": b"10"}, True),
+        ("1.1", {b"transfer-encoding": b"chunked"}, True),
+        ("1.1", {b"content-length": b"0", b"transfer-encoding": b"chunked"}, True),
+        ("2", {}, True),  # whose frames say so themselves (RFC 9113, 8.1)
+    ],
+)
+def test_a_body_is_waited_for_where_one_may_come(
+    http_version: str, headers: dict[bytes, bytes], *, announced: bool
+) -> None:
+    scope = {"http_version": http_version, "headers": [*headers.items()]}
+    assert announces_body(scope) is announced
 
 
 @each_transfer
