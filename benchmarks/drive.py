@@ -42,6 +42,11 @@ class Figures:
     others: float
     """The part of the machine's processors that was busy with something else."""
 
+    @property
+    def sum_us(self) -> float:
+        """Return the processor time of service and PostgreSQL together for one request."""
+        return self.service_us + self.database_us
+
 
 def drive(url: str, load: Load, service: psutil.Process, database: psutil.Process) -> Figures:
     """Ask the service at `url`, and return the figures.

@@ -106,7 +106,7 @@ def crowd_table(rows: Rows) -> Iterator[tuple[str, ...]]:
     """Write a line for each scenario."""
     for scenario in BY_CROWD:
         few, many = (rows[f"{scenario.key} {crowd}", OURS.key] for crowd in CROWDS)
-        times = f"{many.sum_us / few.sum_us:.2f}"
+        times = f"{many.times(few, 'sum_us'):.2f}"
         p99 = (f"{number(row.middle('p99_ms'))} ms" for row in (few, many))
         errors = f"{few.errors + many.errors:,}"
         yield scenario.title, both(few), both(many), times, *p99, errors

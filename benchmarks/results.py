@@ -15,11 +15,11 @@ class Row:
 
     def middle(self, name: str) -> float:
         """Return the median of a figure over the rounds."""
-        return median(self._values(name))
+        return median(self.values(name))
 
     def spread(self, name: str) -> float:
         """Return half the range over the rounds, as a part of the median."""
-        values = self._values(name)
+        values = self.values(name)
         middle = median(values)
         return (max(values) - min(values)) / 2 / middle if middle else 0.0
 
@@ -28,12 +28,17 @@ class Row:
         """Count the errors of all rounds."""
         return sum(one.errors for one in self.figures)
 
-    @property
-    def sum_us(self) -> float:
-        """Return the processor time of service and PostgreSQL together for one request."""
-        return median(one.service_us + one.database_us for one in self.figures)
+    def times(self, other: "Row", name: str) -> float:
+        """Return how many times as much a figure is as another's.
 
-    def _values(self, name: str) -> list[float]:
+        That is the median of what each round says: its drives followed one another, while
+        the machine's own speed may change by half from round to round.
+        """
+        pairs = zip(self.values(name), other.values(name), strict=True)
+        return median(mine / theirs for mine, theirs in pairs)
+
+    def values(self, name: str) -> list[float]:
+        """Return a figure of every round."""
         return [float(getattr(one, name)) for one in self.figures]
 
 
