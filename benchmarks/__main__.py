@@ -89,8 +89,8 @@ def read(arguments: Sequence[str]) -> Options:
     return Options(
         stacks=[OURS, *peers],
         scenarios=[one for one in SCENARIOS if given.only is None or one.key in given.only],
-        rounds=given.rounds or (1 if given.quick else 5),
-        seconds=given.seconds or (1 if given.quick else 3),
+        rounds=given.rounds or (1 if given.quick else 7),
+        seconds=given.seconds or (1 if given.quick else 2),
         growth=given.growth,
         output=given.output or (RESULTS if whole else SCRATCH),
     )
@@ -102,8 +102,8 @@ def parser() -> argparse.ArgumentParser:
     scenarios = [scenario.key for scenario in SCENARIOS]
     peers = ["none", *(stack.key for stack in STACKS if stack is not OURS)]
     parser.add_argument("--quick", action="store_true", help="one round of a second each")
-    parser.add_argument("--rounds", type=int, metavar="N", help="rounds (5)")
-    parser.add_argument("--seconds", type=int, metavar="N", help="seconds of each drive (3)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds (7)")
+    parser.add_argument("--seconds", type=int, metavar="N", help="seconds of each drive (2)")
     parser.add_argument(
         "--only", type=some_of(scenarios), help=f"some of {','.join(scenarios)}"
     )

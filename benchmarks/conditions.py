@@ -34,7 +34,7 @@ def conditions(dataset: Dataset, method: str) -> dict[str, str]:
         "processors": str(layout()),
         "database": f"PostgreSQL {server_version(dataset)}, {ROOMY}, {dataset.rows():,} tasks, "
         f"{CONNECTIONS} connections for each service",
-        "this service": f"Python {platform.python_version()}, {versions(OURS)}",
+        "this service": f"{python()}, {versions(OURS)}",
         "Python peers": f"the same Python, {peer_versions()}",
         "Node.js peer": f"Node.js {said(*node(), '--version')}, {node_versions()}",
         "load": said(wrk_path(), "--version").partition(" [")[0],
@@ -59,6 +59,13 @@ def machine() -> str:
     memory = psutil.virtual_memory().total / 2**30
     name = model[1] if model else platform.machine()
     return f"{name}, {cores} cores, {memory:.0f} GiB, Linux {platform.release()}"
+
+
+def python() -> str:
+    """Describe this Python: a system's own is optimised by a profile, others may not be."""
+    system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    origin = f" of {system}" if sys.base_prefix == "/usr" else ""
+    return f"Python {platform.python_version()}{origin}"
 
 
 def commit() -> str:
