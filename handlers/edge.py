@@ -36,7 +36,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path, user = self._fold(scope["raw_path"].decode("latin-1").partition("?")[0])
+        path, user = self._fold(scope["raw_path"].decode("latin-1"))
         request_id = random.getrandbits(128).to_bytes(16).hex()  # a name, no secret
         headers = [(b"x-request-id", request_id.encode()), NO_SNIFFING]
         # The server keeps its own scope, and with it leaves HEAD without a body.

@@ -23,6 +23,7 @@ _MARGIN = 1.0  # seconds that a trip may take beyond its statement
 _READY_LIMIT = 1.0  # seconds
 _NOBODY = ""
 _FAILED = ExecStatus.FATAL_ERROR
+_ROWS = ExecStatus.TUPLES_OK
 _PING = Statement(b"SELECT 1", (), writes=False)
 
 
@@ -77,9 +78,8 @@ class Database:
                 statement.with_values({**values, "user_id": user_id}),
             )
         )
-        for result in results:
-            if result.status == _FAILED:
-                raise failure(result)
+        if results[-1].status != _ROWS:  # whichever query failed, the last has none
+            raise failure(next(result for result in results if result.status == _FAILED))
         return _rows(results[-1])
 
     async def ready(self) -> bool:

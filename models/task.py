@@ -202,10 +202,7 @@ _WHOSE = reads(_whose())
 
 _NEW = {name: f"new_{name}" for name in _FIELDS}
 _SET = {name: f"set_{name}" for name in _FIELDS}
-_NOTHING: dict[str, Any] = {
-    **dict.fromkeys(_NEW.values()),
-    **dict.fromkeys(_SET.values(), False),
-}
+_NOTHING: dict[str, Any] = dict.fromkeys(_NEW.values())
 
 
 async def list_tasks(
@@ -247,9 +244,8 @@ async def update_task(
     Only a task whose version is among `versions` is changed; None means any. Raises Stale,
     NotFound, NotYours, Unavailable.
     """
-    version, json = await _one(
-        database, user_id, _UPDATE, task_id, versions, **_values(changes)
-    )
+    values = _values(changes) | {_SET[name]: name in changes for name in _FIELDS}
+    version, json = await _one(database, user_id, _UPDATE, task_id, versions, **values)
     return StoredTask(task_id, int(version), json)
 
 
@@ -278,7 +274,6 @@ def _values(fields: Mapping[str, Any]) -> dict[str, Any]:
     values = dict(_NOTHING)
     for name, value in fields.items():
         values[_NEW[name]] = value
-        values[_SET[name]] = True
     return values
 
 

@@ -26,6 +26,7 @@ class Body:
         schema = description["content"][JSON_MEDIA_TYPE]["schema"]
         self._required: bool = description.get("required", False)
         self._schema = Schema(schema)
+        self._form = Schema(schema, formats=False)  # which are converted to be checked
         self._convert = {
             name: converter(field)
             for name, field in schema["properties"].items()
@@ -48,14 +49,25 @@ class Body:
             where = f"line {error.lineno}, column {error.colno}"
             faults.append(body_fault(f"cannot be read as JSON in UTF-8 ({where})"))
             return {}
-        if not self._schema.allows(fields):
+        converted = self._converted(fields)
+        if converted is None:
             wrong = self._schema.faults(fields)
             faults.extend(body_fault(fault.detail, fault.path) for fault in wrong)
             return {}
-        for name, convert in self._convert.items():
-            if fields.get(name) is not None:
-                fields[name] = convert(fields[name])
-        return fields  # type: ignore[no-any-return]  # the schema says it is an object
+        return converted
+
+    def _converted(self, fields: Json) -> dict[str, Any] | None:
+        """Return the fields as Python values; None if they break the schema."""
+        if not self._form.allows(fields):
+            return None
+        converted: dict[str, Any] = dict(fields)
+        try:
+            for name, convert in self._convert.items():
+                if converted.get(name) is not None:
+                    converted[name] = convert(converted[name])
+        except (ValueError, OverflowError):
+            return None
+        return converted
 
 
 def require_json(headers: Headers) -> None:

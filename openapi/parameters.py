@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from openapi.contract import Json
 from openapi.faults import Faults, parameter_fault
-from openapi.schemas import Schema
+from openapi.schemas import Schema, instant
 
 # Python converts no more than 4,300 digits.
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,4000}")
@@ -50,13 +49,11 @@ class Parameter:
 
 
 def converter(schema: Mapping[str, Json]) -> Callable[[Any], Any]:
-    """Return what makes a value of this schema, already valid, a Python value."""
+    """Return what makes a value of this schema a Python value.
+
+    It raises ValueError or OverflowError if the value has not the schema's format.
+    """
     return instant if schema.get("format") == "date-time" else unchanged
-
-
-def instant(text: str) -> datetime:
-    """Read an RFC 3339 date-time, in UTC: PostgreSQL knows no offset past 15:59."""
-    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def unchanged(value: Any) -> Any:
