@@ -62,10 +62,11 @@ def machine() -> str:
 
 
 def python() -> str:
-    """Describe this Python: a system's own is optimised by a profile, others may not be."""
-    system = platform.freedesktop_os_release()["PRETTY_NAME"]
-    origin = f" of {system}" if sys.base_prefix == "/usr" else ""
-    return f"Python {platform.python_version()}{origin}"
+    """Describe this Python: how fast it is depends on who has built it."""
+    name = f"Python {platform.python_version()}"
+    if sys.base_prefix != "/usr":
+        return name
+    return f"{name} of {platform.freedesktop_os_release()['PRETTY_NAME']}"
 
 
 def commit() -> str:

@@ -1,6 +1,6 @@
 """The JSON body of a request, compiled from the contract."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -8,14 +8,11 @@ from python_multipart.multipart import parse_options_header
 
 from openapi.contract import Json
 from openapi.faults import Faults, UnsupportedMediaType, body_fault
-from openapi.parameters import converter, unchanged
-from openapi.schemas import Schema
+from openapi.schemas import Schema, converter, unchanged
 
 JSON_MEDIA_TYPE = "application/json"
-BODY_HEADERS = ("content-type", "content-encoding")
-"""The headers that say how to read a body."""
 
-Headers = Mapping[str, str]
+RawHeaders = Iterable[tuple[bytes, bytes]]
 
 
 class Body:
@@ -33,7 +30,7 @@ class Body:
             if converter(field) is not unchanged
         }
 
-    def read(self, headers: Headers, body: bytes, faults: Faults) -> dict[str, Any]:
+    def read(self, headers: RawHeaders, body: bytes, faults: Faults) -> dict[str, Any]:
         """Return the fields of the body, converted; add what is wrong.
 
         No body at all has no fields. Raises UnsupportedMediaType.
@@ -70,17 +67,18 @@ class Body:
         return converted
 
 
-def require_json(headers: Headers) -> None:
-    """Raise UnsupportedMediaType unless the headers announce plain JSON in UTF-8."""
-    content_type = headers.get("content-type", "")
-    coding = headers.get("content-encoding")
-    if content_type == JSON_MEDIA_TYPE and coding is None:
+def require_json(headers: RawHeaders) -> None:
+    """Raise UnsupportedMediaType unless the headers announce plain JSON in UTF-8.
+
+    Unlike other headers that are sent twice, two media types do not make one list.
+    """
+    media_types = [value for name, value in headers if name == b"content-type"]
+    codings = [value.lower() for name, value in headers if name == b"content-encoding"]
+    if media_types == [JSON_MEDIA_TYPE.encode()] and not codings:
         return
-    media_type, options = parse_options_header(content_type)
+    if len(media_types) != 1 or codings not in ([], [b"identity"]):
+        raise UnsupportedMediaType
+    media_type, options = parse_options_header(media_types[0])
     charset = options.get(b"charset", b"utf-8").lower()
-    if (
-        media_type.lower() != JSON_MEDIA_TYPE.encode()
-        or charset not in (b"utf-8", b"utf8")
-        or (coding is not None and coding.lower() != "identity")
-    ):
+    if media_type.lower() != JSON_MEDIA_TYPE.encode() or charset not in (b"utf-8", b"utf8"):
         raise UnsupportedMediaType

@@ -1,12 +1,12 @@
 """Parameters in the query, the path and headers, compiled from the contract."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from openapi.contract import Json
 from openapi.faults import Faults, parameter_fault
-from openapi.schemas import Schema, instant
+from openapi.schemas import Schema, converter
 
 # Python converts no more than 4,300 digits.
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,4000}")
@@ -46,16 +46,3 @@ class Parameter:
 
     def _fault(self, detail: str, faults: Faults) -> None:
         faults.append(parameter_fault(self.name, detail))
-
-
-def converter(schema: Mapping[str, Json]) -> Callable[[Any], Any]:
-    """Return what makes a value of this schema a Python value.
-
-    It raises ValueError or OverflowError if the value has not the schema's format.
-    """
-    return instant if schema.get("format") == "date-time" else unchanged
-
-
-def unchanged(value: Any) -> Any:
-    """Keep a value as it is."""
-    return value

@@ -5,11 +5,11 @@ handler, valid and of the right Python types, or every fault at once.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from openapi.body import BODY_HEADERS, Body
+from openapi.body import Body, RawHeaders
 from openapi.contract import Operation
 from openapi.faults import BadRequest, Faults, parameter_fault
 from openapi.parameters import Parameter
@@ -28,14 +28,14 @@ class RequestReader:
         self.takes_body = self._body is not None
         """Whether the operation has a request body at all."""
         names = {p.name.lower() for p in self._parameters if p.where == "header"}
-        self._header_names = {name.encode(): name for name in names | set(BODY_HEADERS)}
+        self._header_names = {name.encode(): name for name in names}
 
     def arguments(
         self,
         *,
         path: Mapping[str, str],
         query: bytes,
-        headers: Iterable[tuple[bytes, bytes]],
+        headers: RawHeaders,
         body: bytes,
     ) -> dict[str, Any]:
         """Return the handler's arguments by name.
@@ -45,14 +45,13 @@ class RequestReader:
         Raises BadRequest with every fault, or UnsupportedMediaType.
         """
         faults: Faults = []
-        fields = self._fields(headers)
         arguments: dict[str, Any] = {}
         if self._body is not None:
-            arguments["fields"] = self._body.read(fields, body, faults)
+            arguments["fields"] = self._body.read(headers, body, faults)
         given = {
             "path": path,
             "query": self._query(query, faults) if query else {},
-            "header": fields,
+            "header": self._headers(headers),
         }
         for parameter in self._parameters:
             arguments[parameter.argument] = parameter.read(given[parameter.where], faults)
@@ -60,14 +59,14 @@ class RequestReader:
             raise BadRequest(faults)
         return arguments
 
-    def _fields(self, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-        """Return the header fields that matter; repeated ones are one list (RFC 9110, 5.3)."""
-        fields: dict[str, str] = {}
+    def _headers(self, headers: RawHeaders) -> dict[str, str]:
+        given: dict[str, str] = {}
         for raw_name, value in headers:
             if raw_name in self._header_names:
                 name, text = self._header_names[raw_name], value.decode("latin-1")
-                fields[name] = f"{fields[name]}, {text}" if name in fields else text
-        return fields
+                # Repeated header fields are one list (RFC 9110, 5.3).
+                given[name] = f"{given[name]}, {text}" if name in given else text
+        return given
 
     def _query(self, query: bytes, faults: Faults) -> dict[str, str]:
         try:

@@ -117,6 +117,19 @@ def is_instant(text: str) -> bool:
     return True
 
 
+def converter(schema: Mapping[str, Json]) -> Callable[[Any], Any]:
+    """Return what makes a value of this schema a Python value.
+
+    It raises ValueError or OverflowError if the value has not the schema's format.
+    """
+    return instant if schema.get("format") == "date-time" else unchanged
+
+
+def unchanged(value: Any) -> Any:
+    """Keep a value as it is."""
+    return value
+
+
 def _in_words(kind: Any) -> str:
     kinds = jsonschema_rs.ValidationErrorKind
     match kind:

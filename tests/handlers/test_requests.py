@@ -141,6 +141,8 @@ def test_what_is_announced_as_nothing_or_as_two_things_is_refused(
         nothing,
         [("Content-Type", JSON)] * 2,
         [("Content-Type", JSON), ("Content-Type", "text/plain")],
+        [("Content-Type", f"{JSON}; a=b"), ("Content-Type", "text/plain")],
+        [("Content-Type", f'{JSON}; a="b'), ("Content-Type", 'c"')],
     ):
         assert send(alice, operation, GOOD, *headers).status_code == 415
 
