@@ -20,6 +20,7 @@ class Proxy:
         self._open.set()
         self._listener: asyncio.Server | None = None
         self._sessions: set[asyncio.Task[None]] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
 
     async def listen(self) -> None:
         """Let clients in."""
@@ -42,6 +43,11 @@ class Proxy:
         """Pass on again, what was held back too."""
         self._open.set()
 
+    def babble(self) -> None:
+        """Tell every client what no server says: a message shorter than its own length."""
+        for client in self._clients:
+            client.write(b"T\0\0\0\0")
+
     def trips(self) -> list[str]:
         """Tell who spoke, in turns."""
         return [speaker for speaker, _ in groupby(speaker for speaker, _ in self.heard)]
@@ -56,6 +62,7 @@ class Proxy:
         session = asyncio.current_task()
         assert session
         self._sessions.add(session)
+        self._clients.add(client_out)
         server_out = None
         try:
             await self._open.wait()
@@ -67,6 +74,7 @@ class Proxy:
             pass
         finally:
             self._sessions.discard(session)
+            self._clients.discard(client_out)
             for out in (client_out, server_out):
                 if out:
                     out.transport.abort()

@@ -105,6 +105,16 @@ async def test_a_request_whose_connection_ends_fails_alone(own: Cluster) -> None
             assert await serves_many(database)
 
 
+async def test_a_connection_that_makes_no_sense_any_more_is_given_up(
+    way: Proxy, own: Cluster
+) -> None:
+    async with opened(own.at(port=way.port).serving, **LONG) as database, soon():
+        requests = await asleep(own, database, 1)
+        way.babble()
+        await all_fail(requests)
+        await eventually(lambda: serves(database))
+
+
 async def test_who_waits_for_a_connection_survives_the_end_of_another(own: Cluster) -> None:
     async with opened(own.serving, pool_size=1, **LONG) as database, soon():
         requests = await asleep(own, database, 1)
