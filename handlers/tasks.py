@@ -12,7 +12,7 @@ from starlette.responses import Response
 from handlers import preconditions
 from handlers.answers import JSON, RawHeader, header
 from handlers.paging import links
-from models import task
+from models import tasks
 from models.database import Database
 
 
@@ -27,7 +27,7 @@ async def list_tasks(
     if_none_match: str | None,
 ) -> Response:
     """List the user's tasks: 200 with a bare array, or 304."""
-    page = await task.list_tasks(
+    page = await tasks.list_tasks(
         database, user, status=status, sort=sort, limit=limit, offset=offset
     )
     headers = [header(b"x-total-count", str(page.total))]
@@ -40,7 +40,7 @@ async def list_tasks(
 
 async def create_task(database: Database, user: str, *, fields: Mapping[str, Any]) -> Response:
     """Create a task: 201 with the task as stored."""
-    stored = await task.create_task(database, user, fields)
+    stored = await tasks.create_task(database, user, fields)
     location = header(b"location", f"/api/tasks/{stored.id}")
     return JSON(stored.json, location, _etag(stored), status=201)
 
@@ -49,7 +49,7 @@ async def get_task(
     database: Database, user: str, *, task_id: str, if_none_match: str | None
 ) -> Response:
     """Read a task: 200, or 304."""
-    stored = await task.get_task(database, user, task_id)
+    stored = await tasks.get_task(database, user, task_id)
     etag = preconditions.etag_of_version(stored.version)
     return _representation(stored.json, etag, if_none_match)
 
@@ -64,7 +64,7 @@ async def update_task(
 ) -> Response:
     """Change the fields given: 200 with the task as it is now."""
     versions = preconditions.versions(if_match)
-    stored = await task.update_task(database, user, task_id, fields, versions)
+    stored = await tasks.update_task(database, user, task_id, fields, versions)
     return JSON(stored.json, _etag(stored))
 
 
@@ -75,7 +75,7 @@ async def delete_task(
     database: Database, user: str, *, task_id: str, if_match: str | None
 ) -> Response:
     """Remove a task for good: 204."""
-    await task.delete_task(database, user, task_id, preconditions.versions(if_match))
+    await tasks.delete_task(database, user, task_id, preconditions.versions(if_match))
     return Response(status_code=204)
 
 
@@ -89,13 +89,13 @@ async def complete_task(
 ) -> Response:
     """Flip `completed`, or set it to the value given: 200 with the task."""
     versions = preconditions.versions(if_match)
-    stored = await task.complete_task(
+    stored = await tasks.complete_task(
         database, user, task_id, fields.get("completed"), versions
     )
     return JSON(stored.json, _etag(stored))
 
 
-def _etag(stored: task.StoredTask) -> RawHeader:
+def _etag(stored: tasks.StoredTask) -> RawHeader:
     return header(b"etag", preconditions.etag_of_version(stored.version))
 
 

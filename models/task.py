@@ -1,23 +1,19 @@
 """Tasks: the table, and every statement about them.
 
 Each statement names the owner itself, whatever row security does besides. PostgreSQL
-keeps the JSON of each task with it, and the bytes pass through Python as they are: a list
-of thousands costs it no more than a single task.
+keeps the JSON of each task with it: it is written when the task changes, not when it is
+read.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlmodel import Field
 
-from models.database import Database
-from models.errors import NotFound, NotYours, Stale
 from models.schema import Base
-from models.statements import Statement, reads, writes
+from models.statements import reads, writes
 from models.user import upsert
 
 Status = Literal["all", "pending", "completed"]
@@ -61,28 +57,6 @@ class Task(Base, table=True):
     """The task as JSON, which PostgreSQL writes whenever the task changes."""
 
 
-class StoredTask(NamedTuple):
-    """One task as it is stored."""
-
-    id: str
-    version: int
-    """1 when created, and one more with every change."""
-    json: bytes
-    """The task as a JSON object, in UTF-8."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskPage:
-    """Some of a person's tasks, in order."""
-
-    json: bytes
-    """The tasks as a JSON array, in UTF-8."""
-    count: int
-    """How many are here."""
-    total: int
-    """How many match in all, here and on other pages."""
-
-
 _tasks = Base.metadata.tables["todo.tasks"]
 _c = _tasks.c
 
@@ -103,6 +77,10 @@ sa.Index("ix_tasks_due_date", _c.user_id, *_ORDERS["due_date"])
 
 _ANSWER = (_c.version, _c.representation)
 _FIELDS = ("title", "description", "completed", "priority", "due_date")
+NEW = {name: f"new_{name}" for name in _FIELDS}
+"""What a field's new value is called."""
+SET = {name: f"set_{name}" for name in _FIELDS}
+"""What the flag is called that says whether a field gets it, as far as it can be null."""
 _user_id = sa.bindparam("user_id", type_=sa.Text)
 _task_id = sa.bindparam("task_id", type_=sa.Uuid)
 _versions = sa.bindparam("versions", type_=sa.ARRAY(sa.BigInteger))
@@ -154,7 +132,7 @@ def _changed(**values: sa.ColumnElement[Any]) -> sa.ClauseElement:
 
 
 def _new(name: str) -> sa.BindParameter[Any]:
-    return sa.bindparam(f"new_{name}", type_=_c[name].type)
+    return sa.bindparam(NEW[name], type_=_c[name].type)
 
 
 def _given(name: str) -> sa.ColumnElement[Any]:
@@ -164,7 +142,7 @@ def _given(name: str) -> sa.ColumnElement[Any]:
 
 def _flagged(name: str) -> sa.ColumnElement[Any]:
     """Change a column that can be null if a flag says so: a null may be meant."""
-    flag = sa.bindparam(f"set_{name}", type_=sa.Boolean)
+    flag = sa.bindparam(SET[name], type_=sa.Boolean)
     return sa.case((flag, _new(name)), else_=_c[name])
 
 
@@ -180,12 +158,10 @@ def _whose() -> sa.ClauseElement:
     return sa.select(sa.case(mine, theirs))
 
 
-_LIST = {
-    (status, sort): reads(_listed(status, sort)) for status in _FILTERS for sort in _ORDERS
-}
-_GET = reads(sa.select(*_ANSWER).where(_this))
-_CREATE = writes(_created())
-_UPDATE = writes(
+LIST = {(status, sort): reads(_listed(status, sort)) for status in _FILTERS for sort in _ORDERS}
+GET = reads(sa.select(*_ANSWER).where(_this))
+CREATE = writes(_created())
+UPDATE = writes(
     _changed(
         title=_given("title"),
         description=_flagged("description"),
@@ -194,108 +170,8 @@ _UPDATE = writes(
         due_date=_flagged("due_date"),
     )
 )
-_COMPLETE = writes(
+COMPLETE = writes(
     _changed(completed=sa.func.coalesce(_new("completed"), sa.not_(_c.completed)))
 )
-_DELETE = writes(sa.delete(_tasks).where(_this, _wanted).returning(_c.id))
-_WHOSE = reads(_whose())
-
-_NEW = {name: f"new_{name}" for name in _FIELDS}
-_SET = {name: f"set_{name}" for name in _FIELDS}
-_NOTHING: dict[str, Any] = dict.fromkeys(_NEW.values())
-
-
-async def list_tasks(
-    database: Database, user_id: str, *, status: Status, sort: Sort, limit: int, offset: int
-) -> TaskPage:
-    """List up to `limit` (1 or more) of the user's tasks, after the first `offset`.
-
-    Sorts: `created` newest first; `title` A to Z ignoring case; `due_date` soonest first,
-    those without one last. The id breaks ties. Raises Unavailable.
-    """
-    values = {"limit": limit, "offset": offset}
-    ((json, count, total),) = await database.fetch(user_id, _LIST[status, sort], values)
-    return TaskPage(json, int(count), int(total))
-
-
-async def create_task(
-    database: Database, user_id: str, fields: Mapping[str, Any]
-) -> StoredTask:
-    """Store a new task: a `title`, and what else is given. Raises Unavailable."""
-    ((version, json, task_id),) = await database.fetch(user_id, _CREATE, _values(fields))
-    return StoredTask(task_id.decode(), int(version), json)
-
-
-async def get_task(database: Database, user_id: str, task_id: str) -> StoredTask:
-    """Find a task of the user's. Raises NotFound, NotYours, Unavailable."""
-    version, json = await _one(database, user_id, _GET, task_id, None)
-    return StoredTask(task_id, int(version), json)
-
-
-async def update_task(
-    database: Database,
-    user_id: str,
-    task_id: str,
-    changes: Mapping[str, Any],
-    versions: Collection[int] | None,
-) -> StoredTask:
-    """Change the fields that are given; None clears one that can be null.
-
-    Only a task whose version is among `versions` is changed; None means any. Raises Stale,
-    NotFound, NotYours, Unavailable.
-    """
-    values = _values(changes) | {_SET[name]: name in changes for name in _FIELDS}
-    version, json = await _one(database, user_id, _UPDATE, task_id, versions, **values)
-    return StoredTask(task_id, int(version), json)
-
-
-async def complete_task(
-    database: Database,
-    user_id: str,
-    task_id: str,
-    completed: bool | None,  # noqa: FBT001 (callers name it)
-    versions: Collection[int] | None,
-) -> StoredTask:
-    """Set `completed`, or flip it if that is None. `versions`, errors: see `update_task`."""
-    version, json = await _one(
-        database, user_id, _COMPLETE, task_id, versions, new_completed=completed
-    )
-    return StoredTask(task_id, int(version), json)
-
-
-async def delete_task(
-    database: Database, user_id: str, task_id: str, versions: Collection[int] | None
-) -> None:
-    """Remove a task for good. `versions` and errors: see `update_task`."""
-    await _one(database, user_id, _DELETE, task_id, versions)
-
-
-def _values(fields: Mapping[str, Any]) -> dict[str, Any]:
-    values = dict(_NOTHING)
-    for name, value in fields.items():
-        values[_NEW[name]] = value
-    return values
-
-
-async def _one(
-    database: Database,
-    user_id: str,
-    statement: Statement,
-    task_id: str,
-    versions: Collection[int] | None,
-    **values: Any,
-) -> tuple[Any, ...]:
-    """Run a statement about one task and return its row, or raise why there is none."""
-    if versions is not None:  # others than these no task can have, nor PostgreSQL compare
-        values["versions"] = [version for version in versions if 0 < version < 2**63]
-    rows = await database.fetch(
-        user_id, statement, {"task_id": task_id, "versions": None, **values}
-    )
-    if rows:
-        return rows[0]
-    ((whose,),) = await database.fetch(user_id, _WHOSE, {"task_id": task_id})
-    if whose == b"theirs":
-        raise NotYours
-    if whose == b"mine" and versions is not None:
-        raise Stale
-    raise NotFound
+DELETE = writes(sa.delete(_tasks).where(_this, _wanted).returning(_c.id))
+WHOSE = reads(_whose())

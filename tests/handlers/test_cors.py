@@ -13,7 +13,7 @@ from harness.people import Person
 from harness.service import Service
 from harness.strangers import Stranger
 from harness.unstarted import Inside
-from models import task
+from models import tasks
 from openapi.contract import Operation
 
 pytestmark = pytest.mark.both_ways
@@ -146,7 +146,7 @@ async def test_the_frontend_may_read_that_the_service_failed(
         assert answer.status_code == 503
         assert_readable(answer)
         function = operation.operation_id.replace("patch_task", "update_task")
-        monkeypatch.setattr(task, function, None)
+        monkeypatch.setattr(tasks, function, None)
         answer = await client.request(operation.method, path(operation), **body(operation))
         assert answer.status_code == 500
         assert_readable(answer)

@@ -16,7 +16,7 @@ from harness.people import Person, token
 from harness.service import Service
 from harness.strangers import Stranger
 from harness.unstarted import Inside
-from models import task
+from models import tasks
 from models.database import Database
 from openapi.contract import Operation
 
@@ -111,7 +111,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
 
     for function in ("list", "create", "get", "update", "complete", "delete"):
         plural = "s" if function == "list" else ""
-        monkeypatch.setattr(task, f"{function}_task{plural}", fail)
+        monkeypatch.setattr(tasks, f"{function}_task{plural}", fail)
     monkeypatch.setattr(Database, "ready", fail)
 
 

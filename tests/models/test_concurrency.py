@@ -8,7 +8,7 @@ import pytest
 from harness.cluster import Cluster, opened, someone
 from models.database import Database
 from models.errors import NotFound, Stale
-from models.task import (
+from models.tasks import (
     StoredTask,
     complete_task,
     create_task,

@@ -19,7 +19,8 @@ from harness.cluster import Cluster, opened, someone
 from harness.waiting import eventually
 from models import migrate
 from models.errors import MigrationFailed
-from models.task import Task, create_task
+from models.task import Task
+from models.tasks import create_task
 
 REPOSITORY = Path(__file__).parents[2]
 DEFINITIONS = {

@@ -21,7 +21,7 @@ from harness.waiting import eventually, soon
 from models.database import Database
 from models.errors import NotFound, NotYours
 from models.safety import check_serving_role
-from models.task import complete_task, create_task, get_task, list_tasks
+from models.tasks import complete_task, create_task, get_task, list_tasks
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 SERVERS = 2

@@ -11,9 +11,8 @@ import pytest
 from harness.cluster import Cluster, opened, someone
 from models.database import Database
 from models.errors import NotFound, NotYours, Stale
-from models.task import (
-    Sort,
-    Status,
+from models.task import Sort, Status
+from models.tasks import (
     StoredTask,
     TaskPage,
     complete_task,
