@@ -1,4 +1,4 @@
-"""The composition root: everything comes together here, and only here."""
+"""The application: everything is put together here, and only here."""
 
 import contextlib
 import gc
@@ -7,73 +7,117 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from multiprocessing.process import BaseProcess
+from typing import Any
 
-from starlette.types import ASGIApp
+from connexion import ConnexionMiddleware
+from connexion.middleware.lifespan import LifespanMiddleware
+from connexion.resolver import Resolver
 
+import handlers
 import settings as configuration
-from handlers.compiled import Compiled
-from handlers.cors import Cors
-from handlers.development import Tokens, sign
-from handlers.edge import Edge
-from handlers.keys import BothKinds, Keys, SharedSecret
-from handlers.pages import Pages
-from handlers.problems import Problems
-from handlers.published_keys import PublishedKeys
-from handlers.remembered_tokens import RememberedTokens
-from handlers.routing import operations, register
-from handlers.security import BearerAuth, TokenVerifier, Verifier
-from models.database import Database
-from models.safety import check_serving_role
+from handlers.api.operations import Operations
+from handlers.auth import BearerAuth
+from handlers.auth.cache import TokenCache
+from handlers.auth.jwks import JWKSClient
+from handlers.auth.keys import KeyRing, Keys, SharedSecret
+from handlers.auth.verifier import TokenVerifier
+from handlers.middleware.cors import CORSMiddleware
+from handlers.middleware.request_context import RequestContextMiddleware
+from handlers.site import dev_tokens
+from handlers.site.dev_tokens import DevTokensMiddleware
+from handlers.site.pages import PagesMiddleware
+from models import queries
+from models.postgres.database import Database
+from models.role_check import check_app_role
 from openapi import contract as contracts
 from settings import Settings
 
-# Set by `serve` for the processes that it starts, whatever was there before.
-DEVELOPMENT = "TODO_API_IS_IN_DEVELOPMENT"
+DEVELOPMENT = "TODO_API_DEVELOPMENT"
+"""Set by `serve` for its worker processes, whatever its value was before."""
 
-_GARBAGE = 10_000  # objects, as many as a hundred requests under way have
+_GC_THRESHOLD = 10_000  # objects, as many as a hundred requests in flight have
 
 
-def create_app(settings: Settings, *, development: bool = False) -> ASGIApp:
-    """Build the service; what it needs opens and closes with the ASGI lifespan.
+def create_app(settings: Settings, *, development: bool = False) -> ConnexionMiddleware:
+    """Build the service; its lifespan opens and closes connections.
 
-    In development, the page /docs offers tokens to whoever sits at this machine.
-    Raises LookupError if an operation of the contract has no handler.
+    In development, the page /docs offers tokens to a browser on this machine. Raises
+    LookupError at startup if an operation of the contract has no handler.
     """
     contract = contracts.load()
-    database = _database(settings)
-    published = PublishedKeys(settings.jwks_url) if settings.jwks_url else None
-    auth = BearerAuth(_verifier(settings, _keys(settings.secret, published)))
-    resolver = register(database)
-    problems = Problems(contract)
-    app: ASGIApp = operations(
-        contract, resolver, auth, problems, lambda _app: _running(database, published)
+    database = create_database(settings)
+    published = JWKSClient(settings.jwks_url) if settings.jwks_url else None
+    auth = create_auth(settings, published)
+    app = ConnexionMiddleware(
+        Operations(),
+        middlewares=[
+            partial(RequestContextMiddleware, user_scope=contract.user_scope),
+            partial(CORSMiddleware, allow_origins=settings.cors_origins),
+            *([partial(DevTokensMiddleware, sign=partial(sign_token, settings))] * development),
+            partial(
+                PagesMiddleware,
+                contract=contract,
+                development=origin(settings) if development else None,
+            ),
+            LifespanMiddleware,
+        ],
+        lifespan=lambda _app: _lifespan(database, published),
+        resolver=Resolver(partial(_handler, database)),
+        security_map={"bearer": lambda: auth},
     )
-    app = Pages(app, contract=contract, development=origin(settings) if development else None)
-    if development:
-        app = Tokens(app, partial(sign_token, settings))
-    if settings.compiled:
-        app = Compiled(app, contract=contract, auth=auth, resolver=resolver, problems=problems)
-    return Edge(Cors(app, settings.cors_origins), user_scope=contract.user_scope)
+    app.add_api(contract.document)
+    return app
 
 
-def from_environment() -> ASGIApp:
-    """Build the service from the environment alone; uvicorn's workers call this."""
+def from_environment() -> ConnexionMiddleware:
+    """Build the service from environment variables; each worker process calls this."""
     settings = configuration.load(os.environ)
     configure_logging(settings)
     if parent := multiprocessing.parent_process():
-        threading.Thread(target=_end_with, args=[parent], daemon=True).start()
+        threading.Thread(target=_terminate_after, args=[parent], daemon=True).start()
     return create_app(settings, development=os.environ.get(DEVELOPMENT) == "true")
 
 
+def create_database(settings: Settings) -> Database:
+    """Return the database of these settings; does no I/O until it is opened."""
+    assert settings.database_url is not None, "the database is provided before it is used"
+    return Database(
+        settings.database_url,
+        statements=queries.PREPARED,
+        pool_size=settings.pool_size,
+        queue_size=settings.queue_size,
+        queue_timeout=settings.queue_timeout,
+        statement_timeout=settings.statement_timeout,
+    )
+
+
+def create_auth(settings: Settings, published: JWKSClient | None) -> BearerAuth:
+    """Return the security handler for the shared secret, published keys, or both."""
+    keys: Keys
+    if settings.secret is None:
+        assert published is not None, "there are keys before the service is built"
+        keys = published
+    else:
+        keys = SharedSecret(settings.secret)
+        keys = KeyRing(keys, published) if published else keys
+    verifier = TokenVerifier(
+        keys,
+        user_claim=settings.jwt_user_claim,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+    )
+    return BearerAuth(TokenCache(verifier, keys))
+
+
 def sign_token(settings: Settings, user: str, ttl: timedelta) -> str:
-    """Sign a token that the service with these settings accepts."""
+    """Return a token that the service with these settings accepts."""
     assert settings.secret is not None
-    return sign(
+    return dev_tokens.sign_token(
         settings.secret,
         user,
         ttl,
@@ -84,22 +128,22 @@ def sign_token(settings: Settings, user: str, ttl: timedelta) -> str:
 
 
 def origin(settings: Settings) -> str:
-    """Return the origin that this machine reaches the service at."""
+    """Return the origin of the service as seen from this machine."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"http://{host}:{settings.port}"
 
 
-async def rehearse(settings: Settings) -> None:
+async def check_database(settings: Settings) -> None:
     """Open the database as the service will, and close it again.
 
-    Raises NotConnected or UnsafeRole, each with a sentence for whoever starts it.
+    Raises NotConnected or UnsafeRole, with a message for the operator.
     """
-    async with _open(_database(replace(settings, pool_size=1)), patience=0):
+    async with _opened(create_database(replace(settings, pool_size=1)), connect_timeout=0):
         pass
 
 
 def configure_logging(settings: Settings) -> None:
-    """Log to standard error; requests are logged only if asked for."""
+    """Log to standard error; requests are logged only if the settings say so."""
     logging.basicConfig(
         level=settings.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -108,58 +152,38 @@ def configure_logging(settings: Settings) -> None:
     logging.getLogger("todo.access").disabled = not settings.access_log
 
 
-def _end_with(parent: BaseProcess) -> None:
-    """End in good order when the parent is gone, which uvicorn's workers would outlive."""
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _verifier(settings: Settings, keys: Keys) -> Verifier:
-    verifier = TokenVerifier(
-        keys,
-        user_claim=settings.jwt_user_claim,
-        issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
-    )
-    return RememberedTokens(verifier, keys)
-
-
-def _keys(secret: bytes | None, published: PublishedKeys | None) -> Keys:
-    if secret is None:
-        assert published is not None, "there are keys of some kind before the app is built"
-        return published
-    shared = SharedSecret(secret)
-    return BothKinds(shared, published) if published else shared
-
-
-def _database(settings: Settings) -> Database:
-    assert settings.database_url is not None, "the database is provided before it is used"
-    return Database(
-        settings.database_url,
-        pool_size=settings.pool_size,
-        queue_size=settings.queue_size,
-        queue_timeout=settings.queue_timeout,
-        statement_timeout=settings.statement_timeout,
-    )
+def _handler(database: Database, operation_id: str) -> Callable[..., Any]:
+    """Return the handler of an operation. Raises LookupError."""
+    if operation_id not in handlers.__all__:
+        msg = f"no handler is registered for the operation {operation_id!r}"
+        raise LookupError(msg)
+    return partial(getattr(handlers, operation_id), database)
 
 
 @contextlib.asynccontextmanager
-async def _running(database: Database, published: PublishedKeys | None) -> AsyncIterator[None]:
-    """Hold open what requests need; a start does not wait for Better Auth."""
-    async with published.kept() if published else contextlib.nullcontext(), _open(database):
-        # What is here now stays: looking for garbage in it took a tenth of every request.
-        # Looking after each 700 new objects took another, and requests leave next to none.
+async def _lifespan(database: Database, published: JWKSClient | None) -> AsyncIterator[None]:
+    """Open what requests need; starting does not wait for Better Auth."""
+    keys = published.running() if published else contextlib.nullcontext()
+    async with keys, _opened(database):
+        # What exists now stays: collecting it again took a tenth of every request. The default
+        # threshold of 700 new objects took another, and requests leave next to no garbage.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(_GARBAGE)
+        gc.set_threshold(_GC_THRESHOLD)
         yield
 
 
 @contextlib.asynccontextmanager
-async def _open(database: Database, patience: float = 10) -> AsyncIterator[None]:
-    await database.open(patience)
+async def _opened(database: Database, connect_timeout: float = 10) -> AsyncIterator[None]:
+    await database.open(connect_timeout)
     try:
-        await check_serving_role(database)
+        await check_app_role(database)
         yield
     finally:
         await database.close()
+
+
+def _terminate_after(parent: BaseProcess) -> None:
+    """Terminate when the parent process has ended: uvicorn's workers would keep running."""
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -18,10 +18,10 @@ import dotenv
 import uvicorn
 
 import settings as configuration
-from app import DEVELOPMENT, origin, rehearse, sign_token
+from app import DEVELOPMENT, check_database, origin, sign_token
 from handlers import listening
-from handlers.development import LOOPBACK
-from handlers.security import is_user_id
+from handlers.auth.verifier import is_user_id
+from handlers.site.dev_tokens import LOOPBACK
 from models import embedded, migrate
 from models.errors import TodoError
 from settings import SettingError, Settings
@@ -114,7 +114,7 @@ def _serve(options: argparse.Namespace) -> None:
     _refuse_port_in_use(settings)
     with _database(settings) as ready:
         _upgrade(ready)
-        asyncio.run(rehearse(ready))
+        asyncio.run(check_database(ready))
         _hand_down(ready, development=is_development(given))
         if settings.database_url is None:
             _welcome(ready)
@@ -124,7 +124,7 @@ def _serve(options: argparse.Namespace) -> None:
             host=ready.host,
             port=ready.port,
             workers=ready.workers,
-            http="handlers.protocol:Protocol",
+            http="handlers.server.protocol:Protocol",
             ws="none",
             lifespan="on",
             log_config=None,
@@ -216,7 +216,7 @@ def _database(settings: Settings) -> Iterator[Settings]:
         yield settings
         return
     with embedded.running(settings.data_dir) as urls:
-        yield replace(settings, database_url=urls.serving, migration_database_url=urls.owner)
+        yield replace(settings, database_url=urls.app, migration_database_url=urls.owner)
 
 
 def is_development(given: Settings) -> bool:

@@ -14,10 +14,10 @@ from uuid import UUID
 
 import psutil
 import psycopg
+from models.task import Task
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from models import embedded, migrate
-from models.task import Task
 
 CROWD = 1_000
 """Users of the crowd to begin with …"""

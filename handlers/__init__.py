@@ -1,9 +1,6 @@
-"""The register: every operation of the contract by its operationId."""
+"""The register: the handler of every operation of the contract, by its operationId."""
 
 import warnings
-
-# Connexion imports its test client, and Starlette would warn of what that uses.
-warnings.filterwarnings("ignore", "Using `httpx` with `starlette.testclient`")
 
 from handlers.health import get_health, get_readiness
 from handlers.tasks import (
@@ -15,6 +12,10 @@ from handlers.tasks import (
     patch_task,
     update_task,
 )
+
+with warnings.catch_warnings(action="ignore"):
+    # Connexion imports Starlette's test client, which warns about its use of httpx.
+    import connexion  # noqa: F401
 
 __all__ = [
     "complete_task",

@@ -1,21 +1,21 @@
-"""Whether the service is alive, and whether it can serve."""
+"""Liveness and readiness."""
 
 from starlette.responses import Response
 
-from handlers.answers import JSON
-from models.database import Database
+from handlers.api.responses import JSONBytesResponse
 from models.errors import Unavailable
+from models.postgres.database import Database
 
 OK = b'{"status":"ok"}'
 
 
 async def get_health(_database: Database) -> Response:
-    """Answer as long as the process does; ask nobody."""
-    return JSON(OK)
+    """Respond as long as the process does; does not use the database."""
+    return JSONBytesResponse(OK)
 
 
 async def get_readiness(database: Database) -> Response:
-    """Answer if the database does; raises Unavailable otherwise."""
+    """Respond if the database does; raises Unavailable otherwise."""
     if not await database.ready():
         raise Unavailable(retry_after=1)
-    return JSON(OK)
+    return JSONBytesResponse(OK)

@@ -1,7 +1,7 @@
-"""Where Alembic's scripts run: in one transaction, one process at a time.
+"""Alembic's environment: migrations run in one transaction, one process at a time.
 
-`todo-api migrate` passes its connection. Alembic's own command line, for the work on
-migrations, takes MIGRATION_DATABASE_URL or DATABASE_URL from the environment.
+`todo-api migrate` passes its connection. Alembic's own command line, for writing migrations,
+takes MIGRATION_DATABASE_URL or DATABASE_URL from the environment.
 """
 
 import os
@@ -12,50 +12,49 @@ from sqlalchemy import Connection, text
 from sqlalchemy.schema import CreateIndex
 
 from models.migrate import connected
-from models.schema import SCHEMA
-from models.task import Task
+from models.tables import SCHEMA, Base
 
-# Any number will do, if nothing else in the same database locks it.
-LOCK = 7_020_184
+# Any number that nothing else in the same database locks.
+LOCK_ID = 7_020_184
 
 
-def ours(name: str | None, kind: str, _parents: Any) -> bool:
-    """Keep to our schema: others, Better Auth's perhaps, are none of our business."""
+def include_name(name: str | None, kind: str, _parents: Any) -> bool:
+    """Compare our schema only; others, perhaps Better Auth's, are not ours."""
     return kind != "schema" or name == SCHEMA
 
 
-def comparable(item: Any, _name: Any, kind: str, _reflected: Any, other: Any) -> bool:
-    """Don't compare an index that has a collation: reflection doesn't tell it.
+def include_object(item: Any, _name: Any, kind: str, _reflected: Any, other: Any) -> bool:
+    """Do not compare an index with a collation: reflection does not return it.
 
-    That it is there, Alembic checks; that it is the same, a test does.
+    Alembic checks that it exists; a test checks that it is the same.
     """
     return kind != "index" or other is None or "COLLATE" not in str(CreateIndex(item))
 
 
 def run(connection: Connection) -> None:
-    """Wait for whoever migrates now, then run what is left to do."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-    # Not IF NOT EXISTS alone: that asks for the right to create it even if it is there.
-    there = text("SELECT 1 FROM pg_namespace WHERE nspname = :schema")
-    if not connection.execute(there, {"schema": SCHEMA}).scalar():
+    """Wait for a migration in progress, then run those that are pending."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK_ID})
+    # IF NOT EXISTS alone requires the privilege to create it even if it exists.
+    exists = text("SELECT 1 FROM pg_namespace WHERE nspname = :schema")
+    if not connection.execute(exists, {"schema": SCHEMA}).scalar():
         connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
     context.configure(
         connection=connection,
-        target_metadata=Task.metadata,
+        target_metadata=Base.metadata,
         version_table_schema=SCHEMA,
         include_schemas=True,
-        include_name=ours,
-        include_object=comparable,
+        include_name=include_name,
+        include_object=include_object,
         compare_server_default=True,
     )
     with context.begin_transaction():
         context.run_migrations()
 
 
-given = context.config.attributes.get("connection")
-if given is not None:
-    run(given)
+passed = context.config.attributes.get("connection")
+if passed is not None:
+    run(passed)
 else:
     url = os.environ.get("MIGRATION_DATABASE_URL") or os.environ["DATABASE_URL"]
-    with connected(url) as own:
-        run(own)
+    with connected(url) as connection:
+        run(connection)

@@ -1,1 +1,1 @@
-"""Users, tasks, and the PostgreSQL that keeps them; nothing here knows HTTP."""
+"""Users, tasks, and the PostgreSQL that stores them; nothing here knows HTTP."""

@@ -1,35 +1,35 @@
-"""What can go wrong with tasks and their database, in words that know no HTTP.
+"""Domain errors: what can go wrong with tasks and their database, without HTTP.
 
-None of these carries the database's own text: that goes to the log, not to a client.
-A `ValueError` is never one of them; it would disguise a bug.
+None of them carries PostgreSQL's own message: that is logged, and never sent to a client. None
+derives from ValueError, which would disguise a bug.
 """
 
 
 class TodoError(Exception):
-    """The common base: whoever catches it has caught every error of this package."""
+    """The base class of every error of this package."""
 
 
 class NotFound(TodoError):
-    """No task has this id, nobody's."""
+    """No task of any user has this id."""
 
 
-class NotYours(TodoError):
-    """A task has this id, and it belongs to somebody else."""
+class PermissionDenied(TodoError):
+    """The task with this id belongs to another user."""
 
 
-class Stale(TodoError):
-    """The task is there, at a version that the caller didn't name."""
+class VersionConflict(TodoError):
+    """The task exists, but not in a version that the caller named."""
 
 
 class Unavailable(TodoError):
-    """The database is down, silent, overloaded or too slow; trying again may help.
+    """The database is down, unresponsive, overloaded or too slow; a retry may succeed.
 
     A write that ends like this may or may not have been stored.
     """
 
     def __init__(self, retry_after: int = 1) -> None:
         """Advise to wait for `retry_after` seconds."""
-        super().__init__("the database cannot answer now")
+        super().__init__("the database is unavailable")
         self.retry_after = retry_after
 
 
@@ -38,8 +38,8 @@ class NotConnected(TodoError):
 
 
 class UnsafeRole(TodoError):
-    """At start: the database would not keep users apart; the message says why not."""
+    """At start: the database would not isolate users; the message says why not."""
 
 
 class MigrationFailed(TodoError):
-    """At start: the schema could not be brought up to date; the message says what to do."""
+    """At start: the schema could not be migrated; the message says what to do."""

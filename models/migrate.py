@@ -1,4 +1,4 @@
-"""Bringing the schema up to date when the service starts; many processes may do so at once."""
+"""Migrating the schema at start; several processes may do so at the same time."""
 
 import logging
 from collections.abc import Iterator
@@ -13,104 +13,107 @@ from alembic.util import CommandError
 from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 
 from models.errors import MigrationFailed
-from models.schema import OLDEST_VERSION, PROBE_ROLE, SERVING_ROLE
-from models.whereabouts import login, whereabouts
+from models.postgres.dsn import describe_dsn, dsn_user
+from models.postgres.identity import APP_ROLE
+from models.tables import MIN_SERVER_VERSION, PROBE_ROLE
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger("todo.migrations")
 _PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
-_CONNECT_LIMIT = 10  # seconds
-_LOCK_LIMIT = 60  # seconds
+_CONNECT_TIMEOUT = 10  # seconds
+_LOCK_TIMEOUT = 60  # seconds
 
 
-def upgrade(owner_url: str, serving_url: str) -> None:
-    """Run the migrations that are still to run, and let the login of `serving_url` serve.
+def upgrade(owner_url: str, app_url: str) -> None:
+    """Run pending migrations, and grant the app role to the login of `app_url`.
 
-    All of it happens in one transaction. Raises MigrationFailed.
+    Both happen in one transaction. Raises MigrationFailed.
     """
     config = Config(toml_file=_PYPROJECT)
     with connected(owner_url) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-        serving = login(serving_url)
-        for role in (connection.scalar(sa.text("SELECT current_user")), serving):
-            if role is not None:
-                _let_serve(connection, role)
+        owner = connection.scalar(sa.text("SELECT current_user"))
+        for login in (owner, dsn_user(app_url)):
+            if login is not None:
+                _grant_app_role(connection, login)
 
 
 @contextmanager
 def connected(url: str) -> Iterator[sa.Connection]:
-    """Connect, in a transaction that is committed in the end. Raises MigrationFailed."""
+    """Connect, and commit one transaction on exit. Raises MigrationFailed."""
     raw = _connect(url)
     engine = sa.create_engine(
         "postgresql+psycopg://", creator=lambda: raw, poolclass=sa.NullPool
     )
-    cure = ""
+    admin_sql = ""
     try:
         with engine.begin() as connection:
-            cure = _cure(connection)
-            connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_LOCK_LIMIT}s'"))
+            admin_sql = _admin_sql(connection)
+            connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}s'"))
             yield connection
     except (sa.exc.DBAPIError, CommandError) as error:
-        message = f"Cannot migrate {whereabouts(url)}: {_reason(error, cure)}"
+        message = f"Cannot migrate {describe_dsn(url)}: {_reason(error, admin_sql)}"
         raise MigrationFailed(message) from error
     finally:
         raw.close()
 
 
 def _connect(url: str) -> psycopg.Connection:
-    where = whereabouts(url)
+    where = describe_dsn(url)
     try:
-        raw = psycopg.connect(url, connect_timeout=_CONNECT_LIMIT, prepare_threshold=None)
+        raw = psycopg.connect(url, connect_timeout=_CONNECT_TIMEOUT, prepare_threshold=None)
     except psycopg.OperationalError as error:
         message = f"Cannot connect to {where}: {' '.join(str(error).split())}"
         raise MigrationFailed(message) from None
-    except psycopg.ProgrammingError:  # a bad URL; the text may quote the password
+    except psycopg.ProgrammingError:  # an invalid URL; the message may quote the password
         message = f"Cannot connect to {where}"
         raise MigrationFailed(message) from None
-    if raw.info.server_version < OLDEST_VERSION:
+    if raw.info.server_version < MIN_SERVER_VERSION:
         raw.close()
-        message = f"Cannot use {where}: it is older than PostgreSQL {OLDEST_VERSION // 10_000}"
+        message = (
+            f"Cannot use {where}: it is older than PostgreSQL {MIN_SERVER_VERSION // 10_000}"
+        )
         raise MigrationFailed(message)
     return raw
 
 
-def _let_serve(connection: sa.Connection, role: str) -> None:
-    """Allow a role to become the serving role, unless it may already."""
+def _grant_app_role(connection: sa.Connection, role: str) -> None:
+    """Allow a login to SET ROLE to the app role, unless it can already."""
     known = sa.text("SELECT 1 FROM pg_roles WHERE rolname = :role")
     if not connection.scalar(known, {"role": role}):
-        message = f"Cannot let {role} use the database: there is no role {role}"
+        message = f"Cannot grant {APP_ROLE} to {role}: there is no role {role}"
         raise MigrationFailed(message)
-    modern = (connection.dialect.server_version_info or ()) >= (16,)
-    question = f"SELECT pg_has_role(:role, :serving, '{'SET' if modern else 'MEMBER'}')"
-    if not connection.scalar(sa.text(question), {"role": role, "serving": SERVING_ROLE}):
+    set_option = (connection.dialect.server_version_info or ()) >= (16,)
+    query = f"SELECT pg_has_role(:role, :app_role, '{'SET' if set_option else 'MEMBER'}')"
+    if not connection.scalar(sa.text(query), {"role": role, "app_role": APP_ROLE}):
         quoted = connection.dialect.identifier_preparer.quote_identifier(role)
-        options = "WITH INHERIT FALSE, SET TRUE" if modern else ""
-        connection.exec_driver_sql(f"GRANT {SERVING_ROLE} TO {quoted} {options}")
+        options = "WITH INHERIT FALSE, SET TRUE" if set_option else ""
+        connection.exec_driver_sql(f"GRANT {APP_ROLE} TO {quoted} {options}")
 
 
-def _cure(connection: sa.Connection) -> str:
-    """Write what an administrator can run so that the connected role may migrate."""
+def _admin_sql(connection: sa.Connection) -> str:
+    """Return the SQL with which an administrator lets the connected role migrate."""
     lines = connection.scalars(
         sa.text(f"""
-        WITH roles (name) AS (VALUES ('{SERVING_ROLE}'), ('{PROBE_ROLE}'))
+        WITH roles (name) AS (VALUES ('{APP_ROLE}'), ('{PROBE_ROLE}'))
         SELECT format('CREATE ROLE %I NOLOGIN;', name) FROM roles
         WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
         UNION ALL
         SELECT format('GRANT %I TO %I WITH ADMIN OPTION;', name, current_user) FROM roles
         UNION ALL
         SELECT format('GRANT CREATE ON DATABASE %I TO %I;', current_database(), current_user)
-        """)  # noqa: S608 (our own names)
+        """)  # noqa: S608 (constants)
     )
     return "\n".join(lines)
 
 
-def _reason(error: sa.exc.DBAPIError | CommandError, cure: str) -> str:
+def _reason(error: sa.exc.DBAPIError | CommandError, admin_sql: str) -> str:
     original = getattr(error, "orig", None)
     if isinstance(original, InsufficientPrivilege):
-        return f"that role may not do it. As an administrator, run there:\n\n{cure}"
+        return f"that role lacks the privileges. As an administrator, run there:\n\n{admin_sql}"
     if isinstance(original, LockNotAvailable):
-        return f"something else has locked it for {_LOCK_LIMIT} s, another migration perhaps"
+        return f"it has been locked for {_LOCK_TIMEOUT} s, perhaps by another migration"
     if isinstance(original, psycopg.Error):
-        _log.error("%s", original)
-        return f"PostgreSQL refused, with SQLSTATE {original.sqlstate}; the log has its words"
+        logger.error("%s", original)
+        return f"PostgreSQL failed with SQLSTATE {original.sqlstate}; its message is in the log"
     return str(error)

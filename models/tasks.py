@@ -1,20 +1,19 @@
-"""What can be done with a person's tasks.
+"""What can be done with a user's tasks.
 
-The JSON of tasks passes through Python as PostgreSQL keeps it: a list of thousands costs
-it no more than a single task.
+The JSON of tasks passes through Python as PostgreSQL stores it: a list of thousands costs no
+more than a single task.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from models import task
-from models.database import Database
-from models.errors import NotFound, NotYours, Stale
-from models.statements import Statement
-from models.task import Sort, Status
-
-_NOTHING: dict[str, Any] = dict.fromkeys(task.NEW.values())
+from models import queries
+from models.errors import NotFound, PermissionDenied, VersionConflict
+from models.postgres.database import Database
+from models.postgres.statements import Statement
+from openapi.types import Sort, Status, TaskCreate, TaskUpdate
 
 
 class StoredTask(NamedTuple):
@@ -29,14 +28,14 @@ class StoredTask(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TaskPage:
-    """Some of a person's tasks, in order."""
+    """A page of a user's tasks, in order."""
 
     json: bytes
     """The tasks as a JSON array, in UTF-8."""
     count: int
-    """How many are here."""
+    """The number of tasks on this page."""
     total: int
-    """How many match in all, here and on other pages."""
+    """The number of tasks on all pages."""
 
 
 async def list_tasks(
@@ -45,24 +44,24 @@ async def list_tasks(
     """List up to `limit` (1 or more) of the user's tasks, after the first `offset`.
 
     Sorts: `created` newest first; `title` A to Z ignoring case; `due_date` soonest first,
-    those without one last. The id breaks ties. Raises Unavailable.
+    tasks without one last. The id breaks ties. Raises Unavailable.
     """
     values = {"limit": limit, "offset": offset}
-    ((json, count, total),) = await database.fetch(user_id, task.LIST[status, sort], values)
+    rows = await database.fetch(user_id, queries.LIST[status, sort], values)
+    ((json, count, total),) = rows
     return TaskPage(json, int(count), int(total))
 
 
-async def create_task(
-    database: Database, user_id: str, fields: Mapping[str, Any]
-) -> StoredTask:
-    """Store a new task: a `title`, and what else is given. Raises Unavailable."""
-    ((version, json, task_id),) = await database.fetch(user_id, task.CREATE, _values(fields))
+async def create_task(database: Database, user_id: str, fields: TaskCreate) -> StoredTask:
+    """Store a new task. Raises Unavailable."""
+    rows = await database.fetch(user_id, queries.CREATE, _values(**fields))
+    ((version, json, task_id),) = rows
     return StoredTask(task_id.decode(), int(version), json)
 
 
 async def get_task(database: Database, user_id: str, task_id: str) -> StoredTask:
-    """Find a task of the user's. Raises NotFound, NotYours, Unavailable."""
-    version, json = await _one(database, user_id, task.GET, task_id, None)
+    """Return one of the user's tasks. Raises NotFound, PermissionDenied, Unavailable."""
+    version, json = await _fetch_one(database, user_id, queries.GET, task_id, None)
     return StoredTask(task_id, int(version), json)
 
 
@@ -70,16 +69,18 @@ async def update_task(
     database: Database,
     user_id: str,
     task_id: str,
-    changes: Mapping[str, Any],
+    changes: TaskUpdate,
     versions: Collection[int] | None,
 ) -> StoredTask:
-    """Change the fields that are given; None clears one that can be null.
+    """Change the given fields; None clears a nullable one.
 
-    Only a task whose version is among `versions` is changed; None means any. Raises Stale,
-    NotFound, NotYours, Unavailable.
+    The task is changed only if its version is among `versions`; None means any version.
+    Raises VersionConflict, NotFound, PermissionDenied, Unavailable.
     """
-    values = _values(changes) | {flag: name in changes for name, flag in task.SET.items()}
-    version, json = await _one(database, user_id, task.UPDATE, task_id, versions, **values)
+    flags = {flag: name in changes for name, flag in queries.SET_FLAGS.items()}
+    version, json = await _fetch_one(
+        database, user_id, queries.UPDATE, task_id, versions, **_values(**changes), **flags
+    )
     return StoredTask(task_id, int(version), json)
 
 
@@ -90,9 +91,9 @@ async def complete_task(
     completed: bool | None,  # noqa: FBT001 (callers name it)
     versions: Collection[int] | None,
 ) -> StoredTask:
-    """Set `completed`, or flip it if that is None. `versions`, errors: see `update_task`."""
-    version, json = await _one(
-        database, user_id, task.COMPLETE, task_id, versions, new_completed=completed
+    """Set `completed`, or toggle it if that is None. `versions`, errors: see `update_task`."""
+    version, json = await _fetch_one(
+        database, user_id, queries.COMPLETE, task_id, versions, new_completed=completed
     )
     return StoredTask(task_id, int(version), json)
 
@@ -100,18 +101,32 @@ async def complete_task(
 async def delete_task(
     database: Database, user_id: str, task_id: str, versions: Collection[int] | None
 ) -> None:
-    """Remove a task for good. `versions` and errors: see `update_task`."""
-    await _one(database, user_id, task.DELETE, task_id, versions)
+    """Delete a task for good. `versions` and errors: see `update_task`."""
+    await _fetch_one(database, user_id, queries.DELETE, task_id, versions)
 
 
-def _values(fields: Mapping[str, Any]) -> dict[str, Any]:
-    values = dict(_NOTHING)
-    for name, value in fields.items():
-        values[task.NEW[name]] = value
-    return values
+def _values(
+    *,
+    title: str | None = None,
+    description: str | None = None,
+    completed: bool | None = None,
+    priority: str | None = None,
+    due_date: datetime | None = None,
+) -> dict[str, Any]:
+    """Return the fields as parameters of a statement; None for those that are not given.
+
+    Spelled out so that mypy rejects a field of the contract that is not stored.
+    """
+    return {
+        "new_title": title,
+        "new_description": description,
+        "new_completed": completed,
+        "new_priority": priority,
+        "new_due_date": due_date,
+    }
 
 
-async def _one(
+async def _fetch_one(
     database: Database,
     user_id: str,
     statement: Statement,
@@ -120,16 +135,16 @@ async def _one(
     **values: Any,
 ) -> tuple[Any, ...]:
     """Run a statement about one task and return its row, or raise why there is none."""
-    if versions is not None:  # others than these no task can have, nor PostgreSQL compare
+    if versions is not None:  # no task has any other version, nor can PostgreSQL compare it
         values["versions"] = [version for version in versions if 0 < version < 2**63]
     rows = await database.fetch(
         user_id, statement, {"task_id": task_id, "versions": None, **values}
     )
     if rows:
         return rows[0]
-    ((whose,),) = await database.fetch(user_id, task.WHOSE, {"task_id": task_id})
-    if whose == b"theirs":
-        raise NotYours
-    if whose == b"mine" and versions is not None:
-        raise Stale
+    ((owner,),) = await database.fetch(user_id, queries.OWNERSHIP, {"task_id": task_id})
+    if owner == b"other":
+        raise PermissionDenied
+    if owner == b"own" and versions is not None:
+        raise VersionConflict
     raise NotFound

@@ -1,1 +1,1 @@
-"""The contract, and what is made of it when the service starts."""
+"""The contract, and the request validation that is compiled from it at start."""

@@ -7,8 +7,8 @@ import orjson
 from python_multipart.multipart import parse_options_header
 
 from openapi.contract import Json
-from openapi.faults import Faults, UnsupportedMediaType, body_fault
-from openapi.schemas import Schema, converter, unchanged
+from openapi.errors import Errors, UnsupportedMediaType, body_error
+from openapi.schemas import Schema, converter, identity
 
 JSON_MEDIA_TYPE = "application/json"
 
@@ -18,48 +18,49 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 class Body:
     """The JSON body of an operation."""
 
-    def __init__(self, description: Mapping[str, Json]) -> None:
+    def __init__(self, definition: Mapping[str, Json]) -> None:
         """Compile a resolved request body object with one JSON media type."""
-        schema = description["content"][JSON_MEDIA_TYPE]["schema"]
-        self._required: bool = description.get("required", False)
+        schema = definition["content"][JSON_MEDIA_TYPE]["schema"]
+        self._required: bool = definition.get("required", False)
         self._schema = Schema(schema)
-        self._form = Schema(schema, formats=False)  # which are converted to be checked
-        self._convert = {
+        # Formats are checked by converting the values.
+        self._structure = Schema(schema, formats=False)
+        self._converters = {
             name: converter(field)
             for name, field in schema["properties"].items()
-            if converter(field) is not unchanged
+            if converter(field) is not identity
         }
 
-    def read(self, headers: RawHeaders, body: bytes, faults: Faults) -> dict[str, Any]:
-        """Return the fields of the body, converted; add what is wrong.
+    def validate(self, headers: RawHeaders, body: bytes, errors: Errors) -> dict[str, Any]:
+        """Return the fields of the body, converted; append what is wrong.
 
-        No body at all has no fields. Raises UnsupportedMediaType.
+        A missing body has no fields. Raises UnsupportedMediaType.
         """
         if not body:
             if self._required:
-                faults.append(body_fault("is required: send a JSON object"))
+                errors.append(body_error("is required: send a JSON object"))
             return {}
         require_json(headers)
         try:
             fields = orjson.loads(body)
         except orjson.JSONDecodeError as error:
-            where = f"line {error.lineno}, column {error.colno}"
-            faults.append(body_fault(f"cannot be read as JSON in UTF-8 ({where})"))
+            position = f"line {error.lineno}, column {error.colno}"
+            errors.append(body_error(f"cannot be read as JSON in UTF-8 ({position})"))
             return {}
-        converted = self._converted(fields)
+        converted = self._convert(fields)
         if converted is None:
-            wrong = self._schema.faults(fields)
-            faults.extend(body_fault(fault.detail, fault.path) for fault in wrong)
+            found = self._schema.errors(fields)
+            errors.extend(body_error(error.detail, error.path) for error in found)
             return {}
         return converted
 
-    def _converted(self, fields: Json) -> dict[str, Any] | None:
+    def _convert(self, fields: Json) -> dict[str, Any] | None:
         """Return the fields as Python values; None if they break the schema."""
-        if not self._form.allows(fields):
+        if not self._structure.is_valid(fields):
             return None
         converted: dict[str, Any] = dict(fields)
         try:
-            for name, convert in self._convert.items():
+            for name, convert in self._converters.items():
                 if converted.get(name) is not None:
                     converted[name] = convert(converted[name])
         except (ValueError, OverflowError):
@@ -70,7 +71,7 @@ class Body:
 def require_json(headers: RawHeaders) -> None:
     """Raise UnsupportedMediaType unless the headers announce plain JSON in UTF-8.
 
-    Unlike other headers that are sent twice, two media types do not make one list.
+    Unlike other repeated headers, two media types do not form one list.
     """
     media_types = [value for name, value in headers if name == b"content-type"]
     codings = [value.lower() for name, value in headers if name == b"content-encoding"]

@@ -1,36 +1,38 @@
-"""What the contract says of one operation's requests, compiled at start.
+"""Request validation for one operation, compiled from the contract at start.
 
-A request goes in as an ASGI server reads it; out come the arguments of the
-handler, valid and of the right Python types, or every fault at once.
+It takes a request as an ASGI server delivers it and returns the arguments of the handler,
+valid and converted to Python types, or reports every error at once.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
 from openapi.body import Body, RawHeaders
-from openapi.contract import Operation
-from openapi.faults import BadRequest, Faults, parameter_fault
+from openapi.contract import Json
+from openapi.errors import BadRequest, Errors, parameter_error
 from openapi.parameters import Parameter
 
 MAX_QUERY_FIELDS = 100
 
 
-class RequestReader:
-    """Reads requests of one operation."""
+class RequestValidator:
+    """Validates requests of one operation."""
 
-    def __init__(self, operation: Operation) -> None:
-        """Compile the operation's parameters and body."""
-        self._parameters = [Parameter(p) for p in operation.parameters]
-        self._query_names = {p.name for p in self._parameters if p.where == "query"}
-        self._body = Body(operation.body) if operation.body else None
+    def __init__(
+        self, parameters: Sequence[Mapping[str, Json]], body: Mapping[str, Json] | None
+    ) -> None:
+        """Compile resolved parameter objects, and a request body object if there is one."""
+        self._parameters = [Parameter(definition) for definition in parameters]
+        self._query_names = {p.name for p in self._parameters if p.location == "query"}
+        self._body = Body(body) if body else None
         self.takes_body = self._body is not None
         """Whether the operation has a request body at all."""
-        names = {p.name.lower() for p in self._parameters if p.where == "header"}
+        names = {p.name.lower() for p in self._parameters if p.location == "header"}
         self._header_names = {name.encode(): name for name in names}
 
-    def arguments(
+    def validate(
         self,
         *,
         path: Mapping[str, str],
@@ -40,35 +42,37 @@ class RequestReader:
     ) -> dict[str, Any]:
         """Return the handler's arguments by name.
 
-        Parameters have the names of the contract (`If-Match` becomes
-        `if_match`), and their defaults, or None; the body is `fields`.
-        Raises BadRequest with every fault, or UnsupportedMediaType.
+        Parameters keep their names in the contract (`If-Match` becomes `if_match`) and have
+        their value, their default, or None; the body is `fields`. Raises BadRequest with
+        every error, or UnsupportedMediaType.
         """
-        faults: Faults = []
+        errors: Errors = []
         arguments: dict[str, Any] = {}
         if self._body is not None:
-            arguments["fields"] = self._body.read(headers, body, faults)
-        given = {
+            arguments["fields"] = self._body.validate(headers, body, errors)
+        values = {
             "path": path,
-            "query": self._query(query, faults) if query else {},
-            "header": self._headers(headers),
+            "query": self._parse_query(query, errors) if query else {},
+            "header": self._collect_headers(headers),
         }
         for parameter in self._parameters:
-            arguments[parameter.argument] = parameter.read(given[parameter.where], faults)
-        if faults:
-            raise BadRequest(faults)
+            arguments[parameter.argument] = parameter.validate(
+                values[parameter.location], errors
+            )
+        if errors:
+            raise BadRequest(errors)
         return arguments
 
-    def _headers(self, headers: RawHeaders) -> dict[str, str]:
-        given: dict[str, str] = {}
+    def _collect_headers(self, headers: RawHeaders) -> dict[str, str]:
+        values: dict[str, str] = {}
         for raw_name, value in headers:
             if raw_name in self._header_names:
                 name, text = self._header_names[raw_name], value.decode("latin-1")
-                # Repeated header fields are one list (RFC 9110, 5.3).
-                given[name] = f"{given[name]}, {text}" if name in given else text
-        return given
+                # Repeated header fields form one list (RFC 9110, 5.3).
+                values[name] = f"{values[name]}, {text}" if name in values else text
+        return values
 
-    def _query(self, query: bytes, faults: Faults) -> dict[str, str]:
+    def _parse_query(self, query: bytes, errors: Errors) -> dict[str, str]:
         try:
             pairs = parse_qsl(
                 query.decode(),
@@ -77,19 +81,19 @@ class RequestReader:
                 max_num_fields=MAX_QUERY_FIELDS,
             )
         except UnicodeDecodeError:
-            faults.append(parameter_fault("query", "must be text in UTF-8"))
+            errors.append(parameter_error("query", "must be text in UTF-8"))
             return {}
         except ValueError:
-            many = f"must have at most {MAX_QUERY_FIELDS} parameters"
-            faults.append(parameter_fault("query", many))
+            detail = f"must have at most {MAX_QUERY_FIELDS} parameters"
+            errors.append(parameter_error("query", detail))
             return {}
-        given = dict(pairs)
-        for name in given:
+        values = dict(pairs)
+        for name in values:
             if name not in self._query_names:
-                faults.append(parameter_fault(name, "is not a known parameter"))
-        if len(given) < len(pairs):
+                errors.append(parameter_error(name, "is not a known parameter"))
+        if len(values) < len(pairs):
             for name, times in Counter(name for name, _ in pairs).items():
                 if times > 1 and name in self._query_names:
-                    faults.append(parameter_fault(name, "must be given only once"))
-                    del given[name]
-        return given
+                    errors.append(parameter_error(name, "must be given only once"))
+                    del values[name]
+        return values

@@ -1,4 +1,4 @@
-"""JSON schemas of the contract, compiled; faults put into words for people."""
+"""JSON schemas of the contract, compiled, with error messages for people."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from openapi.contract import Json
 
 FIRST_YEAR = 1000
 
-FORMAT_MEANS = {
+FORMAT_MESSAGES = {
     "date-time": "must be a date and time that exists, in the years 1000 to 9999 UTC",
     "uuid": "must be a UUID",
 }
 
-LIMIT_MEANS = {
+LIMIT_MESSAGES = {
     "minLength": "must be at least {limit} characters long",
     "maxLength": "must be at most {limit} characters long",
     "minimum": "must be at least {limit}",
@@ -24,7 +24,7 @@ LIMIT_MEANS = {
     "minProperties": "must contain at least {limit} field",
 }
 
-TYPE_MEANS = {
+TYPE_NAMES = {
     "object": "a JSON object",
     "array": "an array",
     "string": "a string",
@@ -36,7 +36,7 @@ TYPE_MEANS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ValidationError:
     """What is wrong, in words, and where: the path from the root of the value."""
 
     path: tuple[str | int, ...]
@@ -47,105 +47,108 @@ class Schema:
     """One schema of the contract, compiled once and used for every request."""
 
     def __init__(self, schema: Mapping[str, Json], *, formats: bool = True) -> None:
-        """Compile a resolved OpenAPI 3.0 schema object, with or without its formats."""
+        """Compile a resolved OpenAPI 3.0 schema object; `formats=False` ignores formats."""
         self._schema = _draft4(schema)
         self._validator = jsonschema_rs.Draft4Validator(
             self._schema,
             validate_formats=formats,
             formats={"date-time": is_instant},
         )
-        self.allows: Callable[[Json], bool] = self._validator.is_valid
-        """Tell whether a value keeps to the schema."""
+        self.is_valid: Callable[[Json], bool] = self._validator.is_valid
+        """Return whether a value is valid."""
 
-    def faults(self, value: Json) -> list[Fault]:
-        """List everything in which a value breaks the schema; empty if nothing."""
+    def errors(self, value: Json) -> list[ValidationError]:
+        """Return every violation of the schema, one for each place in the value."""
         try:
-            errors = sorted(self._validator.iter_errors(value), key=_says_less)
+            errors = sorted(self._validator.iter_errors(value), key=_is_less_specific)
         except ValueError:
-            # jsonschema-rs quotes the value in an error, but not past 255 levels.
-            return [Fault((), "is nested too deeply")]
-        faults: dict[tuple[str | int, ...], Fault] = {}
-        for error in errors:
-            for fault in self._describe(error):
-                faults.setdefault(fault.path, fault)
-        return list(faults.values())
+            # jsonschema-rs quotes the value in an error, and fails past 255 levels.
+            return [ValidationError((), "is nested too deeply")]
+        found: dict[tuple[str | int, ...], ValidationError] = {}
+        for raw in errors:
+            for error in self._describe(raw):
+                found.setdefault(error.path, error)
+        return list(found.values())
 
-    def _describe(self, error: jsonschema_rs.ValidationError) -> Iterator[Fault]:
+    def _describe(self, error: jsonschema_rs.ValidationError) -> Iterator[ValidationError]:
         path = tuple(error.instance_path)
         kind = jsonschema_rs.ValidationErrorKind
         match error.kind:
             case kind.AdditionalProperties(unexpected=names):
                 for name in names:
-                    yield Fault((*path, name), "is not a known field")
+                    yield ValidationError((*path, name), "is not a known field")
             case kind.Required(property=name):
-                yield Fault((*path, name), "is required")
+                yield ValidationError((*path, name), "is required")
             case kind.Pattern():
-                yield Fault(path, self._pattern_means(error.schema_path))
+                yield ValidationError(path, self._pattern_message(error.schema_path))
             case _:
-                yield Fault(path, _in_words(error.kind))
+                yield ValidationError(path, _message(error.kind))
 
-    def _pattern_means(self, schema_path: list[str | int]) -> str:
+    def _pattern_message(self, schema_path: list[str | int]) -> str:
         node: Json = self._schema
         for part in schema_path[:-1]:
             node = node[part]
-        meaning: str = node.get("x-pattern-means", "has the wrong form")
-        return meaning
+        message: str = node.get("x-pattern-means", "has the wrong form")
+        return message
 
 
-def _says_less(error: jsonschema_rs.ValidationError) -> bool:
+def _is_less_specific(error: jsonschema_rs.ValidationError) -> bool:
     """Sort a pattern or an enum before the type, format or length beside it."""
     return error.kind.name not in {"pattern", "enum"}
 
 
-def instant(text: str) -> datetime:
-    """Read an RFC 3339 date-time, in UTC: PostgreSQL knows no offset past 15:59.
+def parse_instant(text: str) -> datetime:
+    """Parse an RFC 3339 date-time and convert it to UTC.
 
-    Raises ValueError or OverflowError if it names no instant that can be kept.
+    PostgreSQL accepts no offset beyond 15:59. Raises ValueError or OverflowError if the
+    instant does not exist or cannot be stored.
     """
-    found = datetime.fromisoformat(text).astimezone(UTC)
-    if found.year < FIRST_YEAR:
+    instant = datetime.fromisoformat(text).astimezone(UTC)
+    if instant.year < FIRST_YEAR:
         raise ValueError(text)
-    return found
+    return instant
 
 
 def is_instant(text: str) -> bool:
-    """Tell whether an RFC 3339 date-time names an instant that can be kept."""
+    """Return whether an RFC 3339 date-time exists and can be stored."""
     try:
-        instant(text)
+        parse_instant(text)
     except (ValueError, OverflowError):
         return False
     return True
 
 
 def converter(schema: Mapping[str, Json]) -> Callable[[Any], Any]:
-    """Return what makes a value of this schema a Python value.
+    """Return the function that converts a value of this schema to a Python value.
 
-    It raises ValueError or OverflowError if the value has not the schema's format.
+    It raises ValueError or OverflowError if the value does not have the schema's format.
     """
-    return instant if schema.get("format") == "date-time" else unchanged
+    return parse_instant if schema.get("format") == "date-time" else identity
 
 
-def unchanged(value: Any) -> Any:
-    """Keep a value as it is."""
+def identity(value: Any) -> Any:
+    """Return the value unchanged."""
     return value
 
 
-def _in_words(kind: Any) -> str:
+def _message(kind: Any) -> str:
     kinds = jsonschema_rs.ValidationErrorKind
     match kind:
         case kinds.Type(types=types):
             null_last = sorted(types, key="null".__eq__)
-            return f"must be {_either([TYPE_MEANS[name] for name in null_last])}"
+            return f"must be {_join_with_or([TYPE_NAMES[name] for name in null_last])}"
         case kinds.Enum(options=options):
-            return f"must be {_either(['null' if o is None else str(o) for o in options])}"
+            return (
+                f"must be {_join_with_or(['null' if o is None else str(o) for o in options])}"
+            )
         case kinds.Format(format=name):
-            return FORMAT_MEANS.get(name, f"must be a valid {name}")
+            return FORMAT_MESSAGES.get(name, f"must be a valid {name}")
         case _:
-            phrase = LIMIT_MEANS.get(kind.name, "is not what the contract describes")
+            phrase = LIMIT_MESSAGES.get(kind.name, "is not what the contract describes")
             return phrase.format(limit=getattr(kind, "limit", None))
 
 
-def _either(options: list[str]) -> str:
+def _join_with_or(options: list[str]) -> str:
     *others, last = options
     return f"{', '.join(others)} or {last}" if others else last
 

@@ -25,14 +25,14 @@ from uvicorn.config import STARTUP_FAILURE
 
 import settings
 from handlers.listening import AT_ONCE
+from harness.clients import AuthedClient, someone
+from harness.clients import token as hs256
 from harness.command import Typed, complaint, todo_api
-from harness.people import Person, someone
-from harness.people import token as hs256
+from harness.jwks_server import KeyPair, Publisher
 from harness.postgres import Postgres, kill_servers, lives, servers, wait_until
-from harness.publisher import KeyPair, Publisher
 from harness.service import ROOT, SECRET, Serve, Service, bare_environment, free_port
 
-pytest_plugins = ["harness.breakable"]
+pytest_plugins = ["harness.isolated_services"]
 
 UNSET = dict.fromkeys(settings.NAMES)
 STOPPED = {0, 128 + signal.SIGTERM}
@@ -198,7 +198,7 @@ def test_with_a_database_url_the_secret_is_required(typed: Typed, command: list[
 def test_with_a_database_url_no_token_is_printed(postgres: Postgres, serve: Serve) -> None:
     service = serve(postgres.environment).wait_until_healthy()
     assert service.welcome.read_text() == ""
-    with Person(service.url, someone()) as alice:
+    with AuthedClient(service.url, someone()) as alice:
         alice.creates("In a database of one's own")
 
 
@@ -276,9 +276,9 @@ def test_two_workers_serve_the_same_tasks_and_are_replaced_when_they_die(
     def writes_and_reads() -> None:
         titles = [f"{number}" for number in range(20)]
         for title in titles:  # on a connection each, so that either worker gets some
-            with Person(service.url, user) as alice:
+            with AuthedClient(service.url, user) as alice:
                 alice.creates(title)
-        with Person(service.url, user) as alice:
+        with AuthedClient(service.url, user) as alice:
             assert set(titles) <= set(alice.titles())
 
     writes_and_reads()
@@ -317,11 +317,11 @@ def test_a_new_start_after_a_kill_has_all_data(
 ) -> None:
     service = serve(at(filled)).wait_until_healthy()
     user = someone()
-    with Person(service.url, user) as alice:
+    with AuthedClient(service.url, user) as alice:
         kept = alice.creates("Kept")
     disaster(service, filled / "postgres")
     again = serve(at(filled), port=service.port).wait_until_healthy()
-    with Person(again.url, user) as alice:
+    with AuthedClient(again.url, user) as alice:
         assert alice.lists() == [kept]
     again.stop()
     all_have_ended([], filled)
@@ -356,7 +356,7 @@ def test_settings_come_from_env_in_the_working_directory(
         f"PORT={port}\nDATA_DIR={filled.name}\nBETTER_AUTH_SECRET={SECRET}\n"
     )
     service = serve(UNSET, port=port, cwd=tmp_path).wait_until_healthy()
-    with Person(service.url, someone()) as alice:
+    with AuthedClient(service.url, someone()) as alice:
         alice.creates("In the data directory of .env")
     (server,) = servers(filled / "postgres")
     service.stop()
@@ -399,7 +399,7 @@ def test_without_settings_the_data_are_where_it_is_started(
 @as_root
 def test_root_serves_with_a_postgresql_that_is_not_roots(place: Path, serve: Serve) -> None:
     service = serve(at(place)).wait_until_healthy()
-    with Person(service.url, someone()) as alice:
+    with AuthedClient(service.url, someone()) as alice:
         alice.creates("Written for root")
     (server,) = servers(place / "postgres")
     assert 0 not in server.uids()
@@ -418,10 +418,12 @@ def ordinary_user(place: Path) -> tuple[str, ...]:
     if os.geteuid() != 0:
         return ()
     if shutil.which("setpriv") is None:
-        pytest.skip("NOT TESTED: without setpriv, root cannot become an ordinary user here")
+        pytest.skip(
+            "NOT TESTED: without setpriv, root cannot set_identity an ordinary user here"
+        )
     nobody = pwd.getpwnam("nobody")
     os.chown(place, nobody.pw_uid, nobody.pw_gid)
-    become = (
+    set_identity = (
         "setpriv",
         f"--reuid={nobody.pw_uid}",
         f"--regid={nobody.pw_gid}",
@@ -429,7 +431,7 @@ def ordinary_user(place: Path) -> tuple[str, ...]:
     )
     reader = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
     for rights in ((), (*reader, "--securebits=+no_setuid_fixup")):
-        prefix = (*become, *rights)
+        prefix = (*set_identity, *rights)
         reading = f"import os, psycopg, settings; os.listdir({str(place)!r})"
         attempt = [*prefix, sys.executable, "-c", reading]
         tried = subprocess.run(
@@ -444,7 +446,7 @@ def test_an_ordinary_user_serves(
     place: Path, serve: Serve, ordinary_user: tuple[str, ...]
 ) -> None:
     service = serve(at(place), prefix=ordinary_user).wait_until_healthy()
-    with Person(service.url, someone()) as alice:
+    with AuthedClient(service.url, someone()) as alice:
         alice.creates("Written for an ordinary user")
     process = psutil.Process(service.process.pid)
     (server,) = servers(place / "postgres")

@@ -8,28 +8,28 @@ from itertools import chain
 import httpx
 import pytest
 
+from harness.clients import AuthedClient, someone, token
+from harness.concurrency import run_concurrently
 from harness.contract import check
-from harness.people import Person, someone, token
 from harness.service import Service
-from harness.together import at_once
 
 CLIENTS = 100
 ROUNDS = 8
 
 
-def url_of(person: Person, title: str = "Water the plants") -> str:
+def url_of(client: AuthedClient, title: str = "Water the plants") -> str:
     """Create a task and return its address."""
-    return f"/api/tasks/{person.creates(title)['id']}"
+    return f"/api/tasks/{client.creates(title)['id']}"
 
 
 @pytest.mark.parametrize(("devices", "flips"), [(2, 25), (8, 9), (15, 1)])
-def test_no_flip_is_lost_between_devices(alice: Person, devices: int, flips: int) -> None:
+def test_no_flip_is_lost_between_devices(alice: AuthedClient, devices: int, flips: int) -> None:
     url = url_of(alice)
 
     def device() -> list[httpx.Response]:
         return [alice.patch(f"{url}/complete") for _ in range(flips)]
 
-    answers = list(chain.from_iterable(at_once([device] * devices)))
+    answers = list(chain.from_iterable(run_concurrently([device] * devices)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.headers["etag"] for answer in answers}) == devices * flips
     to_done = sum(answer.json()["completed"] for answer in answers)
@@ -37,14 +37,14 @@ def test_no_flip_is_lost_between_devices(alice: Person, devices: int, flips: int
     assert alice.get(url).json()["completed"] == bool(devices * flips % 2)
 
 
-def test_setting_from_many_devices_agrees(alice: Person) -> None:
+def test_setting_from_many_devices_agrees(alice: AuthedClient) -> None:
     url = url_of(alice)
     sets = partial(alice.patch, f"{url}/complete", json={"completed": True})
-    assert all(answer.json()["completed"] for answer in at_once([sets] * 10))
+    assert all(answer.json()["completed"] for answer in run_concurrently([sets] * 10))
     assert alice.get(url).json()["completed"] is True
 
 
-def test_devices_that_change_different_fields_lose_nothing(alice: Person) -> None:
+def test_devices_that_change_different_fields_lose_nothing(alice: AuthedClient) -> None:
     changes = {
         "title": "Water all the plants",
         "description": "The fern, too",
@@ -55,12 +55,12 @@ def test_devices_that_change_different_fields_lose_nothing(alice: Person) -> Non
     for _ in range(ROUNDS):
         url = url_of(alice)
         sends = [partial(alice.patch, url, json={name: changes[name]}) for name in changes]
-        assert {answer.status_code for answer in at_once(sends)} == {200}
+        assert {answer.status_code for answer in run_concurrently(sends)} == {200}
         task = alice.get(url).json()
         assert {name: task[name] for name in changes} == changes
 
 
-def test_of_many_writers_with_the_same_etag_one_wins(alice: Person) -> None:
+def test_of_many_writers_with_the_same_etag_one_wins(alice: AuthedClient) -> None:
     for _ in range(ROUNDS):
         url = url_of(alice)
         known = {"If-Match": alice.get(url).headers["etag"]}
@@ -69,7 +69,7 @@ def test_of_many_writers_with_the_same_etag_one_wins(alice: Person) -> None:
             *(partial(alice.patch, url, json={"title": "x"}, headers=known) for _ in range(3)),
             *(partial(alice.patch, f"{url}/complete", headers=known) for _ in range(3)),
         ]
-        answers = at_once(writers)
+        answers = run_concurrently(writers)
         assert Counter(answer.status_code for answer in answers) == {200: 1, 412: 9}
         (winner,) = (answer for answer in answers if answer.is_success)
         now = alice.get(url)
@@ -77,13 +77,15 @@ def test_of_many_writers_with_the_same_etag_one_wins(alice: Person) -> None:
         assert now.headers["etag"] == winner.headers["etag"]
 
 
-def test_of_writers_and_a_deleter_with_the_same_etag_one_wins(alice: Person) -> None:
+def test_of_writers_and_a_deleter_with_the_same_etag_one_wins(alice: AuthedClient) -> None:
     for _ in range(ROUNDS):
         url = url_of(alice)
         known = {"If-Match": alice.get(url).headers["etag"]}
         update = partial(alice.put, url, json={"title": "x"}, headers=known)
         delete = partial(alice.delete, url, headers=known)
-        *updates, deleted = (answer.status_code for answer in at_once([update] * 3 + [delete]))
+        *updates, deleted = (
+            answer.status_code for answer in run_concurrently([update] * 3 + [delete])
+        )
         if deleted == 204:
             assert set(updates) <= {404, 412}
             assert alice.get(url).status_code == 404
@@ -93,14 +95,16 @@ def test_of_writers_and_a_deleter_with_the_same_etag_one_wins(alice: Person) -> 
             assert alice.get(url).json()["title"] == "x"
 
 
-def test_updates_against_deletes_end_with_the_task_gone(alice: Person) -> None:
+def test_updates_against_deletes_end_with_the_task_gone(alice: AuthedClient) -> None:
     kept = alice.creates("Another")
     for _ in range(ROUNDS):
         url = url_of(alice)
         update = partial(alice.put, url, json={"title": "x"})
         flip = partial(alice.patch, f"{url}/complete")
         delete = partial(alice.delete, url)
-        answers = at_once([update, delete, flip, partial(alice.get, url), delete, update])
+        answers = run_concurrently(
+            [update, delete, flip, partial(alice.get, url), delete, update]
+        )
         statuses = [answer.status_code for answer in answers]
         deletes = (statuses.pop(4), statuses.pop(1))
         assert sorted(deletes) == [204, 404]
@@ -109,19 +113,21 @@ def test_updates_against_deletes_end_with_the_task_gone(alice: Person) -> None:
         assert alice.lists() == [kept]
 
 
-def test_the_first_writes_of_somebody_new_are_all_stored(alice: Person, bob: Person) -> None:
+def test_the_first_writes_of_somebody_new_are_all_stored(
+    alice: AuthedClient, bob: AuthedClient
+) -> None:
     for newcomer in (alice, bob):
         forms = ("/api/tasks", f"/api/{newcomer.id}/tasks")
         writes = [
             partial(newcomer.post, forms[n % 2], json={"title": f"{n:02}"}) for n in range(20)
         ]
-        answers = at_once(writes)
+        answers = run_concurrently(writes)
         assert [answer.status_code for answer in answers] == [201] * 20
         assert len({answer.json()["id"] for answer in answers}) == 20
         assert newcomer.titles(sort="title") == [f"{n:02}" for n in range(20)]
 
 
-def test_everybody_who_lists_meanwhile_sees_whole_tasks(alice: Person) -> None:
+def test_everybody_who_lists_meanwhile_sees_whole_tasks(alice: AuthedClient) -> None:
     """A page and its total are of one moment, however much happens."""
 
     def writes() -> None:
@@ -133,7 +139,7 @@ def test_everybody_who_lists_meanwhile_sees_whole_tasks(alice: Person) -> None:
             answer = alice.get("/api/tasks")
             assert answer.headers["x-total-count"] == str(len(answer.json()))
 
-    at_once([writes, writes, reads, reads])
+    run_concurrently([writes, writes, reads, reads])
     assert alice.lists() == []
 
 
@@ -148,7 +154,7 @@ async def everybody(url: str) -> None:
 
 
 async def a_day(service_url: str) -> None:
-    """Do everything that one does with tasks, as one person among many."""
+    """Do everything that one does with tasks, as one client among many."""
     me = someone()
 
     async def checked(response: httpx.Response) -> None:

@@ -15,13 +15,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from harness import people
-from harness.ledger import Ledger
-from harness.people import Person, someone
+from harness import clients
+from harness.clients import AuthedClient, someone
 from harness.postgres import PATIENCE_SECONDS, Postgres, wait_until
 from harness.service import SECRET, Serve, Service
+from harness.write_ledger import Ledger
 
-pytest_plugins = ["harness.breakable"]
+pytest_plugins = ["harness.isolated_services"]
 
 # Limits that are not what ends a request in a test: the client's patience would be first.
 PATIENT = {"DATABASE_QUEUE_TIMEOUT": "3000", "DATABASE_STATEMENT_TIMEOUT": "3000"}
@@ -39,9 +39,9 @@ def run(postgres: Postgres, serve: Serve, tmp_path: Path) -> Iterator[Run]:
         tokens.append(sign(user))
         return tokens[-1]
 
-    sign = people.token
+    sign = clients.token
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(people, "token", token)
+        patch.setattr(clients, "token", token)
         yield lambda *options, port=None, **settings: serve(
             {"ACCESS_LOG": "true", **postgres.environment, **settings}, *options, port=port
         ).wait_until_healthy()
@@ -109,7 +109,7 @@ def test_while_the_database_is_away_everybody_is_told_and_then_served_again(
     postgres: Postgres, run: Run
 ) -> None:
     service = run(**PATIENT)
-    with Person(service.url, someone()) as alice:
+    with AuthedClient(service.url, someone()) as alice:
         task = alice.creates("Before")
         path = f"/api/tasks/{task['id']}"
         postgres.stop()
@@ -138,7 +138,7 @@ def test_a_database_that_is_silent_keeps_nobody_waiting_for_ever(
     postgres: Postgres, run: Run, crowd: Crowd
 ) -> None:
     service = run(DATABASE_STATEMENT_TIMEOUT="1", DATABASE_QUEUE_TIMEOUT="1")
-    with Person(service.url, someone()) as alice:
+    with AuthedClient(service.url, someone()) as alice:
         task = alice.creates("Before")
         with postgres.frozen():
             requests = crowd(lambda: alice.get("/api/tasks"), 30)
@@ -186,7 +186,7 @@ def test_a_service_that_is_told_to_stop_answers_those_it_is_serving(
 ) -> None:
     service = run("--workers", workers, **PATIENT)
     user = someone()
-    with Person(service.url, user) as alice:
+    with AuthedClient(service.url, user) as alice:
         path = f"/api/tasks/{alice.creates('Busy')['id']}/complete"
         with postgres.task_locked(path.split("/")[3]):
             requests = crowd(lambda: alice.patch(path), 5)
@@ -197,7 +197,7 @@ def test_a_service_that_is_told_to_stop_answers_those_it_is_serving(
         assert answers(requests) == [200] * 5
     assert service.process.wait(PATIENCE_SECONDS) in {0, 143}
     again = run(port=service.port)
-    with Person(again.url, user) as alice:
+    with AuthedClient(again.url, user) as alice:
         (task,) = alice.lists()
         assert task["completed"]
 
@@ -212,13 +212,13 @@ def test_more_clients_than_connections_are_all_served(
     user = someone()
 
     def visit() -> httpx.Response:
-        with Person(service.url, user) as alice:
+        with AuthedClient(service.url, user) as alice:
             alice.creates("From one of many")
             return alice.get("/api/tasks", params={"limit": 3})
 
     assert answers(crowd(visit, 50)) == [200] * 50
     assert postgres.connections() <= 2
-    with Person(service.url, user) as alice:
+    with AuthedClient(service.url, user) as alice:
         assert len(alice.lists()) == 50
 
 
@@ -226,7 +226,7 @@ def test_past_the_queue_clients_are_refused_and_those_in_it_are_served(
     postgres: Postgres, run: Run, crowd: Crowd
 ) -> None:
     service = run(DATABASE_POOL_SIZE="2", DATABASE_QUEUE_SIZE="3", **PATIENT)
-    with Person(service.url, someone()) as alice:
+    with AuthedClient(service.url, someone()) as alice:
         task = alice.creates("Wanted by many")
         path = f"/api/tasks/{task['id']}"
         wait_until(lambda: postgres.connections() == 2)
@@ -250,7 +250,7 @@ def test_who_waits_too_long_in_the_queue_is_refused(
 ) -> None:
     limits = {**PATIENT, "DATABASE_QUEUE_TIMEOUT": "0.5"}
     service = run(DATABASE_POOL_SIZE="1", **limits)
-    with Person(service.url, someone()) as alice:
+    with AuthedClient(service.url, someone()) as alice:
         task = alice.creates("Busy")
         with postgres.task_locked(task["id"]):
             update = crowd(lambda: alice.patch(f"/api/tasks/{task['id']}/complete"), 1)
@@ -265,7 +265,7 @@ def test_a_statement_that_takes_too_long_is_given_up(
     postgres: Postgres, run: Run, crowd: Crowd
 ) -> None:
     service = run(DATABASE_STATEMENT_TIMEOUT="0.5")
-    with Person(service.url, someone()) as alice:
+    with AuthedClient(service.url, someone()) as alice:
         task = alice.creates("Busy")
         path = f"/api/tasks/{task['id']}"
         with postgres.task_locked(task["id"]):
@@ -289,7 +289,7 @@ def hang_up(service: Service, request: bytes, *, after: float = 0) -> None:
 def request(user: str, line: str, body: bytes = b"", *, length: int | None = None) -> bytes:
     """Write a request in bytes; `length` may promise more than the body has."""
     head = (
-        f"{line} HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {people.token(user)}\r\n"
+        f"{line} HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {clients.token(user)}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {length or len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -304,7 +304,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_has_written_nothing(run:
         hang_up(service, promising[:size])
     for _ in range(10):  # as above, but the service has time to read what looks whole
         hang_up(service, promising, after=0.1)
-    with Person(service.url, user) as alice:
+    with AuthedClient(service.url, user) as alice:
         assert alice.lists() == []
         alice.creates("Meant")
 
@@ -314,7 +314,9 @@ def test_clients_that_leave_before_their_answer_poison_nothing(
 ) -> None:
     service = run(DATABASE_POOL_SIZE="2", **PATIENT)
     with ExitStack() as stack:
-        alice, bob = (stack.enter_context(Person(service.url, someone())) for _ in range(2))
+        alice, bob = (
+            stack.enter_context(AuthedClient(service.url, someone())) for _ in range(2)
+        )
         hers, his = alice.creates("Hers"), bob.creates("His")
         read = request(alice.id, "GET /api/tasks")
         flip = request(alice.id, f"PATCH /api/tasks/{hers['id']}/complete")

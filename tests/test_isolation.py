@@ -8,11 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from harness.clients import AuthedClient, someone
+from harness.operation_index import Operation
 from harness.operations import BY_ID, NO_TASK, SECURED, ask, body, name, path
-from harness.people import Person, someone
-from openapi.contract import Operation
-
-pytestmark = pytest.mark.both_ways
 
 COLLECTION = [operation for operation in SECURED if operation not in BY_ID]
 STATUSES = ("all", "pending", "completed")
@@ -49,7 +47,7 @@ every_operation_without_id = pytest.mark.parametrize("operation", COLLECTION, id
 class Secret:
     """A task of Alice's, and how to notice that somebody has learned of it."""
 
-    owner: Person
+    owner: AuthedClient
     task: dict[str, Any]
     etag: str
     list_etag: str
@@ -76,7 +74,7 @@ class Secret:
 
 
 @pytest.fixture
-def secret(alice: Person) -> Iterator[Secret]:
+def secret(alice: AuthedClient) -> Iterator[Secret]:
     """Let Alice have one task, and look after it when the test is over."""
     task = alice.creates(
         f"Title {someone()}",
@@ -108,7 +106,7 @@ def assert_describes_nothing(answer: httpx.Response) -> None:
 
 @every_operation_by_id
 def test_bob_gets_nowhere_with_the_id_of_alices_task(
-    bob: Person, secret: Secret, operation: Operation
+    bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     for user, end in product((None, bob.id, secret.owner.id), ("", "/")):
         url = path(operation, secret.id, user=user) + end
@@ -118,14 +116,14 @@ def test_bob_gets_nowhere_with_the_id_of_alices_task(
 
 @every_operation_by_id
 def test_the_id_may_be_written_in_any_case(
-    bob: Person, secret: Secret, operation: Operation
+    bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     assert_forbidden(ask(bob, operation, secret.id.upper()), secret)
 
 
 @every_operation_without_id
 def test_bob_gets_nowhere_with_the_id_of_alice(
-    bob: Person, secret: Secret, operation: Operation
+    bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     url = path(operation, user=secret.owner.id)
     for slash in ("", "/"):
@@ -137,7 +135,7 @@ def test_bob_gets_nowhere_with_the_id_of_alice(
 @every_operation_without_id
 @pytest.mark.parametrize("scoped", [False, True], ids=["flat", "scoped"])
 def test_what_bob_is_answered_is_only_his(
-    bob: Person, secret: Secret, operation: Operation, *, scoped: bool
+    bob: AuthedClient, secret: Secret, operation: Operation, *, scoped: bool
 ) -> None:
     bob.creates("Bob's")
     answer = ask(bob, operation, user=bob.id if scoped else None)
@@ -147,7 +145,7 @@ def test_what_bob_is_answered_is_only_his(
     assert {task["user_id"] for task in tasks} == {bob.id}
 
 
-def test_head_tells_bob_nothing(bob: Person, secret: Secret) -> None:
+def test_head_tells_bob_nothing(bob: AuthedClient, secret: Secret) -> None:
     for url in (f"/api/tasks/{secret.id}", f"/api/{secret.owner.id}/tasks"):
         answer = bob.head(url)
         assert answer.status_code == 403
@@ -159,7 +157,7 @@ def test_head_tells_bob_nothing(bob: Person, secret: Secret) -> None:
 
 @every_operation_by_id
 def test_an_id_that_exists_nowhere_is_not_found(
-    alice: Person, bob: Person, operation: Operation
+    alice: AuthedClient, bob: AuthedClient, operation: Operation
 ) -> None:
     deleted = alice.creates()["id"]
     alice.delete(f"/api/tasks/{deleted}")
@@ -173,7 +171,7 @@ def test_an_id_that_exists_nowhere_is_not_found(
 
 @every_operation
 def test_anothers_path_is_forbidden_whatever_is_there(
-    bob: Person, secret: Secret, operation: Operation
+    bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     """Whether such a user, or such a task, exists does not show."""
     users = (secret.owner.id, someone(), "x")
@@ -183,7 +181,7 @@ def test_anothers_path_is_forbidden_whatever_is_there(
 
 @every_operation
 def test_anothers_path_is_forbidden_before_the_request_is_looked_at(
-    bob: Person, secret: Secret, operation: Operation
+    bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     json = {"Content-Type": "application/json"}
     for headers, content in (
@@ -205,7 +203,7 @@ def test_anothers_path_is_forbidden_before_the_request_is_looked_at(
 
 @every_operation_by_id
 def test_a_bad_request_is_answered_alike_whether_the_task_exists(
-    bob: Person, secret: Secret, operation: Operation
+    bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     for task_id in (secret.id, NO_TASK):
         url = path(operation, task_id)
@@ -222,7 +220,7 @@ def test_a_bad_request_is_answered_alike_whether_the_task_exists(
 @every_operation_by_id
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
 def test_no_condition_shows_bob_whether_alices_task_has_changed(
-    bob: Person, secret: Secret, operation: Operation, header: str
+    bob: AuthedClient, secret: Secret, operation: Operation, header: str
 ) -> None:
     known = (secret.etag, f"W/{secret.etag}", secret.list_etag)
     for tag in (*known, "*", '"0"', '"1", "2"'):
@@ -234,7 +232,7 @@ def test_no_condition_shows_bob_whether_alices_task_has_changed(
 @every_operation_without_id
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
 def test_no_condition_shows_bob_whether_alices_list_has_changed(
-    bob: Person, secret: Secret, operation: Operation, header: str
+    bob: AuthedClient, secret: Secret, operation: Operation, header: str
 ) -> None:
     bob.creates("Bob's")
     for tag in (secret.list_etag, secret.etag):
@@ -245,7 +243,7 @@ def test_no_condition_shows_bob_whether_alices_list_has_changed(
 
 @every_operation
 def test_no_parameter_makes_bob_somebody_else(
-    bob: Person, secret: Secret, operation: Operation
+    bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     for user in (None, bob.id):
         url = path(operation, secret.id, user=user)
@@ -259,7 +257,7 @@ def test_no_parameter_makes_bob_somebody_else(
     "operation", [operation for operation in SECURED if operation.body], ids=name
 )
 def test_no_field_makes_bob_somebody_else(
-    bob: Person, secret: Secret, operation: Operation
+    bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     others = dict.fromkeys([*OTHER_NAMES, "id"], secret.owner.id)
     for task_id in (secret.id, bob.creates()["id"]):
@@ -272,7 +270,7 @@ def test_no_field_makes_bob_somebody_else(
 
 @every_operation
 def test_no_header_makes_bob_somebody_else(
-    bob: Person, secret: Secret, operation: Operation
+    bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     alice = secret.owner.id
     headers = dict.fromkeys(OTHER_HEADERS, alice) | {
@@ -289,35 +287,39 @@ def test_no_header_makes_bob_somebody_else(
         assert not secret.is_told_by(answer)
 
 
-def test_lists_pages_and_counts_are_each_persons_own(alice: Person, bob: Person) -> None:
+def test_lists_pages_and_counts_are_each_persons_own(
+    alice: AuthedClient, bob: AuthedClient
+) -> None:
     """The two have tasks that differ in nothing but their owner, made in turn."""
     own: dict[str, list[dict[str, Any]]] = {alice.id: [], bob.id: []}
     for number in range(12):
         due = None if number % 4 == 0 else f"2030-01-{number + 1:02}T00:00:00Z"
-        for person in (alice, bob) if number % 3 else (alice,):
-            task = person.creates(f"Task {number % 5}", completed=number % 2 == 0, due_date=due)
-            own[person.id].append(task)
-    for person, status, sort in product((alice, bob), STATUSES, SORTS):
+        for client in (alice, bob) if number % 3 else (alice,):
+            task = client.creates(f"Task {number % 5}", completed=number % 2 == 0, due_date=due)
+            own[client.id].append(task)
+    for client, status, sort in product((alice, bob), STATUSES, SORTS):
         mine = {
             task["id"]
-            for task in own[person.id]
+            for task in own[client.id]
             if status == "all" or task["completed"] == (status == "completed")
         }
-        whole = person.lists(status=status, sort=sort)
+        whole = client.lists(status=status, sort=sort)
         assert len(whole) == len(mine)
         assert {task["id"] for task in whole} == mine
         pages = []
         last = (len(mine) - 1) // 3 * 3
         for offset in range(0, len(mine) + 6, 3):
             query = f"status={status}&sort={sort}&limit=3&offset={offset}"
-            page = person.get(f"/api/tasks?{query}")
+            page = client.get(f"/api/tasks?{query}")
             assert page.headers["x-total-count"] == str(len(mine))
             assert f'offset={last}>; rel="last"' in page.headers["link"]
             pages += page.json()
         assert pages == whole
 
 
-def test_nothing_that_alice_does_changes_what_bob_sees(alice: Person, bob: Person) -> None:
+def test_nothing_that_alice_does_changes_what_bob_sees(
+    alice: AuthedClient, bob: AuthedClient
+) -> None:
     bob.creates("Bob's")
     bob.creates("Bob's other")
 
@@ -342,7 +344,9 @@ def test_nothing_that_alice_does_changes_what_bob_sees(alice: Person, bob: Perso
 
 
 @pytest.mark.parametrize("text", ["' OR '1'='1", "%", "_", "*", "\\", '"', "$1", ";--", "%s"])
-def test_a_title_is_never_more_than_a_text(bob: Person, secret: Secret, text: str) -> None:
+def test_a_title_is_never_more_than_a_text(
+    bob: AuthedClient, secret: Secret, text: str
+) -> None:
     task = bob.creates(text, description=text)
     assert (task["title"], task["description"]) == (text, text)
     for sort in SORTS:

@@ -11,14 +11,14 @@ import httpx
 import jwt
 import pytest
 
+from harness.anonymous import INVALID, AnonymousClient, refusal
 from harness.better_auth import SECRET, Instance, as_url, better_auth, installed, signed_up
+from harness.clients import someone, token
 from harness.cluster import Cluster
+from harness.jwks_server import KeyPair
 from harness.node import Node
-from harness.people import someone, token
 from harness.postgres import wait_until
-from harness.publisher import KeyPair
 from harness.service import Service
-from harness.strangers import INVALID, Stranger, refusal
 
 ROTATION_SECONDS = 3
 GRACE_SECONDS = 6  # so that the second key signs no more when the first one goes
@@ -64,7 +64,7 @@ def running(node: Node, shared: Cluster) -> Iterator[None]:
         yield
 
 
-Services = Callable[[Instance], Stranger]
+Services = Callable[[Instance], AnonymousClient]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def services(shared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with ExitStack() as stack:
 
         @cache
-        def start(instance: Instance) -> Stranger:
+        def start(instance: Instance) -> AnonymousClient:
             environment = {
                 "DATABASE_URL": as_url(shared.serving),
                 "MIGRATION_DATABASE_URL": as_url(shared.owner),
@@ -83,19 +83,21 @@ def services(shared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
             }
             service = Service(environment, Path(logs, f"{instance.options['name']}.log"))
             stack.callback(service.stop)
-            return stack.enter_context(Stranger(service.wait_until_healthy().url))
+            return stack.enter_context(AnonymousClient(service.wait_until_healthy().url))
 
         yield start
 
 
 @pytest.fixture
-def service(running: None, services: Services, request: pytest.FixtureRequest) -> Stranger:
+def service(
+    running: None, services: Services, request: pytest.FixtureRequest
+) -> AnonymousClient:
     """Return a client of the service for the instance that a test names."""
     assert running is None
     return services(getattr(request, "param", EDDSA))
 
 
-def creates(service: Stranger, token: str) -> dict[str, Any]:
+def creates(service: AnonymousClient, token: str) -> dict[str, Any]:
     """Create a task, and return it as answered."""
     header = {"Authorization": f"Bearer {token}"}
     answer = service.post("/api/tasks", headers=header, json={"title": "x"})
@@ -114,7 +116,9 @@ def kid(token: str) -> str:
     indirect=["service"],
     ids=["EdDSA, the default", "ES256", "RS256"],
 )
-def test_who_signs_up_is_served(service: Stranger, instance: Instance, algorithm: str) -> None:
+def test_who_signs_up_is_served(
+    service: AnonymousClient, instance: Instance, algorithm: str
+) -> None:
     with signed_up(instance) as alice, signed_up(instance) as bob:
         alices, bobs = alice.token(), bob.token()
         assert jwt.get_unverified_header(alices)["alg"] == algorithm
@@ -128,13 +132,13 @@ def test_who_signs_up_is_served(service: Stranger, instance: Instance, algorithm
 
 
 @pytest.mark.parametrize("service", [ES256, RS256], indirect=True, ids=["ES256", "RS256"])
-def test_the_keys_of_another_better_auth_are_good_for_nothing(service: Stranger) -> None:
+def test_the_keys_of_another_better_auth_are_good_for_nothing(service: AnonymousClient) -> None:
     with signed_up(EDDSA) as alice:
         assert refusal(service.lists(alice.token())) == INVALID
 
 
 def test_a_token_made_by_hand_with_the_same_secret_is_good_too(
-    service: Stranger, node: Node
+    service: AnonymousClient, node: Node
 ) -> None:
     with signed_up(EDDSA) as alice:
         task = creates(service, alice.token())
@@ -147,7 +151,7 @@ def test_a_token_made_by_hand_with_the_same_secret_is_good_too(
 
 @pytest.mark.parametrize("service", [RS256], indirect=True, ids=["RS256"])
 def test_without_the_secret_no_token_made_by_hand_is_good(
-    service: Stranger, node: Node
+    service: AnonymousClient, node: Node
 ) -> None:
     minted = node.run("mint.mjs", SECRET, someone()).stdout.strip()
     assert refusal(service.lists(minted)) == INVALID
@@ -155,7 +159,7 @@ def test_without_the_secret_no_token_made_by_hand_is_good(
 
 @pytest.mark.parametrize("service", [ROTATING], indirect=True, ids=["rotating"])
 def test_a_new_key_is_good_at_once_and_an_old_one_until_its_grace_ends(
-    service: Stranger,
+    service: AnonymousClient,
 ) -> None:
     with signed_up(ROTATING) as alice:
         old = new = alice.token()
@@ -174,7 +178,7 @@ def test_a_new_key_is_good_at_once_and_an_old_one_until_its_grace_ends(
 
 
 @pytest.mark.parametrize("service", [CACHING], indirect=True, ids=["caching"])
-def test_the_cookie_cache_names_its_user_further_down(service: Stranger) -> None:
+def test_the_cookie_cache_names_its_user_further_down(service: AnonymousClient) -> None:
     with signed_up(CACHING) as alice:
         cached = alice.cookies["better-auth.session_data"]
         assert jwt.get_unverified_header(cached) == {"alg": "HS256"}
@@ -184,7 +188,9 @@ def test_the_cookie_cache_names_its_user_further_down(service: Stranger) -> None
         assert refusal(service.lists(alice.token())) == INVALID
 
 
-def test_the_cookie_cache_says_nothing_to_a_service_that_wants_sub(service: Stranger) -> None:
+def test_the_cookie_cache_says_nothing_to_a_service_that_wants_sub(
+    service: AnonymousClient,
+) -> None:
     with signed_up(CACHING) as alice:
         assert refusal(service.lists(alice.cookies["better-auth.session_data"])) == INVALID
 
@@ -203,13 +209,13 @@ def test_known_keys_are_good_while_better_auth_is_away(
     assert creates(service, known)["user_id"] == alice.id
 
 
-def test_its_pages_may_call_the_service(service: Stranger) -> None:
+def test_its_pages_may_call_the_service(service: AnonymousClient) -> None:
     answer = service.get("/health", headers={"Origin": EDDSA.url})
     assert answer.headers["Access-Control-Allow-Origin"] == EDDSA.url
 
 
 def test_its_tables_and_the_services_keep_out_of_each_others_way(
-    service: Stranger, shared: Cluster
+    service: AnonymousClient, shared: Cluster
 ) -> None:
     with signed_up(EDDSA) as alice:
         creates(service, alice.token())

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from harness.browser import OpenWindow, Window
-from harness.people import someone, token
+from harness.clients import someone, token
 from harness.service import Service
 
 # Swagger UI's own, about addresses such as /docs#/Tasks/create_task.

@@ -4,12 +4,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from handlers.problem_kinds import KINDS
+from handlers.api.problem_types import PROBLEM_TYPES
 from harness.browser import OpenWindow
 from harness.service import Service
 
-KINDS_OF_PAGES = ("/", "/docs", "/reference", "/problems", KINDS[400].type)
-PAGES = (*KINDS_OF_PAGES, *(kind.type for kind in KINDS.values() if kind.status != 400))
+KINDS_OF_PAGES = ("/", "/docs", "/reference", "/problems", PROBLEM_TYPES[400].type)
+PAGES = (*KINDS_OF_PAGES, *(kind.type for kind in PROBLEM_TYPES.values() if kind.status != 400))
 FOCUSED = "() => document.activeElement.textContent.trim()"
 
 

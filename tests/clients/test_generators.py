@@ -11,8 +11,8 @@ from typing import Any
 import openapi_generator_cli
 import pytest
 
+from harness.clients import someone, token
 from harness.node import ToolError, in_ci
-from harness.people import someone, token
 from harness.service import ROOT, Service
 from harness.workshop import MODULES, Workshop
 from openapi import contract

@@ -2,7 +2,7 @@
 
 import json
 
-from harness.people import someone, token
+from harness.clients import someone, token
 from harness.service import Service
 from harness.workshop import Workshop
 

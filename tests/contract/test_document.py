@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from connexion.spec import Specification
 
-from handlers.problem_kinds import KINDS
+from handlers.api.problem_types import PROBLEM_TYPES
 from harness import document
 from harness.contract import CONTRACT
 from harness.document import COMPONENTS, DOCUMENT
@@ -137,7 +137,7 @@ def test_patterns_mean_the_same_in_every_dialect() -> None:
 
 
 def test_every_pattern_that_a_request_can_break_is_explained() -> None:
-    for operation in CONTRACT.operations.values():
+    for operation in OPERATIONS.values():
         media_types = (operation.body or {}).get("content", {}).values()
         for value in [*operation.parameters, *media_types]:
             for where, schema in document.schemas_in(operation.operation_id, value["schema"]):
@@ -199,10 +199,10 @@ def test_every_response_has_the_headers_that_every_response_has() -> None:
 def test_every_kind_of_problem_is_in_the_contract_and_in_its_prose() -> None:
     documented = {int(where.rpartition("/")[2]) for where in RESPONSES}
     prose = DOCUMENT["info"]["description"]
-    assert {status for status in documented if status >= 400} | {405} == KINDS.keys()
+    assert {status for status in documented if status >= 400} | {405} == PROBLEM_TYPES.keys()
     assert {
         int(row) for row in re.findall(r"^\| ([0-9]{3}) \|", prose, re.MULTILINE)
-    } == KINDS.keys()
+    } == PROBLEM_TYPES.keys()
 
 
 def test_the_limits_in_the_prose_are_those_that_hold() -> None:
@@ -216,6 +216,6 @@ def test_the_limits_in_the_prose_are_those_that_hold() -> None:
     ) in prose
     assert f"A `limit` above {limit['maximum']} is a 400" in prose
     assert f"without one you get {limit['default']}." in prose
-    assert body in KINDS[413].detail
+    assert body in PROBLEM_TYPES[413].detail
     assert body in COMPONENTS["responses"]["ContentTooLarge"]["description"]
     assert schemas["TaskList"]["maxItems"] == limit["maximum"]

@@ -11,16 +11,15 @@ import httpx
 import pytest
 
 from harness import document
-from harness.contract import CONTRACT
+from harness.clients import AuthedClient, token
+from harness.contract import CONTRACT, OPERATIONS
 from harness.document import COMPONENTS
+from harness.in_process import app_without_database, broken, request_in_process
+from harness.jwks_server import KeyPair
 from harness.operations import path
-from harness.people import Person, token
-from harness.publisher import KeyPair
-from harness.unstarted import app_without_database, ask_inside, broken
 from openapi.schemas import Schema
 
 SIMPLE = {"string", "integer", "boolean"}
-OPERATIONS = CONTRACT.operations
 EXAMPLES = {
     f"{where}: {name}": (value["schema"], example)
     for where, value in document.values()
@@ -44,7 +43,7 @@ DELETED = "e2c4a6b8-0d1f-4e3a-8b5c-7f9d6a4e2c10"
 
 @pytest.mark.parametrize(("schema", "example"), EXAMPLES.values(), ids=EXAMPLES)
 def test_an_example_is_valid(schema: Any, example: Any) -> None:
-    assert Schema(CONTRACT.resolve(schema)).faults(example) == []
+    assert Schema(CONTRACT.resolve(schema)).errors(example) == []
 
 
 def test_every_parameter_header_body_and_field_has_an_example() -> None:
@@ -97,7 +96,9 @@ PARAMETERS = [
 
 
 @pytest.mark.parametrize(("operation_id", "name"), BODIES)
-def test_an_example_of_a_body_can_be_sent(operation_id: str, name: str, alice: Person) -> None:
+def test_an_example_of_a_body_can_be_sent(
+    operation_id: str, name: str, alice: AuthedClient
+) -> None:
     operation = OPERATIONS[operation_id]
     assert operation.body
     body = operation.body["content"]["application/json"]["examples"][name]["value"]
@@ -114,7 +115,7 @@ def changed_only(task: Any, body: Any) -> bool:
 
 @pytest.mark.parametrize(("operation_id", "name", "example"), PARAMETERS)
 def test_an_example_of_a_parameter_can_be_sent(
-    operation_id: str, name: str, example: Any, alice: Person
+    operation_id: str, name: str, example: Any, alice: AuthedClient
 ) -> None:
     operation = OPERATIONS[operation_id]
     where = path(operation, alice.creates()["id"])
@@ -133,7 +134,9 @@ def test_an_example_of_a_parameter_can_be_sent(
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_an_example_of_a_task_is_what_the_service_answers(name: str, alice: Person) -> None:
+def test_an_example_of_a_task_is_what_the_service_answers(
+    name: str, alice: AuthedClient
+) -> None:
     example = TASKS[name]
     fields = ("title", "description", "completed", "priority", "due_date")
     answered = alice.creates(**{field: example[field] for field in fields})
@@ -141,28 +144,28 @@ def test_an_example_of_a_task_is_what_the_service_answers(name: str, alice: Pers
     assert {field: answered[field] for field in fields} == {f: example[f] for f in fields}
 
 
-Provoke = Callable[[Person, Person, str], httpx.Response]
+Provoke = Callable[[AuthedClient, AuthedClient, str], httpx.Response]
 
 
-def expired(alice: Person, *_: Any) -> httpx.Response:
+def expired(alice: AuthedClient, *_: Any) -> httpx.Response:
     stale = token(alice.id, exp=int(time.time()) - 60)
     return alice.get("/api/tasks", headers={"Authorization": f"Bearer {stale}"})
 
 
-def at_fault(alice: Person, *_: Any) -> httpx.Response:
+def at_fault(alice: AuthedClient, *_: Any) -> httpx.Response:
     with broken("list_tasks"):
         return without_database(alice)
 
 
-def without_database(alice: Person, *_: Any) -> httpx.Response:
+def without_database(alice: AuthedClient, *_: Any) -> httpx.Response:
     service = app_without_database()
-    return asyncio.run(ask_inside(service, OPERATIONS["list_tasks"], alice.id))
+    return asyncio.run(request_in_process(service, OPERATIONS["list_tasks"], alice.id))
 
 
 def without_keys(*_: Any) -> httpx.Response:
     service = app_without_database(jwks_url="http://127.0.0.1:9/jwks")
     signed = KeyPair().token()
-    return asyncio.run(ask_inside(service, OPERATIONS["list_tasks"], signed=signed))
+    return asyncio.run(request_in_process(service, OPERATIONS["list_tasks"], signed=signed))
 
 
 PROVOCATIONS: dict[str, Provoke] = {
@@ -172,7 +175,7 @@ PROVOCATIONS: dict[str, Provoke] = {
     "InvalidParameter": lambda alice, *_: alice.get("/api/tasks?limit=10001"),
     "MissingToken": lambda alice, *_: httpx.get(f"{alice.base_url}/api/tasks"),
     "ExpiredToken": expired,
-    "NotYours": lambda _, bob, task: bob.get(f"/api/tasks/{task}"),
+    "PermissionDenied": lambda _, bob, task: bob.get(f"/api/tasks/{task}"),
     "NoSuchTask": lambda alice, *_: alice.get(f"/api/tasks/{DELETED}"),
     "StaleTask": lambda alice, _, task: alice.put(
         f"/api/tasks/{task}", json={"title": "x"}, headers={"If-Match": '"2"'}
@@ -187,7 +190,7 @@ PROVOCATIONS: dict[str, Provoke] = {
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_an_example_of_a_problem_is_what_the_service_answers(
-    name: str, alice: Person, bob: Person
+    name: str, alice: AuthedClient, bob: AuthedClient
 ) -> None:
     task = alice.creates()["id"]
     answer = PROVOCATIONS[name](alice, bob, task)
@@ -196,7 +199,7 @@ def test_an_example_of_a_problem_is_what_the_service_answers(
     assert answer.status_code == expected["status"]
 
 
-def test_an_example_of_a_header_is_what_the_service_answers(alice: Person) -> None:
+def test_an_example_of_a_header_is_what_the_service_answers(alice: AuthedClient) -> None:
     headers = {name: header["example"] for name, header in COMPONENTS["headers"].items()}
     assert expired(alice).headers["WWW-Authenticate"] == headers["WWW-Authenticate"]
     assert without_database(alice).headers["Retry-After"] == str(headers["Retry-After"])

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from harness.clients import someone, token
 from harness.document import DOCUMENT
-from harness.people import someone, token
 from harness.service import ROOT, Service
 from openapi import contract as contracts
 

@@ -5,14 +5,14 @@ from typing import Any
 import httpx
 import pytest
 
-from harness.contract import CONTRACT, REPLAY, check
-from harness.people import Person
+from harness.clients import AuthedClient
+from harness.contract import OPERATIONS, REPLAY, check
 
-CREATE = CONTRACT.operations["create_task"]
+CREATE = OPERATIONS["create_task"]
 
 
 @pytest.fixture
-def created(alice: Person) -> httpx.Response:
+def created(alice: AuthedClient) -> httpx.Response:
     return alice.post("/api/tasks", json={"title": "Water the plants"})
 
 
@@ -89,7 +89,7 @@ def test_a_request_without_a_token_that_was_served_is_noticed(created: httpx.Res
 
 
 def test_a_request_that_is_refused_for_nothing_is_noticed(
-    alice: Person, created: httpx.Response
+    alice: AuthedClient, created: httpx.Response
 ) -> None:
     refused = alice.post("/api/tasks", json={"title": ""})
     refused.request = created.request

@@ -6,25 +6,21 @@ from collections.abc import Callable, Mapping
 import httpx
 import pytest
 
-from harness.contract import CONTRACT, check
+from harness.clients import AuthedClient
+from harness.contract import CONTRACT, OPERATIONS, check
+from harness.in_process import app_without_database, broken, request_in_process
 from harness.operations import NO_TASK, ask, body, path
-from harness.people import Person
-from harness.unstarted import app_without_database, ask_inside, broken
 
-OPERATIONS = CONTRACT.operations
 PATHS = sorted({operation.path for operation in OPERATIONS.values()})
 METHODS = {"GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH", "TRACE", "QUERY", "LINK"}
 JSON = {"Content-Type": "application/json"}
-
-pytestmark = pytest.mark.both_ways
 
 
 class Stage:
     """Where a status is provoked: Alice asks for one operation, about a task of hers."""
 
-    def __init__(self, operation_id: str, compiled: str, alice: Person, bob: Person) -> None:
+    def __init__(self, operation_id: str, alice: AuthedClient, bob: AuthedClient) -> None:
         self.operation = OPERATIONS[operation_id]
-        self.compiled = compiled
         self.alice = alice
         self.bob = bob
         self.task: str = alice.creates()["id"]
@@ -42,8 +38,8 @@ class Stage:
 
     def asks_inside(self) -> httpx.Response:
         """Ask a service in this process, which has no database."""
-        app = app_without_database(compiled=self.compiled == "true")
-        return asyncio.run(ask_inside(app, self.operation, self.alice.id))
+        app = app_without_database()
+        return asyncio.run(request_in_process(app, self.operation, self.alice.id))
 
 
 def with_an_unknown_parameter(stage: Stage) -> httpx.Response:
@@ -95,9 +91,9 @@ def test_there_is_a_way_to_every_status_of_the_contract() -> None:
 @pytest.mark.parametrize("status", WAYS)
 @pytest.mark.parametrize("operation_id", OPERATIONS)
 def test_a_documented_status_occurs_and_another_does_not(
-    operation_id: str, status: str, compiled: str, alice: Person, bob: Person
+    operation_id: str, status: str, alice: AuthedClient, bob: AuthedClient
 ) -> None:
-    stage = Stage(operation_id, compiled, alice, bob)
+    stage = Stage(operation_id, alice, bob)
     answer = WAYS[status](stage)
     check(answer)  # so that what occurs instead is documented, too
     occurred = str(answer.status_code)
@@ -107,7 +103,7 @@ def test_a_documented_status_occurs_and_another_does_not(
 
 @pytest.mark.parametrize("where", PATHS)
 def test_any_other_method_is_answered_405_with_those_that_are_allowed(
-    where: str, alice: Person
+    where: str, alice: AuthedClient
 ) -> None:
     known = {each.method for each in OPERATIONS.values() if each.path == where}
     allowed = known | ({"HEAD"} if "GET" in known else set())

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from harness.browser import OpenWindow, Window
-from harness.people import someone, token
+from harness.clients import someone, token
 from harness.service import SECRET, Service
 
 # How frontends differ: forms of the path, slashes at its end, cookies, and whether a

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.anonymous import AnonymousClient
 from harness.service import Service
-from harness.strangers import Stranger
 
 
 @pytest.fixture(scope="session")
-def stranger(service: Service) -> Iterator[Stranger]:
+def anonymous(service: Service) -> Iterator[AnonymousClient]:
     """Return somebody without a token."""
-    with Stranger(service.url) as client:
+    with AnonymousClient(service.url) as client:
         yield client

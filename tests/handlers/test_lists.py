@@ -8,10 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from harness.people import Person, someone
+from harness.clients import AuthedClient, someone
 from harness.service import Service
-
-pytestmark = pytest.mark.both_ways
 
 Task = dict[str, Any]
 
@@ -55,13 +53,13 @@ def in_order(tasks: Iterable[Task], sort: str) -> list[Task]:
 class Crowd:
     """Somebody with many tasks, whom no test changes."""
 
-    def __init__(self, person: Person) -> None:
+    def __init__(self, client: AuthedClient) -> None:
         """Create tasks of all kinds, in no order."""
-        self.person = person
+        self.client = client
         titles = [*TITLES, *random.choices(TITLES, k=20)]
         random.shuffle(titles)
         self.tasks = [
-            person.creates(
+            client.creates(
                 title,
                 due_date=random.choice(DUE_DATES),
                 completed=random.random() < 0.4,
@@ -77,15 +75,15 @@ class Crowd:
 
 @pytest.fixture(scope="module")
 def crowd(service: Service) -> Iterator[Crowd]:
-    with Person(service.url, someone()) as person:
-        yield Crowd(person)
+    with AuthedClient(service.url, someone()) as client:
+        yield Crowd(client)
 
 
 each_status = pytest.mark.parametrize("status", STATUSES)
 each_sort = pytest.mark.parametrize("sort", SORTS)
 
 
-def test_a_person_never_seen_before_has_an_empty_list(alice: Person) -> None:
+def test_a_person_never_seen_before_has_an_empty_list(alice: AuthedClient) -> None:
     answer = alice.get("/api/tasks")
     assert (answer.status_code, answer.json()) == (200, [])
     assert answer.headers["x-total-count"] == "0"
@@ -95,20 +93,20 @@ def test_a_person_never_seen_before_has_an_empty_list(alice: Person) -> None:
 @each_status
 @each_sort
 def test_every_filter_with_every_sort_is_exact(crowd: Crowd, status: str, sort: str) -> None:
-    answer = crowd.person.get("/api/tasks", params={"status": status, "sort": sort})
+    answer = crowd.client.get("/api/tasks", params={"status": status, "sort": sort})
     assert answer.json() == crowd.list(status, sort)
     assert answer.headers["x-total-count"] == str(len(answer.json()))
     assert "link" not in answer.headers
 
 
 def test_without_parameters_all_tasks_come_newest_first(crowd: Crowd) -> None:
-    assert crowd.person.lists() == list(reversed(crowd.tasks))
+    assert crowd.client.lists() == list(reversed(crowd.tasks))
 
 
 def test_the_user_scoped_form_lists_the_same(crowd: Crowd) -> None:
     for status, sort in product(STATUSES, SORTS):
-        answer = crowd.person.get(
-            f"/api/{crowd.person.id}/tasks", params={"status": status, "sort": sort}
+        answer = crowd.client.get(
+            f"/api/{crowd.client.id}/tasks", params={"status": status, "sort": sort}
         )
         assert answer.json() == crowd.list(status, sort)
 
@@ -120,7 +118,7 @@ def test_any_page_is_a_slice_of_the_list(crowd: Crowd, status: str, sort: str) -
     size = len(expected)
     sizes = (1, 2, size - 1, size, size + 1, 10_000)
     for limit, offset in product(sizes, (0, *sizes, 2**31 - 1)):
-        answer = crowd.person.get(
+        answer = crowd.client.get(
             "/api/tasks",
             params={"status": status, "sort": sort, "limit": limit, "offset": offset},
         )
@@ -128,11 +126,11 @@ def test_any_page_is_a_slice_of_the_list(crowd: Crowd, status: str, sort: str) -
         assert answer.headers["x-total-count"] == str(size), (limit, offset)
 
 
-def follow(person: Person, answer: httpx.Response, rel: str) -> list[httpx.Response]:
+def follow(client: AuthedClient, answer: httpx.Response, rel: str) -> list[httpx.Response]:
     """Go from page to page for as long as there is such a link."""
     pages = [answer]
     while rel in pages[-1].links:
-        pages.append(person.get(pages[-1].links[rel]["url"]))
+        pages.append(client.get(pages[-1].links[rel]["url"]))
         assert len(pages) < 1000
     return pages
 
@@ -144,13 +142,13 @@ def test_following_next_visits_every_task_once(
     crowd: Crowd, status: str, sort: str, limit: int
 ) -> None:
     query: dict[str, Any] = {"status": status, "sort": sort, "limit": limit}
-    pages = follow(crowd.person, crowd.person.get("/api/tasks", params=query), "next")
+    pages = follow(crowd.client, crowd.client.get("/api/tasks", params=query), "next")
     assert [task for page in pages for task in page.json()] == crowd.list(status, sort)
     assert all(len(page.json()) == limit for page in pages[:-1])
-    backwards = follow(crowd.person, pages[-1], "prev")
+    backwards = follow(crowd.client, pages[-1], "prev")
     assert [page.json() for page in reversed(backwards)] == [page.json() for page in pages]
     for page in pages:
-        first, last = (crowd.person.get(page.links[rel]["url"]) for rel in ("first", "last"))
+        first, last = (crowd.client.get(page.links[rel]["url"]) for rel in ("first", "last"))
         assert (first.json(), last.json()) == (pages[0].json(), pages[-1].json())
 
 
@@ -163,7 +161,7 @@ def test_a_page_links_only_to_pages_that_there_are(crowd: Crowd) -> None:
 
     def linked(limit: int, offset: int) -> set[str]:
         query = {"limit": limit, "offset": offset}
-        return relations(crowd.person.get("/api/tasks", params=query))
+        return relations(crowd.client.get("/api/tasks", params=query))
 
     assert linked(size, 0) == set()
     assert linked(size + 1, 0) == set()
@@ -176,30 +174,30 @@ def test_a_page_links_only_to_pages_that_there_are(crowd: Crowd) -> None:
 
 
 def test_from_past_the_end_prev_leads_back_to_the_last_page(crowd: Crowd) -> None:
-    answer = crowd.person.get("/api/tasks", params={"limit": 10, "offset": 5000})
+    answer = crowd.client.get("/api/tasks", params={"limit": 10, "offset": 5000})
     assert answer.json() == []
     assert answer.headers["x-total-count"] == str(len(crowd.tasks))
-    previous = crowd.person.get(answer.links["prev"]["url"])
+    previous = crowd.client.get(answer.links["prev"]["url"])
     assert previous.json()
     assert previous.json()[-1] == crowd.list("all", "created")[-1]
 
 
-def test_an_empty_list_past_its_end_is_still_empty(alice: Person) -> None:
+def test_an_empty_list_past_its_end_is_still_empty(alice: AuthedClient) -> None:
     answer = alice.get("/api/tasks", params={"offset": 10})
     assert (answer.json(), answer.headers["x-total-count"]) == ([], "0")
 
 
-def test_a_list_shows_nobody_elses_tasks(crowd: Crowd, bob: Person) -> None:
+def test_a_list_shows_nobody_elses_tasks(crowd: Crowd, bob: AuthedClient) -> None:
     own = bob.creates("apple")
     for status, sort in product(("all", "pending"), SORTS):
         answer = bob.get("/api/tasks", params={"status": status, "sort": sort})
         assert answer.json() == [own]
         assert answer.headers["x-total-count"] == "1"
     assert bob.lists(status="completed") == []
-    assert crowd.person.lists() == list(reversed(crowd.tasks))
+    assert crowd.client.lists() == list(reversed(crowd.tasks))
 
 
-def test_a_task_moves_between_lists_and_within_them_as_it_changes(alice: Person) -> None:
+def test_a_task_moves_between_lists_and_within_them_as_it_changes(alice: AuthedClient) -> None:
     moving = alice.creates("a")
     staying = alice.creates("m", due_date="2026-12-01T00:00:00Z")
 

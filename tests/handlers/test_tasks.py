@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
+from harness.clients import AuthedClient
+from harness.operation_index import Operation
 from harness.operations import BY_ID, NO_TASK, ask, name
-from harness.people import Person
 from harness.problems import faults
-from openapi.contract import Operation
-
-pytestmark = pytest.mark.both_ways
 
 EVERYTHING: dict[str, Any] = {
     "title": "Water the plants",
@@ -93,15 +91,17 @@ def at(task: dict[str, Any]) -> str:
     return f"/api/tasks/{task['id']}"
 
 
-def change(person: Person, verb: str, task: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    answer = person.request(verb, at(task), json=fields)
+def change(
+    client: AuthedClient, verb: str, task: dict[str, Any], **fields: Any
+) -> dict[str, Any]:
+    answer = client.request(verb, at(task), json=fields)
     assert answer.status_code == 200, answer.text
     changed: dict[str, Any] = answer.json()
     return changed
 
 
-def read(person: Person, task: dict[str, Any]) -> dict[str, Any]:
-    answer = person.get(at(task))
+def read(client: AuthedClient, task: dict[str, Any]) -> dict[str, Any]:
+    answer = client.get(at(task))
     assert answer.status_code == 200, answer.text
     stored: dict[str, Any] = answer.json()
     return stored
@@ -114,7 +114,7 @@ def without_time(task: dict[str, Any]) -> dict[str, Any]:
 # Creating and reading
 
 
-def test_a_title_is_enough_for_a_task(alice: Person) -> None:
+def test_a_title_is_enough_for_a_task(alice: AuthedClient) -> None:
     task = alice.creates("Water the plants")
     assert task == {
         "id": task["id"],
@@ -129,42 +129,42 @@ def test_a_title_is_enough_for_a_task(alice: Person) -> None:
     }
 
 
-def test_a_new_task_has_everything_that_was_said_about_it(alice: Person) -> None:
+def test_a_new_task_has_everything_that_was_said_about_it(alice: AuthedClient) -> None:
     task = alice.creates(**EVERYTHING)
     assert {field: task[field] for field in EVERYTHING} == EVERYTHING
 
 
-def test_a_new_task_may_be_null_where_it_can_be_empty(alice: Person) -> None:
+def test_a_new_task_may_be_null_where_it_can_be_empty(alice: AuthedClient) -> None:
     nothing: dict[str, Any] = dict.fromkeys(("description", "priority", "due_date"))
     task = alice.creates(**nothing)
     assert {field: task[field] for field in nothing} == nothing
 
 
 @pytest.mark.parametrize("priority", ["low", "medium", "high"])
-def test_every_priority_is_kept(alice: Person, priority: str) -> None:
+def test_every_priority_is_kept(alice: AuthedClient, priority: str) -> None:
     assert read(alice, alice.creates(priority=priority))["priority"] == priority
 
 
-def test_a_task_is_read_as_it_was_answered_when_created(alice: Person) -> None:
+def test_a_task_is_read_as_it_was_answered_when_created(alice: AuthedClient) -> None:
     task = alice.creates(**EVERYTHING)
     assert read(alice, task) == task
     assert alice.lists() == [task]
 
 
-def test_location_leads_to_the_new_task(alice: Person) -> None:
+def test_location_leads_to_the_new_task(alice: AuthedClient) -> None:
     created = alice.post("/api/tasks", json={"title": "x"})
     found = alice.get(created.headers["location"])
     assert found.json() == created.json()
     assert found.headers["etag"] == created.headers["etag"]
 
 
-def test_each_post_creates_another_task(alice: Person) -> None:
+def test_each_post_creates_another_task(alice: AuthedClient) -> None:
     ids = {alice.creates("the same")["id"] for _ in range(3)}
     assert {task["id"] for task in alice.lists()} == ids
     assert len(ids) == 3
 
 
-def test_instants_are_in_utc_to_the_microsecond(alice: Person) -> None:
+def test_instants_are_in_utc_to_the_microsecond(alice: AuthedClient) -> None:
     before = time.time()
     task = alice.creates()
     after = time.time()
@@ -175,28 +175,28 @@ def test_instants_are_in_utc_to_the_microsecond(alice: Person) -> None:
 
 
 @pytest.mark.parametrize("sent", DUE_DATES)
-def test_a_due_date_with_any_offset_is_answered_in_utc(alice: Person, sent: str) -> None:
+def test_a_due_date_with_any_offset_is_answered_in_utc(alice: AuthedClient, sent: str) -> None:
     task = alice.creates(due_date=sent)
     assert task["due_date"] == DUE_DATES[sent]
     assert read(alice, task) == task
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_texts_come_back_character_by_character(alice: Person, text: str) -> None:
+def test_texts_come_back_character_by_character(alice: AuthedClient, text: str) -> None:
     task = alice.creates(text, description=text)
     assert (task["title"], task["description"]) == (text, text)
     assert alice.lists() == [task]
     assert change(alice, "PUT", alice.creates(), title=text)["title"] == text
 
 
-def test_an_empty_description_is_not_the_same_as_none(alice: Person) -> None:
+def test_an_empty_description_is_not_the_same_as_none(alice: AuthedClient) -> None:
     task = alice.creates(description="")
     assert read(alice, task)["description"] == ""
 
 
 @pytest.mark.parametrize("character", ["x", "é", "漢", "😀", "\N{COMBINING ACUTE ACCENT}"])
 def test_lengths_are_counted_in_characters_however_many_bytes(
-    alice: Person, character: str
+    alice: AuthedClient, character: str
 ) -> None:
     longest: dict[str, Any] = {"title": character * 200, "description": character * 1000}
     task = alice.creates(**longest)
@@ -210,7 +210,7 @@ def test_lengths_are_counted_in_characters_however_many_bytes(
 
 
 @pytest.mark.parametrize("title", BLANKS.values(), ids=BLANKS)
-def test_a_blank_title_is_refused(alice: Person, title: str) -> None:
+def test_a_blank_title_is_refused(alice: AuthedClient, title: str) -> None:
     task = alice.creates("not blank")
     for answer in (
         alice.post("/api/tasks", json={"title": title}),
@@ -227,7 +227,7 @@ def test_a_blank_title_is_refused(alice: Person, title: str) -> None:
 @each_verb
 @pytest.mark.parametrize("field", OTHERWISE)
 def test_a_change_of_one_field_leaves_the_others_alone(
-    alice: Person, verb: str, field: str
+    alice: AuthedClient, verb: str, field: str
 ) -> None:
     task = alice.creates(**EVERYTHING)
     changed = change(alice, verb, task, **{field: OTHERWISE[field]})
@@ -237,7 +237,7 @@ def test_a_change_of_one_field_leaves_the_others_alone(
 
 
 @each_verb
-def test_all_fields_can_be_changed_at_once(alice: Person, verb: str) -> None:
+def test_all_fields_can_be_changed_at_once(alice: AuthedClient, verb: str) -> None:
     task = alice.creates(**EVERYTHING)
     changed = change(alice, verb, task, **OTHERWISE)
     assert without_time(changed) == without_time(task) | OTHERWISE
@@ -246,14 +246,16 @@ def test_all_fields_can_be_changed_at_once(alice: Person, verb: str) -> None:
 
 @each_verb
 @pytest.mark.parametrize("field", ["description", "priority", "due_date"])
-def test_null_clears_a_field_that_can_be_empty(alice: Person, verb: str, field: str) -> None:
+def test_null_clears_a_field_that_can_be_empty(
+    alice: AuthedClient, verb: str, field: str
+) -> None:
     task = alice.creates(**EVERYTHING)
     changed = change(alice, verb, task, **{field: None})
     assert without_time(changed) == without_time(task) | {field: None}
 
 
 @each_verb
-def test_null_is_refused_where_something_must_be(alice: Person, verb: str) -> None:
+def test_null_is_refused_where_something_must_be(alice: AuthedClient, verb: str) -> None:
     task = alice.creates(**EVERYTHING)
     refusal = alice.request(verb, at(task), json={"title": None, "completed": None})
     assert faults(refusal) == {
@@ -264,7 +266,7 @@ def test_null_is_refused_where_something_must_be(alice: Person, verb: str) -> No
 
 
 @each_verb
-def test_an_empty_object_changes_nothing_and_is_refused(alice: Person, verb: str) -> None:
+def test_an_empty_object_changes_nothing_and_is_refused(alice: AuthedClient, verb: str) -> None:
     task = alice.creates(**EVERYTHING)
     refusal = alice.request(verb, at(task), json={})
     assert faults(refusal) == {"#": "must contain at least 1 field"}
@@ -272,7 +274,7 @@ def test_an_empty_object_changes_nothing_and_is_refused(alice: Person, verb: str
 
 
 @each_verb
-def test_a_change_with_one_fault_changes_nothing(alice: Person, verb: str) -> None:
+def test_a_change_with_one_fault_changes_nothing(alice: AuthedClient, verb: str) -> None:
     task = alice.creates(**EVERYTHING)
     refusal = alice.request(verb, at(task), json={**OTHERWISE, "priority": "urgent"})
     assert faults(refusal) == {"#/priority": "must be low, medium, high or null"}
@@ -281,7 +283,9 @@ def test_a_change_with_one_fault_changes_nothing(alice: Person, verb: str) -> No
 
 @each_verb
 @pytest.mark.parametrize("field", ["id", "user_id", "created_at", "updated_at", "version"])
-def test_what_the_service_decides_cannot_be_sent(alice: Person, verb: str, field: str) -> None:
+def test_what_the_service_decides_cannot_be_sent(
+    alice: AuthedClient, verb: str, field: str
+) -> None:
     task = alice.creates()
     sent = {"title": "x", field: task.get(field, 5)}
     for answer in (
@@ -293,7 +297,7 @@ def test_what_the_service_decides_cannot_be_sent(alice: Person, verb: str, field
 
 
 @each_verb
-def test_a_description_can_be_emptied(alice: Person, verb: str) -> None:
+def test_a_description_can_be_emptied(alice: AuthedClient, verb: str) -> None:
     task = alice.creates(description="x")
     assert change(alice, verb, task, description="")["description"] == ""
 
@@ -301,7 +305,7 @@ def test_a_description_can_be_emptied(alice: Person, verb: str) -> None:
 # Completing
 
 
-def test_completing_without_a_body_flips(alice: Person) -> None:
+def test_completing_without_a_body_flips(alice: AuthedClient) -> None:
     task = alice.creates(**EVERYTHING)
     for completed in (False, True, False):
         answer = alice.patch(f"{at(task)}/complete")
@@ -324,7 +328,7 @@ NOTHINGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("how", NOTHINGS)
-def test_completing_with_nothing_to_say_flips(alice: Person, how: str) -> None:
+def test_completing_with_nothing_to_say_flips(alice: AuthedClient, how: str) -> None:
     task = alice.creates()
     answer = alice.patch(f"{at(task)}/complete", **NOTHINGS[how])
     assert answer.status_code == 200
@@ -334,7 +338,7 @@ def test_completing_with_nothing_to_say_flips(alice: Person, how: str) -> None:
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("wanted", [True, False])
 def test_completing_with_a_value_sets_it_however_often(
-    alice: Person, *, before: bool, wanted: bool
+    alice: AuthedClient, *, before: bool, wanted: bool
 ) -> None:
     task = alice.creates(completed=before)
     for _ in range(2):
@@ -344,7 +348,7 @@ def test_completing_with_a_value_sets_it_however_often(
 
 @pytest.mark.parametrize("value", [None, "true", 0, 1, [], {}])
 def test_completing_with_anything_but_true_or_false_is_refused(
-    alice: Person, value: Any
+    alice: AuthedClient, value: Any
 ) -> None:
     task = alice.creates()
     refusal = alice.patch(f"{at(task)}/complete", json={"completed": value})
@@ -352,7 +356,7 @@ def test_completing_with_anything_but_true_or_false_is_refused(
     assert read(alice, task) == task
 
 
-def test_completing_knows_no_other_field(alice: Person) -> None:
+def test_completing_knows_no_other_field(alice: AuthedClient) -> None:
     task = alice.creates()
     refusal = alice.patch(f"{at(task)}/complete", json={"title": "y", "completed": True})
     assert faults(refusal) == {"#/title": "is not a known field"}
@@ -362,7 +366,7 @@ def test_completing_knows_no_other_field(alice: Person) -> None:
 # Deleting
 
 
-def test_a_deleted_task_is_gone_and_the_others_stay(alice: Person) -> None:
+def test_a_deleted_task_is_gone_and_the_others_stay(alice: AuthedClient) -> None:
     kept = alice.creates("kept")
     task = alice.creates("deleted")
     answer = alice.delete(at(task))
@@ -374,7 +378,7 @@ def test_a_deleted_task_is_gone_and_the_others_stay(alice: Person) -> None:
 
 @each_by_id
 def test_anothers_task_is_forbidden_and_nobodys_is_not_found(
-    alice: Person, bob: Person, operation: Operation
+    alice: AuthedClient, bob: AuthedClient, operation: Operation
 ) -> None:
     task = alice.creates(**EVERYTHING)
     assert ask(bob, operation, task["id"]).status_code == 403
@@ -383,7 +387,7 @@ def test_anothers_task_is_forbidden_and_nobodys_is_not_found(
 
 
 @each_by_id
-def test_an_id_may_be_written_in_upper_case(alice: Person, operation: Operation) -> None:
+def test_an_id_may_be_written_in_upper_case(alice: AuthedClient, operation: Operation) -> None:
     task = alice.creates()
     answer = ask(alice, operation, task["id"].upper())
     assert answer.is_success
@@ -394,27 +398,27 @@ def test_an_id_may_be_written_in_upper_case(alice: Person, operation: Operation)
 # Forms of the path
 
 
-def journey(person: Person, tasks: str, slash: str) -> None:
+def journey(client: AuthedClient, tasks: str, slash: str) -> None:
     """Do everything that can be done with a task, under one form of the path."""
-    created = person.post(f"{tasks}{slash}", json={"title": "x"})
+    created = client.post(f"{tasks}{slash}", json={"title": "x"})
     assert created.status_code == 201
     assert created.headers["location"] == at(created.json())
     task = f"{tasks}/{created.json()['id']}"
-    listed = person.get(f"{tasks}{slash}?status=all")
+    listed = client.get(f"{tasks}{slash}?status=all")
     assert listed.json() == [created.json()]
-    assert person.get(f"{task}{slash}").json() == created.json()
-    assert person.put(f"{task}{slash}", json={"title": "y"}).json()["title"] == "y"
-    assert person.patch(f"{task}{slash}", json={"title": "z"}).json()["title"] == "z"
-    assert person.patch(f"{task}/complete{slash}").json()["completed"] is True
-    assert person.head(f"{task}{slash}").status_code == 200
-    assert person.delete(f"{task}{slash}").status_code == 204
-    assert person.get(f"{tasks}{slash}").json() == []
+    assert client.get(f"{task}{slash}").json() == created.json()
+    assert client.put(f"{task}{slash}", json={"title": "y"}).json()["title"] == "y"
+    assert client.patch(f"{task}{slash}", json={"title": "z"}).json()["title"] == "z"
+    assert client.patch(f"{task}/complete{slash}").json()["completed"] is True
+    assert client.head(f"{task}{slash}").status_code == 200
+    assert client.delete(f"{task}{slash}").status_code == 204
+    assert client.get(f"{tasks}{slash}").json() == []
 
 
 @pytest.mark.parametrize("slash", ["", "/", "//"], ids=["plain", "slash", "slashes"])
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_the_path_works_without_a_redirect(
-    alice: Person, form: str, slash: str
+    alice: AuthedClient, form: str, slash: str
 ) -> None:
     journey(alice, FORMS[form].format(user=alice.id), slash)
 
@@ -423,7 +427,7 @@ def test_every_form_of_the_path_works_without_a_redirect(
 
 
 @pytest.mark.parametrize("path", ["/api/tasks", "/api/tasks?limit=1", "{task}"])
-def test_head_answers_as_get_does_without_the_body(alice: Person, path: str) -> None:
+def test_head_answers_as_get_does_without_the_body(alice: AuthedClient, path: str) -> None:
     alice.creates()
     path = path.format(task=at(alice.creates()))
     get, head = alice.get(path), alice.head(path)

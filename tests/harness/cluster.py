@@ -11,10 +11,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import ExecStatus, TransactionStatus
 
-from models import embedded, migrate
-from models.database import Database
-from models.identity import become
-from models.statements import Query
+from models import embedded, migrate, queries
+from models.postgres.database import Database
+from models.postgres.identity import set_identity
+from models.postgres.statements import Query
 
 
 class Cluster:
@@ -22,7 +22,7 @@ class Cluster:
 
     def __init__(self, urls: embedded.Urls, superuser_password: str) -> None:
         """Know the superuser too, whom the service never is."""
-        self.serving = urls.serving
+        self.serving = urls.app
         self.owner = urls.owner
         self.superuser = make_conninfo(urls.owner, user="postgres", password=superuser_password)
 
@@ -80,7 +80,13 @@ def running(data_dir: Path) -> Iterator[Cluster]:
 @asynccontextmanager
 async def opened(url: str, **settings: Any) -> AsyncIterator[Database]:
     """Open a database with a small pool, or with other settings."""
-    defaults = {"pool_size": 3, "queue_size": 200, "queue_timeout": 10, "statement_timeout": 5}
+    defaults: dict[str, Any] = {
+        "statements": queries.PREPARED,
+        "pool_size": 3,
+        "queue_size": 200,
+        "queue_timeout": 10,
+        "statement_timeout": 5,
+    }
     database = Database(url, **{**defaults, **settings})
     await database.open()
     try:
@@ -96,7 +102,7 @@ def someone() -> str:
 
 def settings_of(user_id: str, *, writes: bool = True) -> Query:
     """Return what makes a transaction a user's."""
-    return become(user_id, writes=writes, statement_timeout=60)
+    return set_identity(user_id, writes=writes, statement_timeout=60)
 
 
 def run(connection: psycopg.Connection[Any], query: Query) -> list[tuple[bytes | None, ...]]:

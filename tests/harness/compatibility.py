@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.node import Node
+from harness.operation_index import Operation, operations_of
 from harness.redocly import report
 from openapi import contract as contracts
-from openapi.contract import Contract, Operation
+from openapi.contract import Contract
 
 RELEASED = Path(__file__).parents[1] / "contract" / "released.yaml"
 
@@ -39,12 +40,13 @@ def _major(contract: Contract) -> int:
 
 
 def _unrated(before: Contract, now: Contract) -> Iterator[str]:
+    old, new = operations_of(before), operations_of(now)
     if before.user_scope != now.user_scope:
         yield "The user-scoped form of the paths was changed."
     if before.document["x-max-body-bytes"] > now.document["x-max-body-bytes"]:
         yield "The largest body was made smaller."
-    for name in before.operations.keys() & now.operations.keys():
-        for change in _changes(before.operations[name], now.operations[name]):
+    for name in old.keys() & new.keys():
+        for change in _changes(old[name], new[name]):
             yield f"{name}: {change}"
 
 

@@ -9,13 +9,14 @@ from urllib.parse import unquote
 
 import httpx
 
+from harness.operation_index import Operation, operations_of
 from harness.problems import check_wording
 from harness.replay import Replay
 from openapi import contract as contracts
-from openapi.contract import Operation
 from openapi.schemas import Schema
 
 CONTRACT = contracts.load()
+OPERATIONS = operations_of(CONTRACT)
 REPLAY = Replay(CONTRACT)
 
 # Every (operationId, status) that a test of this process has seen.
@@ -47,7 +48,7 @@ def check(response: httpx.Response) -> None:
     media_type = response.headers["content-type"].partition(";")[0]
     assert media_type in content, where
     body = json.loads(response.text)
-    faults = _schema(json.dumps(content[media_type]["schema"])).faults(body)
+    faults = _schema(json.dumps(content[media_type]["schema"])).errors(body)
     assert faults == [], f"{where}: {faults}"
 
 
@@ -57,7 +58,7 @@ def check_problem(response: httpx.Response) -> None:
     body = response.json()
     assert body["status"] == response.status_code
     problem = CONTRACT.resolve({"$ref": "#/components/schemas/Problem"})
-    assert Schema(problem).faults(body) == []
+    assert Schema(problem).errors(body) == []
     check_wording(body)
 
 
@@ -65,7 +66,7 @@ def operation_of(request: httpx.Request) -> Operation | None:
     """Find the operation that a request asks for, in either form of its path."""
     path = flat_path(request)
     method = "GET" if request.method == "HEAD" else request.method
-    for operation in CONTRACT.operations.values():
+    for operation in OPERATIONS.values():
         template = re.sub(r"\\\{[^}]+\\\}", "[^/]+", re.escape(operation.path))
         if operation.method == method and re.fullmatch(template, path):
             return operation
@@ -87,7 +88,7 @@ def _check_headers(described: dict[str, Any], response: httpx.Response, where: s
             continue
         if header["schema"]["type"] == "integer":
             value = int(value)
-        faults = _schema(json.dumps(header["schema"])).faults(value)
+        faults = _schema(json.dumps(header["schema"])).errors(value)
         assert faults == [], f"{where}: {name}: {value}: {faults}"
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from harness.cluster import Cluster, opened, running
-from models.database import Database
+from models.postgres.database import Database
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ followed: what they lead to stands somewhere, too, and is found there.
 from collections.abc import Iterator
 from typing import Any
 
-from harness.contract import CONTRACT
+from harness.contract import CONTRACT, OPERATIONS
 
 DOCUMENT = CONTRACT.document
 COMPONENTS = DOCUMENT["components"]
@@ -17,7 +17,7 @@ Place = tuple[str, Any]
 
 def operations() -> Iterator[Place]:
     """Find every operation."""
-    methods = {operation.method.lower() for operation in CONTRACT.operations.values()}
+    methods = {operation.method.lower() for operation in OPERATIONS.values()}
     for path, item in DOCUMENT["paths"].items():
         for key, value in item.items():
             if key in methods:

@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 import httpx
 
-from harness.contract import CONTRACT
-from openapi.contract import Operation
+from harness.contract import CONTRACT, OPERATIONS
+from harness.operation_index import Operation
 
-SECURED = [operation for operation in CONTRACT.operations.values() if operation.secured]
+SECURED = [operation for operation in OPERATIONS.values() if operation.secured]
 BY_ID = [operation for operation in SECURED if "{task_id}" in operation.path]
 NO_TASK = "00000000-0000-4000-8000-000000000000"
 

@@ -12,7 +12,7 @@ import psutil
 import psycopg
 
 from harness.service import SECRET, free_port
-from models.postgres_cluster import Cluster
+from models.embedded.cluster import Cluster
 
 PATIENCE_SECONDS = 180
 
@@ -25,7 +25,7 @@ class Postgres:
         self.cluster = Cluster(home)
         self.port = free_port()
         if self.cluster.pgdata.exists():
-            self.cluster.launch(self.port)
+            self.cluster.start_postmaster(self.port)
         self.urls = self.cluster.start()
         self.port = urlsplit(self.urls.owner).port or 0
 
@@ -34,13 +34,13 @@ class Postgres:
         """The settings of a service that uses it."""
         return {
             "BETTER_AUTH_SECRET": SECRET,
-            "DATABASE_URL": self.urls.serving,
+            "DATABASE_URL": self.urls.app,
             "MIGRATION_DATABASE_URL": self.urls.owner,
         }
 
     def start(self) -> None:
         """Start it again, after it was stopped or killed."""
-        self.cluster.launch(self.port)
+        self.cluster.start_postmaster(self.port)
         self.cluster.connect().close()
 
     def stop(self) -> None:

@@ -2,13 +2,13 @@
 
 from uuid import UUID
 
-from models import task
-from models.statements import Statement
+from models import queries
+from models.postgres.statements import Statement
 
-_named = {name: value for name, value in vars(task).items() if isinstance(value, Statement)}
+_named = {name: value for name, value in vars(queries).items() if isinstance(value, Statement)}
 _lists = {
     " ".join(("list", *which)): statement
-    for value in vars(task).values()
+    for value in vars(queries).values()
     if isinstance(value, dict)
     for which, statement in value.items()
     if isinstance(statement, Statement)

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from harness.cluster import Cluster, opened, someone
-from models.database import Database
-from models.errors import NotFound, Stale
+from models.errors import NotFound, VersionConflict
+from models.postgres.database import Database
 from models.tasks import (
     StoredTask,
     complete_task,
@@ -54,7 +54,7 @@ async def test_of_many_updates_of_one_version_one_succeeds(cluster: Cluster) -> 
             update_task(database, alice, task.id, {"title": f"{n}"}, [1]) for n in range(30)
         ]
         outcomes = await asyncio.gather(*updates, return_exceptions=True)
-        assert sum(isinstance(outcome, Stale) for outcome in outcomes) == 29
+        assert sum(isinstance(outcome, VersionConflict) for outcome in outcomes) == 29
         (winner,) = [outcome for outcome in outcomes if isinstance(outcome, StoredTask)]
         assert winner == await get_task(database, alice, task.id)
 
@@ -88,5 +88,5 @@ async def test_an_update_and_a_deletion_of_one_version_do_not_both_succeed(
         if deleted is None:
             assert isinstance(updated, NotFound)
         else:
-            assert isinstance(deleted, Stale)
+            assert isinstance(deleted, VersionConflict)
             assert updated == await get_task(database, alice, task.id)

@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 
 from harness.cluster import Cluster, run, settings_of, someone
 from harness.statements import STATEMENTS, values_for
-from models.statements import Statement
+from models.postgres.statements import Statement
 
 Connection = psycopg.Connection[TupleRow]
 TABLES = {"users": "id", "tasks": "user_id"}
@@ -69,7 +69,7 @@ def test_without_row_security_a_statement_still_leaves_others_alone(
     statement: Statement, superuser: Connection, people: People
 ) -> None:
     before = others(superuser, people.bob)
-    rows = run(superuser, statement.with_values(values_for(people.bob, people.alices)))
+    rows = run(superuser, statement.bind(values_for(people.bob, people.alices)))
     assert others(superuser, people.bob) == before
     assert people.alice not in repr(rows)
 
@@ -79,8 +79,8 @@ def test_without_row_security_a_statement_finds_no_row_of_anothers(
     name: str, superuser: Connection, people: People
 ) -> None:
     statement = STATEMENTS[name]
-    assert run(superuser, statement.with_values(values_for(people.bob, people.alices))) == []
-    assert run(superuser, statement.with_values(values_for(people.bob, people.bobs))) != []
+    assert run(superuser, statement.bind(values_for(people.bob, people.alices))) == []
+    assert run(superuser, statement.bind(values_for(people.bob, people.bobs))) != []
 
 
 @pytest.mark.parametrize("name", [name for name in STATEMENTS if "list" in name])
@@ -90,7 +90,7 @@ def test_without_row_security_a_list_and_its_total_are_still_ones_own(
     superuser.execute("UPDATE todo.tasks SET completed = %s", ["completed" in name])
     for limit in (1, 10):  # counted, and not
         values = {**values_for(people.bob, people.bobs), "limit": limit}
-        ((tasks, count, total),) = run(superuser, STATEMENTS[name].with_values(values))
+        ((tasks, count, total),) = run(superuser, STATEMENTS[name].bind(values))
         assert [task["user_id"] for task in json.loads(tasks or b"")] == [people.bob]
         assert (count, total) == (b"1", b"1")
 

@@ -19,7 +19,7 @@ from harness.cluster import Cluster, opened, someone
 from harness.waiting import eventually
 from models import migrate
 from models.errors import MigrationFailed
-from models.task import Task
+from models.tables import Task
 from models.tasks import create_task
 
 REPOSITORY = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ import pytest
 
 from harness.cluster import Cluster, run, settings_of
 from harness.statements import STATEMENTS, values_for
-from models.statements import Query
+from models.postgres.statements import Query
 
 pytestmark = pytest.mark.million
 
@@ -93,7 +93,7 @@ def test_every_statement_finds_tasks_by_an_index(
     name: str, limit: int, offset: int, user: str, million: Cluster
 ) -> None:
     values = {**values_for(user, uuid4()), "limit": limit, "offset": offset}
-    plan = explained(million, STATEMENTS[name].with_values(values), settings_of(user))
+    plan = explained(million, STATEMENTS[name].bind(values), settings_of(user))
     assert reads_of_tasks(plan) or name == "create"
     for node in reads_of_tasks(plan):
         assert node["Node Type"] in BY_INDEX, node
@@ -104,7 +104,7 @@ def test_every_statement_finds_tasks_by_an_index(
 
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_every_generic_plan_finds_tasks_by_an_index(name: str, million: Cluster) -> None:
-    query = STATEMENTS[name].with_values(values_for(HEAVY, uuid4()))
+    query = STATEMENTS[name].bind(values_for(HEAVY, uuid4()))
     plan = explained(million, query, settings_of(HEAVY), generic=True)
     assert reads_of_tasks(plan) or name == "create"
     for node in reads_of_tasks(plan):
@@ -117,7 +117,7 @@ def test_a_page_of_everything_is_read_in_order_and_not_sorted(
     sort: str, million: Cluster, *, generic: bool
 ) -> None:
     values = {**values_for(HEAVY, uuid4()), "limit": 50}
-    query = STATEMENTS[f"list all {sort}"].with_values(values)
+    query = STATEMENTS[f"list all {sort}"].bind(values)
     plan = explained(million, query, settings_of(HEAVY), generic=generic)
     assert {node["Node Type"] for node in plan}.isdisjoint({"Sort", "Incremental Sort"})
 
@@ -128,7 +128,7 @@ def test_a_page_of_one_status_is_read_in_order_of_creation(
 ) -> None:
     values = {**values_for(HEAVY, uuid4()), "limit": 50}
     statement = STATEMENTS[f"list {status} created"]
-    plan = explained(million, statement.with_values(values), settings_of(HEAVY))
+    plan = explained(million, statement.bind(values), settings_of(HEAVY))
     assert "ix_tasks_completed_created" in {node.get("Index Name") for node in plan}
     assert {node["Node Type"] for node in plan}.isdisjoint({"Sort", "Incremental Sort"})
 

@@ -9,9 +9,8 @@ from uuid import uuid4
 import pytest
 
 from harness.cluster import Cluster, opened, someone
-from models.database import Database
-from models.errors import NotFound, NotYours, Stale
-from models.task import Sort, Status
+from models.errors import NotFound, PermissionDenied, VersionConflict
+from models.postgres.database import Database
 from models.tasks import (
     StoredTask,
     TaskPage,
@@ -22,6 +21,7 @@ from models.tasks import (
     list_tasks,
     update_task,
 )
+from openapi.types import Sort, Status, TaskCreate, TaskUpdate
 
 pytestmark = pytest.mark.anyio
 
@@ -102,7 +102,7 @@ async def test_a_created_task_has_every_field_in_the_contracts_order(
 
 
 async def test_a_created_task_keeps_what_was_given(database: Database) -> None:
-    fields = {
+    fields: TaskCreate = {
         "title": "Καλημέρα \"' \\ %s $1 \x7f 🌍",
         "description": "",
         "completed": True,
@@ -142,7 +142,7 @@ async def test_instants_are_utc_whatever_time_zone_the_server_has(
 async def test_due_dates_reach_from_the_year_1_to_the_year_9999(
     due: datetime, text: str, database: Database
 ) -> None:
-    fields = {"title": "x", "due_date": due}
+    fields: TaskCreate = {"title": "x", "due_date": due}
     assert shown(await create_task(database, someone(), fields))["due_date"] == text
 
 
@@ -168,10 +168,10 @@ async def test_a_task_reads_as_it_was_stored(database: Database) -> None:
     ids=str,
 )
 async def test_an_update_changes_what_is_given_and_nothing_else(
-    change: dict[str, Any], database: Database
+    change: TaskUpdate, database: Database
 ) -> None:
     alice = someone()
-    fields = {
+    fields: TaskCreate = {
         "title": "old",
         "description": "old",
         "priority": "high",
@@ -190,7 +190,7 @@ async def test_an_update_changes_what_is_given_and_nothing_else(
 async def test_an_update_can_set_a_due_date(database: Database) -> None:
     alice = someone()
     stored = await create_task(database, alice, {"title": "x"})
-    due = {"due_date": datetime(2026, 1, 2, tzinfo=UTC)}
+    due: TaskUpdate = {"due_date": datetime(2026, 1, 2, tzinfo=UTC)}
     changed = await update_task(database, alice, stored.id, due, None)
     assert shown(changed)["due_date"] == "2026-01-02T00:00:00.000000Z"
 
@@ -240,7 +240,7 @@ async def test_anothers_task_is_not_yours_and_stays_as_it_is(
     alice, bob = someone(), someone()
     stored = await create_task(database, alice, {"title": "alice's"})
     for versions in (None, [1]):
-        with pytest.raises(NotYours):
+        with pytest.raises(PermissionDenied):
             await access(database, bob, stored.id, versions)
     assert await get_task(database, alice, stored.id) == stored
 
@@ -252,7 +252,7 @@ async def test_a_task_at_another_version_is_stale_and_stays_as_it_is(
 ) -> None:
     alice = someone()
     stored = await create_task(database, alice, {"title": "x"})
-    with pytest.raises(Stale):
+    with pytest.raises(VersionConflict):
         await write(database, alice, stored.id, versions)
     assert await get_task(database, alice, stored.id) == stored
 
@@ -265,7 +265,7 @@ async def test_a_task_at_a_version_that_is_wanted_is_written(
     alice = someone()
     stored = await create_task(database, alice, {"title": "x"})
     await write(database, alice, stored.id, versions)
-    with pytest.raises((NotFound, Stale)):
+    with pytest.raises((NotFound, VersionConflict)):
         await write(database, alice, stored.id, [1])
 
 
@@ -308,7 +308,7 @@ async def test_title_sorts_from_a_to_z_ignoring_case(database: Database) -> None
 async def test_due_date_sorts_soonest_first_and_without_one_last(database: Database) -> None:
     alice = someone()
     for title, day in (("none", None), ("third", 3), ("first", 1), ("second", 2)):
-        due = day and datetime(2026, 1, day, tzinfo=UTC)
+        due = datetime(2026, 1, day, tzinfo=UTC) if day else None
         await create_task(database, alice, {"title": title, "due_date": due})
     expected = ["first", "second", "third", "none"]
     assert await titles(database, alice, sort="due_date") == expected
@@ -336,8 +336,11 @@ async def test_pages_make_up_the_list_and_know_the_total(
     alice = someone()
     for n in range(14):
         due = datetime(2026, 1, n // 3 + 1, tzinfo=UTC) if n % 3 else None
-        fields = {"title": f"{n % 4}", "completed": n % 2 == 0, "due_date": due}
-        await create_task(database, alice, fields)
+        await create_task(
+            database,
+            alice,
+            {"title": f"{n % 4}", "completed": n % 2 == 0, "due_date": due},
+        )
     everything, whole = await listed(database, alice, status, sort)
     assert whole.total == len(everything) == (14 if status == "all" else 7)
     for limit in (1, 3, 7, 14, 15):

@@ -1,0 +1,1 @@
+"""The contract served over HTTP: operations, problem documents, conditional requests."""

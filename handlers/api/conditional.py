@@ -1,0 +1,40 @@
+"""Entity tags and conditional requests (RFC 9110, 8.8 and 13)."""
+
+import re
+from hashlib import sha256
+
+TAG = re.compile(r'(W/)?("[!#-~]*")')
+VERSION_TAG = re.compile(r'"([1-9][0-9]{0,17})"')
+
+
+def etag_of_version(version: int) -> str:
+    """Return the entity tag of a task version."""
+    return f'"{version}"'
+
+
+def etag_of_bytes(body: bytes) -> str:
+    """Return the entity tag of a response by its content.
+
+    SHA-256, for which processors have instructions: half the time of BLAKE2.
+    """
+    return f'"{sha256(body).hexdigest()[:32]}"'
+
+
+def not_modified(etag: str, if_none_match: str | None) -> bool:
+    """Return whether a read may be answered with 304; compares weakly, as reads do."""
+    if if_none_match is None:
+        return False
+    return if_none_match == "*" or etag in {tag for _, tag in TAG.findall(if_none_match)}
+
+
+def if_match_versions(if_match: str | None) -> frozenset[int] | None:
+    """Return the versions that a change may apply to; None if any.
+
+    Compares strongly, as changes do: a weak tag matches nothing, nor does a tag that is not
+    a task version.
+    """
+    if if_match is None or if_match == "*":
+        return None
+    strong = [tag for weak, tag in TAG.findall(if_match) if not weak]
+    numbers = (VERSION_TAG.fullmatch(tag) for tag in strong)
+    return frozenset(int(number[1]) for number in numbers if number)

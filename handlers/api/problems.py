@@ -1,0 +1,137 @@
+"""Error mapping: which problem document (RFC 9457) a request gets for what was raised."""
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import quote, unquote
+
+import orjson
+from starlette.responses import Response
+from starlette.types import Scope
+
+from handlers.api.problem_types import PROBLEM_TYPES
+from handlers.api.request_body import ContentTooLarge
+from handlers.auth import Forbidden
+from handlers.auth.jwks import KeysUnavailable
+from handlers.auth.verifier import InvalidToken
+from models.errors import NotFound, PermissionDenied, Unavailable, VersionConflict
+from openapi.errors import BadRequest, UnsupportedMediaType
+
+MEDIA_TYPE = "application/problem+json"
+MAX_INSTANCE = 333  # bytes of the path, each of which may become three characters
+MAX_SENTENCES = 5
+KEYS_UNAVAILABLE = "The keys that verify tokens cannot be had right now. Try again in a moment."
+URI_CHARACTERS = "/%:@!$&'()*+,;=~"
+STRAY_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+
+logger = logging.getLogger("todo.errors")
+
+
+class PathNotFound(Exception):
+    """The contract has no such path."""
+
+
+class MethodNotAllowed(Exception):
+    """The path exists, but not with this method."""
+
+    def __init__(self, methods: Sequence[str]) -> None:
+        """Name the methods of the path, in upper case; HEAD comes with GET."""
+        super().__init__()
+        head = ["HEAD"] if "GET" in methods else []
+        self.allow = ", ".join([*methods, *head])
+
+
+def problem(
+    scope: Scope,
+    status: int,
+    *,
+    detail: str | None = None,
+    headers: dict[str, str] | None = None,
+    **extensions: Any,
+) -> Response:
+    """Return a response with the problem document of the type for this status."""
+    body = problem_document(scope, status, detail=detail, **extensions)
+    return Response(body, status, headers, MEDIA_TYPE)
+
+
+def problem_document(
+    scope: Scope, status: int, *, detail: str | None = None, **extensions: Any
+) -> bytes:
+    """Return the problem document of the type for this status, encoded."""
+    problem_type = PROBLEM_TYPES[status]
+    path = STRAY_PERCENT.sub(b"%25", scope["raw_path"][:MAX_INSTANCE])
+    fields = {
+        "type": problem_type.type,
+        "title": problem_type.title,
+        "status": status,
+        "detail": detail or problem_type.detail,
+        "instance": quote(path, safe=URI_CHARACTERS),
+    }
+    return orjson.dumps({**fields, **extensions})
+
+
+def error_response(scope: Scope, error: Exception) -> Response:
+    """Return the response to a request that has raised this exception."""
+    mapped = next(type_ for type_ in type(error).__mro__ if type_ in _RESPONSES)
+    return _RESPONSES[mapped](scope, error)
+
+
+def _problem(status: int, detail: str | None = None) -> Callable[[Scope, Any], Response]:
+    return lambda scope, _error: problem(scope, status, detail=detail)
+
+
+def _bad_request(scope: Scope, error: BadRequest) -> Response:
+    first = error.errors[:MAX_SENTENCES]
+    sentences = [f"{_location(item)}: {item['detail']}." for item in first]
+    if error.count > len(first):
+        sentences.append(f"And {error.count - len(first)} more.")
+    return problem(scope, 400, detail=" ".join(sentences), errors=error.errors)
+
+
+def _location(error: dict[str, str]) -> str:
+    """Return the name of a parameter or the path of a field, for people."""
+    if error.get("pointer") == "#":
+        return "body"
+    field = unquote(error.get("pointer", "")).removeprefix("#/")
+    name = error.get("parameter", field.replace("~1", "/").replace("~0", "~"))
+    return name or '""'
+
+
+def _unauthorized(scope: Scope, error: InvalidToken) -> Response:
+    headers = {"WWW-Authenticate": error.challenge}
+    return problem(scope, 401, detail=str(error), headers=headers)
+
+
+def _method_not_allowed(scope: Scope, error: MethodNotAllowed) -> Response:
+    return problem(scope, 405, headers={"Allow": error.allow})
+
+
+def _unavailable(detail: str | None = None) -> Callable[[Scope, Any], Response]:
+    def respond(scope: Scope, error: Unavailable | KeysUnavailable) -> Response:
+        headers = {"Retry-After": str(error.retry_after)}
+        return problem(scope, 503, detail=detail, headers=headers)
+
+    return respond
+
+
+def _internal_error(scope: Scope, error: Exception) -> Response:
+    logger.error("request %s failed", scope["state"]["request_id"], exc_info=error)
+    return problem(scope, 500)
+
+
+_RESPONSES: dict[type[Exception], Callable[[Scope, Any], Response]] = {
+    BadRequest: _bad_request,
+    InvalidToken: _unauthorized,
+    Forbidden: _problem(403),
+    PermissionDenied: _problem(403),
+    PathNotFound: _problem(404),
+    NotFound: _problem(404, "No task has this id."),
+    MethodNotAllowed: _method_not_allowed,
+    VersionConflict: _problem(412),
+    ContentTooLarge: _problem(413),
+    UnsupportedMediaType: _problem(415),
+    Unavailable: _unavailable(),
+    KeysUnavailable: _unavailable(KEYS_UNAVAILABLE),
+    Exception: _internal_error,
+}

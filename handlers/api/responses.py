@@ -1,0 +1,29 @@
+"""Responses whose body is JSON already, as PostgreSQL writes it."""
+
+from starlette.responses import Response
+
+RawHeader = tuple[bytes, bytes]
+
+CONTENT_TYPE = (b"content-type", b"application/json")
+
+
+class JSONBytesResponse(Response):
+    """A response with encoded JSON and raw headers.
+
+    Starlette's own class would encode every header again.
+    """
+
+    media_type = "application/json"
+
+    def __init__(self, body: bytes, *headers: RawHeader, status: int = 200) -> None:
+        """Send JSON in UTF-8, and headers whose names are in lower case."""
+        self.status_code = status
+        self.background = None
+        self.body = body
+        length = (b"content-length", b"%d" % len(body))
+        self.raw_headers = [CONTENT_TYPE, length, *headers]
+
+
+def header(name: bytes, value: str) -> RawHeader:
+    """Return a raw header; the name is in lower case, the value ASCII."""
+    return name, value.encode()

@@ -1,0 +1,69 @@
+"""CORS: what browsers may do from another origin (Fetch standard, 3.2).
+
+Starlette's middleware responds to preflights. The headers of other responses depend on the
+origin only, so they are built at start; Starlette builds them again for each response, which
+takes longer than validating a request.
+"""
+
+from collections.abc import Awaitable, Sequence
+
+from starlette.middleware import cors as starlette_cors
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+HEADERS = ("Authorization", "Content-Type", "If-Match", "If-None-Match")
+EXPOSED_HEADERS = (
+    "ETag",
+    "Link",
+    "Location",
+    "X-Total-Count",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Request-Id",
+)
+PREFLIGHT_SECONDS = 3600
+
+# A cache must not serve one origin's response to another (Fetch, 3.2.5). A second Vary
+# beside an application's own forms one list with it (RFC 9110, 5.3).
+VARY = (b"vary", b"Origin")
+
+
+class CORSMiddleware:
+    """Allows the frontend's origins, and no others, to read responses."""
+
+    def __init__(self, app: ASGIApp, *, allow_origins: Sequence[str]) -> None:
+        """Allow these origins, each as browsers serialise it."""
+        self._app = app
+        self._preflight = starlette_cors.CORSMiddleware(
+            app,
+            allow_origins=allow_origins,
+            allow_methods=METHODS,
+            allow_headers=HEADERS,
+            # Some frontends fetch with `credentials: "include"`; cookies are ignored.
+            allow_credentials=True,
+            max_age=PREFLIGHT_SECONDS,
+        )
+        common = [
+            (b"access-control-allow-credentials", b"true"),
+            (b"access-control-expose-headers", ", ".join(EXPOSED_HEADERS).encode()),
+        ]
+        self._headers = [*common, VARY]
+        self._headers_by_origin = {
+            origin.encode(): [*common, (b"access-control-allow-origin", origin.encode()), VARY]
+            for origin in allow_origins
+        }
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Respond to a preflight, or add headers to the response to any other request."""
+        if scope["type"] != "http":
+            return self._app(scope, receive, send)
+        headers = dict(scope["headers"])
+        origin = headers.get(b"origin")
+        if origin is None:
+            scope["state"]["headers"].append(VARY)
+        elif scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+            return self._preflight(scope, receive, send)
+        else:
+            scope["state"]["headers"] += self._headers_by_origin.get(origin, self._headers)
+        return self._app(scope, receive, send)

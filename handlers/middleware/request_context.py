@@ -1,0 +1,93 @@
+"""What all requests and responses have in common: an id, a canonical path, the access log."""
+
+import logging
+import random
+import time
+from collections.abc import Awaitable
+from urllib.parse import unquote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+
+access_log = logging.getLogger("todo.access")
+
+
+class RequestContextMiddleware:
+    """Gives each request an id and its path one form, and logs the response.
+
+    `scope["path"]` becomes the canonical path: never user-scoped, without a trailing slash.
+    `scope["state"]` gets `request_id`, `path_user` (the user id of a user-scoped path, or
+    None) and `headers`: headers that inner layers append there are added to every response.
+    """
+
+    def __init__(self, app: ASGIApp, *, user_scope: tuple[str, str]) -> None:
+        """Rewrite paths that begin with the first of `user_scope` to begin with the second."""
+        self._app = app
+        prefix, alias_of = user_scope
+        self._scoped = prefix.split("/")
+        self._canonical = alias_of.split("/")
+        self._canonical_prefix = f"{alias_of}/"
+        self._user_index = self._scoped.index("{user_id}")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or pass on any other event."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path, user = self._normalise_path(scope["raw_path"].decode("latin-1"))
+        # Only identifies the request, so it need not be unpredictable.
+        request_id = random.getrandbits(128).to_bytes(16).hex()
+        headers = [(b"x-request-id", request_id.encode()), NOSNIFF]
+        # The server keeps its own scope, and sends no body in response to HEAD.
+        scope = dict(scope)
+        if scope["method"] == "HEAD":
+            scope["method"] = "GET"
+        scope["path"] = path
+        scope["state"] = {"request_id": request_id, "path_user": user, "headers": headers}
+        started = time.perf_counter()
+
+        def send_with_headers(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *headers]
+                if access_log.isEnabledFor(logging.INFO):
+                    _log(scope, request_id, message["status"], started)
+            return send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+    def _normalise_path(self, path: str) -> tuple[str, str | None]:
+        """Return the canonical path, and the user id of a user-scoped path.
+
+        Works on the path as sent: an encoded slash in an id is part of the id.
+        """
+        user = None
+        if not f"{path}/".startswith(self._canonical_prefix):
+            segments = path.split("/")
+            if self._is_user_scoped(segments):
+                user = unquote(segments[self._user_index])
+                segments[: len(self._scoped)] = self._canonical
+                path = "/".join(segments)
+        if "%" in path:
+            path = unquote(path)
+        return path.rstrip("/") or "/", user
+
+    def _is_user_scoped(self, segments: list[str]) -> bool:
+        head = segments[: len(self._scoped)]
+        if len(head) < len(self._scoped):
+            return False
+        head[self._user_index] = self._scoped[self._user_index]
+        return head == self._scoped
+
+
+def _log(scope: Scope, request_id: str, status: int, started: float) -> None:
+    """Log one response, without the query, where some clients put tokens."""
+    milliseconds = (time.perf_counter() - started) * 1000
+    access_log.info(
+        "%s %s %d %.1f ms %s",
+        scope["method"],
+        scope["path"].encode("unicode_escape").decode(),
+        status,
+        milliseconds,
+        request_id,
+    )

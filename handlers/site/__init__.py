@@ -1,0 +1,1 @@
+"""The pages of the service: Swagger UI, the reference, the problem types."""

@@ -1,0 +1,103 @@
+"""The only way to run a statement: as a named user, in one round trip."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import repeat
+from typing import Any
+
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
+
+from models.errors import TodoError
+from models.postgres.identity import set_identity
+from models.postgres.pool import Pool, PoolStats
+from models.postgres.prepare import prepare
+from models.postgres.sqlstate import error_from
+from models.postgres.statements import Statement
+
+_MARGIN = 1.0  # seconds that a round trip may take beyond its statement
+_READY_TIMEOUT = 1.0  # seconds
+_NO_USER = ""
+_FAILED = ExecStatus.FATAL_ERROR
+_ROWS = ExecStatus.TUPLES_OK
+_PING = Statement(b"SELECT 1", (), writes=False)
+
+
+class Database:
+    """PostgreSQL, as this service uses it."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        statements: Sequence[Statement] = (),
+        pool_size: int,
+        queue_size: int,
+        queue_timeout: float,
+        statement_timeout: float,
+        max_lifetime: float = 3600,
+    ) -> None:
+        """Plan for `pool_size` connections, on each of which `statements` are prepared.
+
+        Up to `queue_size` requests wait for a connection, for up to `queue_timeout` seconds.
+        A statement may take `statement_timeout` seconds; a connection is replaced after
+        `max_lifetime` seconds. All numbers are greater than 0. Does no I/O until `open`.
+        """
+        self._pool = Pool(
+            url,
+            size=pool_size,
+            queue_size=queue_size,
+            queue_timeout=queue_timeout,
+            read_timeout=statement_timeout + _MARGIN,
+            max_lifetime=max_lifetime,
+            prepare=partial(prepare, statements=statements),
+        )
+        self._statement_timeout = statement_timeout
+
+    @property
+    def pool_stats(self) -> PoolStats:
+        """The figures of the connection pool at this moment."""
+        return self._pool.stats
+
+    async def open(self, connect_timeout: float = 10) -> None:
+        """Connect; raises NotConnected after `connect_timeout` seconds of trying."""
+        await self._pool.open(connect_timeout)
+
+    async def close(self, drain_timeout: float = 5) -> None:
+        """Drain requests in flight for up to `drain_timeout` seconds, and disconnect."""
+        await self._pool.close(drain_timeout)
+
+    async def fetch(
+        self, user_id: str, statement: Statement, values: Mapping[str, object]
+    ) -> list[tuple[Any, ...]]:
+        """Run a statement as a user and return its rows.
+
+        Its parameters are among the `values` and `user_id`. Each column is None or `bytes`,
+        as PostgreSQL writes it, in UTF-8. Raises Unavailable, psycopg.Error for what only a
+        bug can cause, psycopg.DataError for text with a NUL.
+        """
+        timeout = self._statement_timeout
+        results = await self._pool.run(
+            (
+                set_identity(user_id, writes=statement.writes, statement_timeout=timeout),
+                statement.bind({**values, "user_id": user_id}),
+            )
+        )
+        if results[-1].status != _ROWS:  # whichever query failed, the last has no rows
+            raise error_from(next(result for result in results if result.status == _FAILED))
+        return _rows(results[-1])
+
+    async def ready(self) -> bool:
+        """Return within a second whether statements can be run."""
+        with suppress(TodoError, TimeoutError):
+            async with asyncio.timeout(_READY_TIMEOUT):
+                await self.fetch(_NO_USER, _PING, {})
+                return True
+        return False
+
+
+def _rows(result: PGresult) -> list[tuple[Any, ...]]:
+    columns = range(result.nfields)
+    return [tuple(map(result.get_value, repeat(row), columns)) for row in range(result.ntuples)]

@@ -1,0 +1,23 @@
+"""Describing a DSN in messages, without its password."""
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+
+def describe_dsn(url: str) -> str:
+    """Return the database, server and user of a URL, as in `todo at db:5432 as me`.
+
+    What the URL leaves out is decided by libpq's defaults and PG… variables.
+    """
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:  # its message may quote the password
+        return "a URL that cannot be read (postgresql://user:password@host:5432/database)"
+    server = f"{parts.get('host', 'the default host')}:{parts.get('port', 5432)}"
+    return f"{parts.get('dbname', 'the default database')} at {server} as {dsn_user(url)}"
+
+
+def dsn_user(url: str) -> str | None:
+    """Return the role that a URL connects as; None if it has none."""
+    user = conninfo_to_dict(url).get("user")
+    return None if user is None else str(user)

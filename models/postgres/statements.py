@@ -1,0 +1,73 @@
+"""SQL statements, compiled once from SQLAlchemy expressions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from psycopg.abc import Buffer
+from psycopg.adapt import PyFormat, Transformer
+from sqlalchemy import ClauseElement
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.sql.compiler import SQLCompiler
+
+_DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+_ADAPTER = Transformer()
+_TEXT = PyFormat.TEXT
+
+
+class Query(NamedTuple):
+    """One message to PostgreSQL: SQL, and the values of `$1`, `$2` … as text."""
+
+    sql: bytes
+    values: Sequence[Buffer | None] | None
+    """None if PostgreSQL is only to prepare the SQL under `name`."""
+
+    name: bytes = b""
+    """The name of the prepared statement; empty if it is never prepared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL with parameters; one that does not write runs in a read-only transaction."""
+
+    sql: bytes
+    """With `$1`, `$2` … as parameters, each with a cast if its type isn't obvious."""
+
+    parameters: tuple[str, ...]
+    """The names of the parameters, in the order of their numbers."""
+
+    writes: bool
+
+    name: str = ""
+    """The name of the prepared statement; empty if it is never prepared."""
+
+    def bind(self, values: Mapping[str, object]) -> Query:
+        """Bind values to the parameters; other values are ignored.
+
+        Raises KeyError if one is missing, psycopg.DataError for text with a NUL.
+        """
+        bound = [*map(values.__getitem__, self.parameters)]
+        dumped = _ADAPTER.dump_sequence(bound, [_TEXT] * len(bound))
+        return Query(self.sql, dumped, self.name.encode())
+
+    def prepare(self) -> Query:
+        """Return the message that prepares this statement on a connection."""
+        return Query(self.sql, None, self.name.encode())
+
+
+def reading(name: str, expression: ClauseElement) -> Statement:
+    """Compile a statement that only reads."""
+    return _compile(name, expression, writes=False)
+
+
+def writing(name: str, expression: ClauseElement) -> Statement:
+    """Compile a statement that changes rows."""
+    return _compile(name, expression, writes=True)
+
+
+def _compile(name: str, expression: ClauseElement, *, writes: bool) -> Statement:
+    compiled = expression.compile(dialect=_DIALECT)
+    assert isinstance(compiled, SQLCompiler)
+    assert set(compiled.params.values()) <= {None}, "a constant, which would need a value"
+    sql = str(compiled).encode()
+    return Statement(sql, tuple(compiled.positiontup or ()), writes, name)

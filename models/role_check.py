@@ -1,0 +1,65 @@
+"""The check, at start, that the database isolates users: the privileges of the app role."""
+
+from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
+
+from models.errors import UnsafeRole
+from models.postgres.database import Database
+from models.postgres.identity import APP_ROLE
+from models.postgres.statements import Statement
+from models.tables import MIN_SERVER_VERSION, PROBE_ROLE, SCHEMA
+
+ROLE_PROBLEMS = Statement(
+    f"""
+    WITH me AS (SELECT * FROM pg_roles WHERE rolname = '{APP_ROLE}'),
+    owned (owner, thing) AS (
+        SELECT nspowner, 'schema ' || nspname FROM pg_namespace WHERE nspname = '{SCHEMA}'
+        UNION ALL SELECT relowner, 'table ' || relname
+        FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE nspname = '{SCHEMA}' AND relkind IN ('r', 'p')
+        UNION ALL SELECT proowner, 'function ' || proname
+        FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace
+        WHERE nspname = '{SCHEMA}'
+    ),
+    above (role, why) AS (
+        SELECT oid, 'is a superuser' FROM pg_roles WHERE rolsuper
+        UNION ALL SELECT oid, 'bypasses row security' FROM pg_roles WHERE rolbypassrls
+        UNION ALL SELECT oid, 'sees every id' FROM pg_roles WHERE rolname = '{PROBE_ROLE}'
+        UNION ALL SELECT owner, 'owns ' || thing FROM owned
+    )
+    SELECT 'PostgreSQL is older than {MIN_SERVER_VERSION // 10_000}'
+    WHERE current_setting('server_version_num')::int < {MIN_SERVER_VERSION}
+    UNION ALL SELECT rolname || ' ' || why FROM me JOIN above ON role = oid
+    UNION ALL SELECT format('%s is a member of %s, which %s', rolname, role::regrole, why)
+    FROM me JOIN above ON role <> oid AND NOT rolsuper AND pg_has_role(oid, role, 'MEMBER')
+    UNION ALL SELECT format('row security is not enabled and forced on table %s', name)
+    FROM (VALUES ('users'), ('tasks')) AS tables (name) WHERE NOT EXISTS (
+        SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE nspname = '{SCHEMA}' AND relname = name AND relrowsecurity AND relforcerowsecurity
+    )
+    """.encode(),  # noqa: S608 (constants)
+    (),
+    writes=False,
+)
+"""Selects a phrase for everything that would let users see each other's tasks."""
+
+
+async def check_app_role(database: Database) -> None:
+    """Check an open database.
+
+    Raises UnsafeRole if it would not isolate users, Unavailable if it does not respond.
+    """
+    try:
+        problems = await database.fetch("", ROLE_PROBLEMS, {})
+    except InsufficientPrivilege:
+        message = (
+            f"The database login cannot SET ROLE {APP_ROLE}. As an administrator or the "
+            f"owner, run: GRANT {APP_ROLE} TO the login of DATABASE_URL;"
+        )
+        raise UnsafeRole(message) from None
+    except InvalidParameterValue:
+        message = f"The database has no role {APP_ROLE}: it has to be migrated first."
+        raise UnsafeRole(message) from None
+    if problems:
+        phrases = "; ".join(phrase.decode() for (phrase,) in problems)
+        message = f"The database would not isolate users: {phrases}."
+        raise UnsafeRole(message)

@@ -1,0 +1,220 @@
+"""What a token says: its times, and whose it is; all of these are signed as they should be."""
+
+import time
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+
+from harness.anonymous import EXPIRED, INVALID, MALFORMED, AnonymousClient
+from harness.clients import AuthedClient, someone
+from harness.forgery import HS256, claims, forged
+
+LATER = int(time.time()) + 3600
+
+BAD_INSTANTS = {
+    "NaN": "NaN",
+    "Infinity": "Infinity",
+    "minus Infinity": "-Infinity",
+    "1e999": "1e999",
+    "-1e999": "-1e999",
+    "a number of 5,000 digits": "9" * 5000,
+    "negative": "-1",
+    "a word": '"tomorrow"',
+    "a number in a string": f'"{LATER}"',
+    "a zero in a string": '"0"',
+    "a date in a string": '"2099-01-01T00:00:00Z"',
+    "an empty string": '""',
+    "true": "true",
+    "false": "false",
+    "null": "null",
+    "a list": f"[{LATER}]",
+    "an object": "{}",
+}
+
+BAD_SUBJECTS = {
+    "null": "null",
+    "a number": "5",
+    "zero": "0",
+    "true": "true",
+    "false": "false",
+    "a list": '["alice"]',
+    "an empty list": "[]",
+    "an object": '{"id": "alice"}',
+    "empty": '""',
+    "256 characters": f'"{"x" * 256}"',
+    "10,000 characters": f'"{"x" * 10_000}"',
+    "a NUL": r'"\u0000"',
+    "a NUL at the end": r'"alice\u0000"',
+    "a newline at the end": r'"alice\n"',
+    "a tab": r'"\talice"',
+    "a DEL": '"alice\x7f"',
+    "a control character of Latin-1": r'"alice\u0085"',
+    "an escape sequence": r'"\u001b[31malice"',
+    "a lone surrogate": r'"\ud800"',
+    "surrogates in the wrong order": r'"alice\udc00\ud800"',
+}
+
+
+def with_claim(name: str, text: str) -> Callable[[], str]:
+    return lambda: forged(payload=claims(**{name: text}))
+
+
+UNACCEPTABLE: dict[str, Callable[[], str]] = {
+    **{
+        f"{claim} {name}": with_claim(claim, text)
+        for claim in ("exp", "nbf", "iat")
+        for name, text in BAD_INSTANTS.items()
+    },
+    **{f"sub {name}": with_claim("sub", text) for name, text in BAD_SUBJECTS.items()},
+    "no exp": lambda: forged(payload=claims(exp=None)),
+    "no sub": lambda: forged(payload=claims(sub=None)),
+    "sub in upper case": lambda: forged(payload=claims(sub=None, SUB='"alice"')),
+    "id for sub": lambda: forged(payload=claims(sub=None, id='"alice"', user_id='"alice"')),
+    # Better Auth signs these with the same secret; they are no proof of who is asking.
+    "an e-mail verification of Better Auth": lambda: forged(
+        payload=claims(sub=None, email='"alice@example.org"', requestType='"change-email"')
+    ),
+    "a session cookie of Better Auth": lambda: forged(
+        payload=claims(sub=None, session='{"userId":"alice"}', user='{"id":"alice"}')
+    ),
+    "jti a number": with_claim("jti", "5"),
+    "sub twice, the last bad": lambda: forged(payload=claims(sub='"alice","sub":""')),
+    "exp twice, the last bad": lambda: forged(payload=claims(exp=f'{LATER},"exp":null')),
+    "payload empty object": lambda: forged(payload=b"{}"),
+    "payload a list": lambda: forged(payload=[["sub", "alice"], ["exp", LATER]]),
+    "payload a string": lambda: forged(payload=b'"alice"'),
+    "payload a number": lambda: forged(payload=b"5"),
+    "payload null": lambda: forged(payload=b"null"),
+    "payload no JSON": lambda: forged(payload=b"sub=alice"),
+    "payload cut off": lambda: forged(payload=claims()[:-1]),
+    "payload of two objects": lambda: forged(payload=claims() + claims()),
+    "payload not in UTF-8": lambda: forged(payload=b'{"sub":"\xff\xfe"}'),
+    "payload compressed": lambda: forged(HS256 | {"zip": "DEF"}, b"x\x9c\xab\x56\x2a.\xd2\x51"),
+    "payload nested deeply": with_claim("x", "[" * 5000),
+    "payload nested deeply, and closed": with_claim("x", "[" * 4000 + "]" * 4000),
+    "payload with a number of 5,000 digits": with_claim("x", "9" * 5000),
+}
+
+GOOD_SUBJECTS = {
+    "one character": "x",
+    "an id of Better Auth": "k7Qm2xVbN4tRzW9yLsD3fGhJ6pCaXe1u",
+    "an e-mail address": "alice+todo@example.org",
+    "an OpenID subject": "google-oauth2|108|%2F",
+    "SQL": "'; DROP TABLE todo.tasks; --",
+    "many scripts": "Ünï¢ødé 日本語 \N{PILE OF POO}",
+    "255 characters beyond 16 bits": "\N{PILE OF POO}" * 255,
+    "white space": " \N{NO-BREAK SPACE}\N{LINE SEPARATOR}",
+    "a noncharacter": "\uffff",
+    "a path": "../../etc/passwd",
+    "the beginning of a path": "tasksmith",
+    "JSON": '"}],\\',
+}
+
+
+@pytest.mark.parametrize("name", UNACCEPTABLE)
+def test_no_operation_accepts_unacceptable_claims(
+    anonymous: AnonymousClient, name: str
+) -> None:
+    assert anonymous.is_refused(UNACCEPTABLE[name]()) <= {MALFORMED, EXPIRED, INVALID}
+
+
+@pytest.mark.parametrize("name", GOOD_SUBJECTS)
+def test_whatever_can_name_a_user_does(
+    client_of: Callable[[str], AuthedClient], name: str
+) -> None:
+    user = client_of(GOOD_SUBJECTS[name])
+    task = user.creates()
+    assert task["user_id"] == user.id
+    assert task in user.lists()
+    assert task in user.get(f"/api/{quote(user.id, safe='')}/tasks").json()
+
+
+@pytest.mark.parametrize(("claim", "seconds"), [("exp", -5), ("nbf", 5), ("iat", 5)])
+def test_clocks_may_disagree_a_little(
+    anonymous: AnonymousClient, claim: str, seconds: int
+) -> None:
+    token = forged(payload=claims(**{claim: str(int(time.time()) + seconds)}))
+    assert anonymous.lists(token).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("claim", "seconds", "reason"),
+    [("exp", -60, EXPIRED), ("nbf", 60, INVALID), ("iat", 60, INVALID)],
+)
+def test_clocks_must_not_disagree_much(
+    anonymous: AnonymousClient, claim: str, seconds: int, reason: str
+) -> None:
+    token = forged(payload=claims(**{claim: str(int(time.time()) + seconds)}))
+    assert anonymous.is_refused(token) == {reason}
+
+
+def test_an_expired_token_with_a_bad_signature_is_not_called_expired(
+    anonymous: AnonymousClient,
+) -> None:
+    token = forged(payload=claims(exp="1"), key=b"another secret")
+    assert anonymous.is_refused(token) == {INVALID}
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"exp": f"{LATER}.5"},
+        {"exp": f"{LATER}.0", "iat": "1.5e9", "nbf": "1.5e9"},
+        {"iat": "0", "nbf": "0"},
+        {"iat": None},
+        {"exp": "253402300799"},
+    ],
+    ids=["a fraction", "an exponent", "zero", "no iat", "the year 9999"],
+)
+def test_times_are_numbers_of_any_form(
+    anonymous: AnonymousClient, times: dict[str, str]
+) -> None:
+    assert anonymous.lists(forged(payload=claims(**times))).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"aud": '"https://todo.example"', "iss": '"https://todo.example"'},
+        {"aud": '["a", "b"]'},
+        {"aud": "5", "iss": "{}"},
+        {"email": '"alice@example.org"', "name": '"Alice"', "id": '"alice"', "jti": '"1"'},
+        {"image": f'"{"x" * 8000}"'},
+        {"x": "[" * 50 + "]" * 50},
+    ],
+    ids=" ".join,
+)
+def test_other_claims_make_no_difference(
+    anonymous: AnonymousClient, more: dict[str, str]
+) -> None:
+    assert anonymous.lists(forged(payload=claims(**more))).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": "HS256"},
+        {"alg": "HS256", "typ": "jwt"},
+        {"alg": "HS256", "typ": "at+jwt"},
+        {"alg": "HS256", "typ": "JWT", "kid": "v1", "cty": "json", "x-more": [1]},
+    ],
+    ids=str,
+)
+def test_other_headers_make_no_difference(
+    anonymous: AnonymousClient, header: dict[str, object]
+) -> None:
+    assert anonymous.lists(forged(header)).status_code == 200
+
+
+def test_of_two_subjects_the_last_one_counts(
+    client_of: Callable[[str], AuthedClient], alice: AuthedClient
+) -> None:
+    """RFC 7519, 4: a parser refuses duplicates, or takes the last one."""
+    task = alice.creates()
+    bob = someone()
+    token = forged(payload=claims(sub=f'"{alice.id}","sub":"{bob}"'))
+    both = client_of(bob)
+    both.headers["Authorization"] = f"Bearer {token}"
+    assert both.lists() == []
+    assert both.get(f"/api/tasks/{task['id']}").status_code == 403

@@ -1,0 +1,141 @@
+"""A service that is told who issues its tokens, and for whom; its secret is not ASCII."""
+
+import json
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.anonymous import (
+    EXPIRED,
+    INVALID,
+    AnonymousClient,
+    assert_tells_nothing_of,
+    without,
+)
+from harness.clients import someone
+from harness.forgery import HS256, claims, forged
+from harness.service import SECRET, Service
+
+ISSUER = "https://todo.example"
+AUDIENCE = "https://api.todo.example"
+KEY_TEXT = "Grüße aus Zürich: 秘密, c2VjcmV0= und mehr"
+KEY = KEY_TEXT.encode()
+GOOD = {"iss": f'"{ISSUER}"', "aud": f'"{AUDIENCE}"'}
+
+OTHER_AUDIENCES = {
+    "none": None,
+    "null": "null",
+    "empty": '""',
+    "an empty list": "[]",
+    "another": '"https://admin.todo.example"',
+    "several others": '["https://admin.todo.example", "https://todo.example"]',
+    "the beginning": '"https://api.todo"',
+    "a slash more": f'"{AUDIENCE}/"',
+    "upper case": f'"{AUDIENCE.upper()}"',
+    "a wildcard": '"*"',
+    "two in one string": f'"{AUDIENCE} https://todo.example"',
+    "a nested list": f'[["{AUDIENCE}"]]',
+    "a list with a number": f'["{AUDIENCE}", 5]',
+    "an object": f'{{"{AUDIENCE}": true}}',
+    "a number": "5",
+    "true": "true",
+}
+
+OTHER_ISSUERS = {
+    "none": None,
+    "null": "null",
+    "empty": '""',
+    "another": '"https://evil.example"',
+    "the beginning": '"https://todo"',
+    "a slash more": f'"{ISSUER}/"',
+    "upper case": f'"{ISSUER.upper()}"',
+    "a list": f'["{ISSUER}"]',
+    "an object": f'{{"{ISSUER}": true}}',
+    "true": "true",
+}
+
+OTHER_KEYS = {
+    "another service's secret": SECRET.encode(),
+    "the secret in Latin-1": KEY_TEXT.encode("latin-1", "replace"),
+    "the secret in UTF-16": KEY_TEXT.encode("utf-16"),
+    "the secret, decomposed": unicodedata.normalize("NFD", KEY_TEXT).encode(),
+    "the secret as JSON writes it": json.dumps(KEY_TEXT).strip('"').encode(),
+    "a newline behind the secret": KEY + b"\n",
+}
+
+
+@pytest.fixture(scope="module")
+def particular(service: Service, data_dir: Path) -> Iterator[Service]:
+    """Run a second service on the same database, which logs all that it can."""
+    assert service.process.poll() is None
+    environment = {
+        "DATA_DIR": str(data_dir),
+        "BETTER_AUTH_SECRET": KEY_TEXT,
+        "JWT_ISSUER": ISSUER,
+        "JWT_AUDIENCE": AUDIENCE,
+        "LOG_LEVEL": "debug",
+        "ACCESS_LOG": "true",
+    }
+    particular = Service(environment, data_dir / "particular.log")
+    try:
+        yield particular.wait_until_healthy()
+    finally:
+        particular.stop()
+
+
+@pytest.fixture(scope="module")
+def anonymous(particular: Service) -> Iterator[AnonymousClient]:
+    with AnonymousClient(particular.url) as client:
+        yield client
+
+
+def minted(key: bytes = KEY, **texts: str | None) -> str:
+    return forged(payload=claims(**GOOD | texts), key=key)
+
+
+@pytest.mark.parametrize(
+    "audience",
+    [f'"{AUDIENCE}"', f'["{AUDIENCE}"]', f'["https://todo.example", "{AUDIENCE}"]'],
+    ids=["a string", "a list", "a longer list"],
+)
+def test_the_audience_is_a_string_or_in_a_list(
+    anonymous: AnonymousClient, audience: str
+) -> None:
+    assert anonymous.lists(minted(aud=audience)).status_code == 200
+
+
+@pytest.mark.parametrize("name", OTHER_AUDIENCES)
+def test_a_token_for_another_audience_is_refused(anonymous: AnonymousClient, name: str) -> None:
+    assert anonymous.is_refused(minted(aud=OTHER_AUDIENCES[name])) == {INVALID}
+
+
+@pytest.mark.parametrize("name", OTHER_ISSUERS)
+def test_a_token_of_another_issuer_is_refused(anonymous: AnonymousClient, name: str) -> None:
+    assert anonymous.is_refused(minted(iss=OTHER_ISSUERS[name])) == {INVALID}
+
+
+@pytest.mark.parametrize("name", OTHER_KEYS)
+def test_the_secret_is_taken_as_its_utf_8_bytes(anonymous: AnonymousClient, name: str) -> None:
+    assert anonymous.lists(minted()).status_code == 200
+    assert anonymous.is_refused(minted(OTHER_KEYS[name])) == {INVALID}
+
+
+def test_an_expired_token_is_still_called_expired(anonymous: AnonymousClient) -> None:
+    assert anonymous.is_refused(minted(exp="1")) == {EXPIRED}
+
+
+def test_a_token_is_in_no_log_however_much_is_logged(
+    particular: Service, anonymous: AnonymousClient
+) -> None:
+    good = forged(HS256 | {"kid": someone()}, claims(**GOOD), key=KEY)
+    for text in (good, f"{good}="):
+        for header in ({"Authorization": f"Bearer {text}"}, {"Cookie": f"token={text}"}):
+            query = {"access_token": text}
+            answer = anonymous.get("/api/tasks", headers=header, params=query)
+            assert_tells_nothing_of(good, answer)
+            assert answer.headers["x-request-id"] in particular.log.read_text()
+    log = particular.log.read_text()
+    assert without(good, log)
+    assert KEY_TEXT not in log

@@ -1,0 +1,279 @@
+"""Where a token comes from: the `Authorization` header, and nowhere else."""
+
+import pytest
+
+from harness.anonymous import (
+    EXPIRED,
+    INVALID,
+    MALFORMED,
+    MISSING,
+    AnonymousClient,
+    assert_tells_nothing_of,
+    refusal,
+    without,
+)
+from harness.clients import AuthedClient, someone, token
+from harness.contract import OPERATIONS, check_problem
+from harness.forgery import HS256, claims, forged
+from harness.operation_index import Operation
+from harness.operations import SECURED, ask, body, name, path
+from harness.raw_http import send
+from harness.service import SECRET, Service
+
+every_secured_operation = pytest.mark.parametrize("operation", SECURED, ids=name)
+
+OTHER_SCHEMES = [
+    "",
+    "Basic ",
+    "Digest ",
+    "DPoP ",
+    "JWT ",
+    "Token ",
+    "Bear ",
+    "Bearers ",
+    "Bearer",
+    "Bearer:",
+    "Bearer: ",
+    "Bearer=",
+    "Bearer,",
+    "Bearer\t",
+    "Bearer/",
+    "Basic Bearer ",
+    "Negotiate, Bearer ",
+    "\N{CYRILLIC CAPITAL LETTER VE}earer ",
+]
+
+OTHER_HEADERS = [
+    "Authentication",
+    "Proxy-Authorization",
+    "WWW-Authenticate",
+    "X-Access-Token",
+    "X-Auth-Token",
+    "X-Authorization",
+    "X-Forwarded-Authorization",
+    "X-Original-Authorization",
+    "Sec-WebSocket-Protocol",
+]
+
+OTHER_COOKIES = [
+    "Authorization",
+    "access_token",
+    "token",
+    "better-auth.session_token",
+    "__Secure-better-auth.session_token",
+]
+
+# `%` stands for a good token.
+REFUSED_HEADERS: dict[str, list[bytes]] = {
+    "an empty one": [b"Authorization:"],
+    "the scheme alone": [b"Authorization: Bearer"],
+    "the scheme and two spaces": [b"Authorization: Bearer  "],
+    "the scheme and a tab": [b"Authorization: Bearer\t"],
+    "the same twice": [b"Authorization: Bearer %", b"Authorization: Bearer %"],
+    "the same twice, one in lower case": [
+        b"Authorization: Bearer %",
+        b"authorization: bearer %",
+    ],
+    "a good one and a bad one": [b"Authorization: Bearer %", b"Authorization: Bearer a.b.c"],
+    "a bad one and a good one": [b"Authorization: Bearer a.b.c", b"Authorization: Bearer %"],
+    "an empty one and a good one": [b"Authorization:", b"Authorization: Bearer %"],
+    "a good one and an empty one": [b"Authorization: Bearer %", b"Authorization:"],
+    "Basic and a good one": [b"Authorization: Basic QTpC", b"Authorization: Bearer %"],
+    "a good one and Basic": [b"Authorization: Bearer %", b"Authorization: Basic QTpC"],
+    "three of them": [b"Authorization: Bearer %"] * 3,
+    "two joined by a comma": [b"Authorization: Bearer %, Bearer %"],
+    "a byte above ASCII behind it": [b"Authorization: Bearer %\xff"],
+    "a byte above ASCII before it": [b"Authorization: \xffBearer %"],
+    "a no-break space before the token": [b"Authorization: Bearer\xa0%"],
+    "UTF-8 in the scheme": [b"Authorization: B\xc3\xa9arer %"],
+    "a byte order mark": [b"Authorization: \xef\xbb\xbfBearer %"],
+    "only bytes above ASCII": [b"Authorization: \xff\xfe\xfd"],
+    "an underscore for a header": [b"HTTP_AUTHORIZATION: Bearer %"],
+}
+
+# What HTTP itself forbids is answered by the server, before it is a request at all.
+BROKEN_HEADERS: dict[str, list[bytes]] = {
+    "a NUL in the token": [b"Authorization: Bearer %\0"],
+    "a vertical tab": [b"Authorization: Bearer\x0b%"],
+    "a DEL": [b"Authorization: Bearer %\x7f"],
+    "a carriage return": [b"Authorization: Bearer %\r"],
+    "a space before the colon": [b"Authorization : Bearer %"],
+    "no colon": [b"Authorization Bearer %"],
+}
+
+
+@every_secured_operation
+def test_every_operation_on_tasks_wants_a_token(
+    anonymous: AnonymousClient, operation: Operation
+) -> None:
+    assert operation.path.startswith("/api/")
+    assert refusal(ask(anonymous, operation)) == MISSING
+    assert refusal(ask(anonymous, operation, user=someone())) == MISSING
+    slash = f"{path(operation)}/"
+    assert refusal(anonymous.request(operation.method, slash)) == MISSING
+
+
+def test_head_wants_a_token_too(anonymous: AnonymousClient) -> None:
+    for operation in SECURED:
+        if operation.method == "GET":
+            assert anonymous.head(path(operation)).status_code == 401
+
+
+def test_only_health_and_readiness_want_none(anonymous: AnonymousClient) -> None:
+    for operation in OPERATIONS.values():
+        if not operation.secured:
+            assert not operation.path.startswith("/api")
+            answer = ask(anonymous, operation, headers={"Authorization": "Bearer nonsense"})
+            assert answer.status_code == 200
+
+
+@every_secured_operation
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("no-token", MALFORMED),
+        (forged(payload=claims(exp="1")), EXPIRED),
+        (forged(key=b"another secret"), INVALID),
+    ],
+    ids=["malformed", "expired", "invalid"],
+)
+def test_a_refused_token_is_called_what_it_is(
+    anonymous: AnonymousClient, operation: Operation, bad: str, reason: str
+) -> None:
+    answer = ask(anonymous, operation, headers={"Authorization": f"Bearer {bad}"})
+    assert refusal(answer) == reason
+
+
+@every_secured_operation
+def test_who_is_asking_is_looked_at_before_anything_else(
+    anonymous: AnonymousClient, operation: Operation
+) -> None:
+    bad_id = path(operation, "no-uuid")
+    for request in (
+        {"url": bad_id},
+        {"url": bad_id, "params": {"unknown": "1"}},
+        {"url": bad_id, "headers": {"If-Match": "bad", "If-None-Match": "bad"}},
+        {"url": bad_id, "content": b"\0", "headers": {"Content-Type": "text/plain"}},
+        {"url": bad_id, "json": {"unknown": 1}},
+        {"url": bad_id, "content": b"x" * 100_000},
+        {"url": path(operation, "no-uuid", user="somebody else")},
+    ):
+        assert refusal(anonymous.request(operation.method, **request)) == MISSING
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER ", "bEaReR ", "Bearer    "])
+def test_the_scheme_is_written_in_any_case_and_followed_by_spaces(
+    anonymous: AnonymousClient, scheme: str
+) -> None:
+    """RFC 9110, 11.1, and RFC 6750, 2.1: `"Bearer" 1*SP b64token`."""
+    header = {"Authorization": f"{scheme}{forged()}"}
+    assert anonymous.get("/api/tasks", headers=header).status_code == 200
+
+
+@pytest.mark.parametrize("scheme", OTHER_SCHEMES, ids=ascii)
+def test_no_other_scheme_carries_a_token(anonymous: AnonymousClient, scheme: str) -> None:
+    assert anonymous.is_refused(forged(), scheme) == {MISSING}
+
+
+@pytest.mark.parametrize("header", OTHER_HEADERS)
+def test_no_other_header_carries_a_token(anonymous: AnonymousClient, header: str) -> None:
+    for operation in SECURED:
+        for value in (forged(), f"Bearer {forged()}"):
+            assert refusal(ask(anonymous, operation, headers={header: value})) == MISSING
+
+
+@pytest.mark.parametrize("cookie", OTHER_COOKIES)
+def test_no_cookie_carries_a_token(anonymous: AnonymousClient, cookie: str) -> None:
+    for operation in SECURED:
+        header = {"Cookie": f"{cookie}={forged()}"}
+        assert refusal(ask(anonymous, operation, headers=header)) == MISSING
+
+
+@pytest.mark.parametrize("parameter", ["access_token", "token", "jwt", "authorization"])
+def test_no_query_carries_a_token(anonymous: AnonymousClient, parameter: str) -> None:
+    for operation in SECURED:
+        good = forged()
+        answer = anonymous.request(
+            operation.method, path(operation), params={parameter: good}, **body(operation)
+        )
+        assert refusal(answer) == MISSING
+        assert_tells_nothing_of(good, answer)
+
+
+def test_no_body_carries_a_token(anonymous: AnonymousClient) -> None:
+    for operation in SECURED:
+        fields = {"access_token": forged(), "title": "x"}
+        url = path(operation)
+        assert refusal(anonymous.request(operation.method, url, json=fields)) == MISSING
+        assert refusal(anonymous.request(operation.method, url, data=fields)) == MISSING
+
+
+@pytest.mark.parametrize("case", REFUSED_HEADERS)
+def test_no_strange_header_carries_a_token(service: Service, case: str) -> None:
+    good = forged().encode()
+    lines = [line.replace(b"%", good) for line in REFUSED_HEADERS[case]]
+    for request in ("GET /api/tasks HTTP/1.1", "POST /api/tasks HTTP/1.1"):
+        assert refusal(send(service, request, *lines)) in {MISSING, MALFORMED}
+
+
+@pytest.mark.parametrize("case", BROKEN_HEADERS)
+def test_no_broken_header_carries_a_token(service: Service, case: str) -> None:
+    lines = [line.replace(b"%", forged().encode()) for line in BROKEN_HEADERS[case]]
+    for request in ("GET /api/tasks HTTP/1.1", "POST /api/tasks HTTP/1.1"):
+        assert send(service, request, *lines).status_code in {400, 401}
+
+
+def test_a_request_of_http_1_0_wants_a_token_too(service: Service) -> None:
+    assert refusal(send(service, "GET /api/tasks HTTP/1.0")) == MISSING
+
+
+def test_nobody_gets_in_by_web_socket(service: Service) -> None:
+    answer = send(
+        service,
+        "GET /api/tasks HTTP/1.1",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    )
+    assert 400 <= answer.status_code < 500
+
+
+def test_an_unknown_path_tells_nothing_without_a_token(anonymous: AnonymousClient) -> None:
+    answer = anonymous.get(f"/api/{someone()}/lists")
+    assert answer.status_code == 404
+    check_problem(answer)
+
+
+def test_a_token_is_in_no_log_and_in_no_answer(
+    service: Service, anonymous: AnonymousClient
+) -> None:
+    good = forged(HS256 | {"kid": someone()})
+    bad = forged(HS256 | {"kid": someone()}, key=b"another secret")
+    answers = [
+        answer
+        for text in (good, bad, f"{good}=", f"{good[:-3]}!!!")
+        for header in ({"Authorization": f"Bearer {text}"}, {"Cookie": f"token={text}"}, {})
+        for answer in (
+            anonymous.get("/api/tasks", headers=header, params={"access_token": text}),
+            anonymous.post("/api/tasks", headers=header, json={"access_token": text}),
+            anonymous.get("/no-such-path", headers=header, params={"access_token": text}),
+            anonymous.patch("/api/tasks", headers=header, params={"access_token": text}),
+        )
+    ]
+    log = service.log.read_text()
+    for answer in answers:
+        assert answer.headers["x-request-id"] in log
+        assert_tells_nothing_of(good, answer)
+        assert_tells_nothing_of(bad, answer)
+    assert without(good, log)
+    assert without(bad, log)
+    assert SECRET not in log
+
+
+def test_a_good_token_is_good_for_one_person_only(
+    alice: AuthedClient, bob: AuthedClient
+) -> None:
+    task = alice.creates()
+    bob.headers["Authorization"] = f"Bearer {token(alice.id)}"
+    assert bob.lists() == [task]

@@ -1,0 +1,116 @@
+"""A service that is told which claim names the user, who issues tokens, and for whom."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.anonymous import INVALID, AnonymousClient
+from harness.clients import someone
+from harness.clients import token as hs256
+from harness.jwks_server import KeyPair, Publisher
+from harness.service import SECRET, Service
+
+ISSUER = "https://todo.example"
+AUDIENCE = "https://api.todo.example"
+GOOD: dict[str, Any] = {"iss": ISSUER, "aud": AUDIENCE}
+PAIR = KeyPair()
+
+OTHER_USERS: dict[str, dict[str, Any]] = {
+    "nobody": {},
+    "a user that is a string": {"user": "alice"},
+    "a user that is null": {"user": None},
+    "a user that is a list": {"user": [{"id": "alice"}]},
+    "a user without id": {"user": {"ID": "alice"}},
+    "an id that is null": {"user": {"id": None}},
+    "an id that is a number": {"user": {"id": 5}},
+    "an id that is empty": {"user": {"id": ""}},
+    "an id that is too long": {"user": {"id": "x" * 256}},
+    "an id with a control character": {"user": {"id": "alice\n"}},
+    "an id that is an object": {"user": {"id": {"id": "alice"}}},
+    "a claim with a dot in its name": {"user.id": "alice"},
+    "a claim elsewhere": {"session": {"user": {"id": "alice"}}, "id": "alice"},
+    "two claims for the path": {"user": {"id": 5}, "user.id": "alice"},
+}
+
+
+@pytest.fixture(scope="module")
+def anonymous(service: Service, data_dir: Path) -> Iterator[AnonymousClient]:
+    """Speak to such a service, on the same database, that knows keys of both kinds."""
+    assert service.process.poll() is None
+    with Publisher(PAIR).running() as publisher:
+        environment = {
+            "DATA_DIR": str(data_dir),
+            "BETTER_AUTH_SECRET": SECRET,
+            "JWKS_URL": publisher.url,
+            "JWT_USER_CLAIM": "user.id",
+            "JWT_ISSUER": ISSUER,
+            "JWT_AUDIENCE": AUDIENCE,
+        }
+        particular = Service(environment, data_dir / "user-claim.log")
+        try:
+            with AnonymousClient(particular.wait_until_healthy().url) as client:
+                yield client
+        finally:
+            particular.stop()
+
+
+def signed(sub: str | None = None, **claims: Any) -> list[str]:
+    """Sign these claims with keys of either kind."""
+    return [hs256(sub, **claims), PAIR.token(sub, **claims)]
+
+
+def test_the_user_is_found_where_the_setting_says(anonymous: AnonymousClient) -> None:
+    user = someone()
+    for text in signed(user={"id": user}, **GOOD):
+        header = {"Authorization": f"Bearer {text}"}
+        created = anonymous.post("/api/tasks", headers=header, json={"title": "x"})
+        assert created.json()["user_id"] == user
+        assert anonymous.get(f"/api/{user}/tasks", headers=header).status_code == 200
+
+
+def test_sub_is_then_nobody_in_particular(anonymous: AnonymousClient) -> None:
+    user, other = someone(), someone()
+    for text in signed(sub=other, user={"id": user}, **GOOD):
+        header = {"Authorization": f"Bearer {text}"}
+        assert anonymous.get(f"/api/{user}/tasks", headers=header).status_code == 200
+        assert anonymous.get(f"/api/{other}/tasks", headers=header).status_code == 403
+
+
+@pytest.mark.parametrize("name", OTHER_USERS)
+def test_who_is_not_there_or_unusable_is_not_looked_for_elsewhere(
+    anonymous: AnonymousClient, name: str
+) -> None:
+    for text in signed(sub="alice", **OTHER_USERS[name], **GOOD):
+        assert anonymous.is_refused(text) == {INVALID}
+
+
+@pytest.mark.parametrize(
+    "audience", [AUDIENCE, [AUDIENCE], [ISSUER, AUDIENCE]], ids=["alone", "a list", "of two"]
+)
+def test_the_audience_is_a_string_or_in_a_list(
+    anonymous: AnonymousClient, audience: object
+) -> None:
+    for text in signed(user={"id": someone()}, iss=ISSUER, aud=audience):
+        assert anonymous.lists(text).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"aud": ISSUER},
+        {"aud": [ISSUER]},
+        {"aud": []},
+        {"aud": None},
+        {"iss": AUDIENCE},
+        {"iss": f"{ISSUER}/"},
+        {"iss": None},
+    ],
+    ids=str,
+)
+def test_another_issuer_or_audience_is_refused_whoever_signed(
+    anonymous: AnonymousClient, wrong: dict[str, Any]
+) -> None:
+    for text in signed(user={"id": someone()}, **GOOD | wrong):
+        assert anonymous.is_refused(text) == {INVALID}

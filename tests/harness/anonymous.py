@@ -1,0 +1,58 @@
+"""Somebody without a token of their own, and how they are to be turned away."""
+
+import re
+
+import httpx
+
+from harness.contract import check
+from harness.operations import SECURED, ask
+
+MISSING = "The token is missing."
+MALFORMED = "The token is malformed."
+EXPIRED = "The token has expired."
+INVALID = "The token is invalid."
+TRACES = re.compile(r"[A-Za-z0-9_-]{16,}")
+
+
+class AnonymousClient(httpx.Client):
+    """An HTTP client without a token; every answer must keep the contract."""
+
+    def __init__(self, url: str) -> None:
+        """Speak to the service at `url`."""
+        hooks = {"response": [check]}
+        super().__init__(base_url=url, event_hooks=hooks, timeout=30, verify=False)
+
+    def lists(self, token: str) -> httpx.Response:
+        """Ask for the tasks of whom the token names."""
+        return self.get("/api/tasks", headers={"Authorization": f"Bearer {token}"})
+
+    def is_refused(self, token: str, scheme: str = "Bearer ") -> set[str]:
+        """Try a token on every secured operation; return the reasons given."""
+        value = f"{scheme}{token}"
+        headers = {b"Authorization": value.encode()}
+        answers = [ask(self, operation, headers=headers) for operation in SECURED]
+        for answer in answers:
+            assert_tells_nothing_of(value, answer)
+        return {refusal(answer) for answer in answers}
+
+
+def refusal(answer: httpx.Response) -> str:
+    """Return the reason for a 401; fail if this is none, or says more than a reason."""
+    assert answer.status_code == 401, answer.text
+    problem = answer.json()
+    assert problem.keys() == {"type", "title", "status", "detail", "instance"}
+    reason: str = problem["detail"]
+    assert reason in {MISSING, MALFORMED, EXPIRED, INVALID}
+    challenge = f'Bearer error="invalid_token", error_description="{reason}"'
+    assert answer.headers["www-authenticate"] == challenge
+    return reason
+
+
+def assert_tells_nothing_of(secret: str, answer: httpx.Response) -> None:
+    """Fail if any longer part of a secret text is anywhere in an answer."""
+    assert without(secret, f"{answer.headers!r}\n{answer.text}")
+
+
+def without(secret: str, text: str) -> bool:
+    """Tell whether no longer part of a secret is in a text."""
+    return not any(trace in text for trace in TRACES.findall(secret))

@@ -1,0 +1,80 @@
+"""The service inside the process of the tests: for faults that nobody can send from outside."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+import handlers
+from app import create_app
+from harness.clients import token
+from harness.contract import check
+from harness.operation_index import Operation
+from harness.operations import body, path
+from harness.service import SECRET
+from settings import Settings
+
+NOWHERE = "postgresql://nobody:nothing@127.0.0.1:1/nowhere"
+
+
+def app_without_database(**settings: Any) -> ASGIApp:
+    """Build a service that is never started, so that its database is never there."""
+    app: ASGIApp = create_app(
+        Settings(secret=SECRET.encode(), database_url=NOWHERE, **settings)
+    )
+    return app
+
+
+@cache
+def _app() -> ASGIApp:
+    return app_without_database()
+
+
+async def _check(response: httpx.Response) -> None:
+    await response.aread()
+    check(response)
+
+
+class InProcessClient(httpx.AsyncClient):
+    """A client of such a service that is a user; every answer must keep the contract."""
+
+    def __init__(self, user_id: str = "alice") -> None:
+        """Send requests as this user."""
+        super().__init__(
+            transport=httpx.ASGITransport(_app(), raise_app_exceptions=False),
+            base_url="http://test",
+            headers={"Authorization": f"Bearer {token(user_id)}"},
+            event_hooks={"response": [_check]},
+        )
+
+
+async def request_in_process(
+    app: ASGIApp, operation: Operation, user: str | None = "alice", *, signed: str = ""
+) -> httpx.Response:
+    """Ask for an operation as a user, with a token signed elsewhere, or without one.
+
+    The first request starts what a server starts; raises what keeps it from starting.
+    """
+    transport = httpx.ASGITransport(app)
+    headers = {"Authorization": f"Bearer {signed or token(user)}"} if user else {}
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        return await client.request(
+            operation.method, path(operation), headers=headers, **body(operation)
+        )
+
+
+@contextmanager
+def broken(operation_id: str) -> Iterator[str]:
+    """Put a bug into an operation's handler; yields what nobody must be told of it."""
+    secret = "a secret of the machine room"
+
+    async def handler(*_: Any, **__: Any) -> None:
+        raise RuntimeError(secret)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(handlers, operation_id, handler)
+        yield secret

@@ -1,0 +1,138 @@
+"""Published keys: pairs of them, and an address that publishes what a test wants."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from harness.clients import someone
+from harness.service import free_port
+
+CURVES = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
+PATH = "/api/auth/jwks"
+
+
+@cache
+def rsa_private_key(bits: int = 2048) -> rsa.RSAPrivateKey:
+    """Make a key, once: it takes a while."""
+    return rsa.generate_private_key(65537, bits)
+
+
+@dataclass
+class KeyPair:
+    """A key of one's own: it signs tokens, and its public half can be published."""
+
+    algorithm: str = "EdDSA"
+    bits: int = 2048
+    kid: str = field(default_factory=someone)
+    private: Any = None
+
+    def __post_init__(self) -> None:
+        """Make the key, unless it is given."""
+        if self.private is not None:
+            return
+        if self.algorithm == "EdDSA":
+            self.private = ed25519.Ed25519PrivateKey.generate()
+        elif self.algorithm in CURVES:
+            self.private = ec.generate_private_key(CURVES[self.algorithm])
+        else:
+            self.private = rsa_private_key(self.bits)
+
+    def jwk(self, **changes: Any) -> dict[str, Any]:
+        """Write the public half as Better Auth publishes it, but for these members."""
+        kinds = {"E": ECAlgorithm, "R": RSAAlgorithm, "P": RSAAlgorithm}
+        kind: Any = OKPAlgorithm if self.algorithm == "EdDSA" else kinds[self.algorithm[0]]
+        public = kind.to_jwk(self.private.public_key(), as_dict=True)
+        public.pop("key_ops", None)
+        members = {"alg": self.algorithm, **public, "kid": self.kid, **changes}
+        return {name: value for name, value in members.items() if value is not ...}
+
+    def token(
+        self,
+        subject: str | None = "alice",
+        *,
+        algorithm: str | None = None,
+        header: dict[str, Any] | None = None,
+        **claims: Any,
+    ) -> str:
+        """Sign a token for a subject, good in everything that is not given.
+
+        Without claims and headers that are None.
+        """
+        now = int(time.time())
+        payload = {"sub": subject, "iat": now, "exp": now + 900, **claims}
+        head = {"kid": self.kid, **(header or {})}
+        payload, head = (
+            {name: value for name, value in part.items() if value is not None}
+            for part in (payload, head)
+        )
+        return jwt.encode(payload, self.private, algorithm or self.algorithm, head)
+
+
+class Publisher:
+    """An address where a set of keys is to be had, or whatever else a test wants.
+
+    What it answers is decided when it is asked, and said after `delay` seconds.
+    """
+
+    def __init__(self, *pairs: KeyPair) -> None:
+        """Publish these keys, once `running`."""
+        self.port = free_port()
+        self.origin = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.origin}{PATH}"
+        self.asked = 0
+        self.delay = 0.0
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        self.body = b""
+        self.publish(*pairs)
+
+    def publish(self, *keys: Any) -> None:
+        """Publish these from now on: pairs, or entries as they are to be written."""
+        entries = [key.jwk() if isinstance(key, KeyPair) else key for key in keys]
+        self.body = json.dumps({"keys": entries}).encode()
+
+    @contextmanager
+    def running(self) -> Iterator["Publisher"]:
+        """Answer for as long as this lasts."""
+        publisher = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, headers, body = publisher.status, publisher.headers, publisher.body
+                publisher.asked += 1
+                time.sleep(publisher.delay)
+                known = self.path.partition("?")[0] == PATH
+                self.send_response(status if known else 404)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if known:
+                    self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_: Any) -> None:
+                """Nobody minds who hangs up: clients are to, when an answer is too much."""
+
+        with Server(("127.0.0.1", self.port), Handler) as server:
+            thread = threading.Thread(target=server.serve_forever, args=[0.01])
+            thread.start()
+            try:
+                yield self
+            finally:
+                server.shutdown()
+                thread.join()

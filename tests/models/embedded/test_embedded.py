@@ -1,0 +1,591 @@
+"""The embedded PostgreSQL, by real processes that start, meet, leave and are killed."""
+
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from models import embedded
+from models.embedded import binaries, cluster
+from models.embedded.cluster import locked
+
+REPOSITORY = Path(__file__).parents[2]
+AWKWARD = 'la tâche d\'"été" à $HOME'
+SERVICE = """
+import sys
+from pathlib import Path
+from models import embedded
+with embedded.running(Path(sys.argv[1])) as urls:
+    print(urls.owner, flush=True)
+    sys.stdin.readline()
+"""
+as_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can set_identity somebody else"
+)
+as_ordinary_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may do anything")
+
+
+class Service:
+    """A process that has the database running until it is told to leave."""
+
+    def __init__(
+        self, data_dir: Path, script: str = SERVICE, prefix: tuple[str, ...] = ()
+    ) -> None:
+        self.process = subprocess.Popen(
+            [*prefix, sys.executable, "-c", script, str(data_dir)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=REPOSITORY,
+            start_new_session=True,
+        )
+
+    def url(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def leave(self) -> None:
+        self.process.communicate("leave\n")
+        assert self.process.returncode == 0
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+Start = Callable[..., Service]
+
+
+def ask(url: str, query: str, **options: Any) -> Any:
+    """Run one statement; return the first column of its first row, if it has any."""
+    with psycopg.connect(url, autocommit=True, **options) as connection:
+        cursor = connection.execute(query)
+        row = cursor.fetchone() if cursor.description else None
+    return row[0] if row else None
+
+
+def superuser(data_dir: Path) -> psycopg.Connection[tuple[Any, ...]]:
+    return cluster.Cluster(data_dir / "postgres").connect()
+
+
+def processes(argument: str) -> list[psutil.Process]:
+    """Find those started with this argument, without what they have forked themselves."""
+    everything = psutil.process_iter(["cmdline", "ppid"])
+    found = [process for process in everything if argument in (process.info["cmdline"] or ())]
+    pids = {process.pid for process in found}
+    return [process for process in found if process.info["ppid"] not in pids]
+
+
+def servers(data_dir: Path) -> list[psutil.Process]:
+    return processes(f"-D{data_dir}/postgres/pgdata")
+
+
+def initdbs(data_dir: Path) -> list[psutil.Process]:
+    return processes(f"--pgdata={data_dir}/postgres/pgdata.new")
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def announce(data_dir: Path, pid: int, port: int) -> None:
+    """Write what a server writes once it is ready."""
+    pgdata = data_dir / "postgres/pgdata"
+    note = pgdata / "postmaster.pid"
+    note.write_text(f"{pid}\n{pgdata}\n1\n{port}\n\n127.0.0.1\n1 1\nready   \n")
+    os.chown(note, pgdata.stat().st_uid, pgdata.stat().st_gid)
+
+
+def refusal(data_dir: Path) -> str:
+    """Try to run PostgreSQL; return what a person is told."""
+    with pytest.raises(embedded.EmbeddedError) as told, embedded.running(data_dir):
+        pass
+    return str(told.value)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Path]:
+    """Name a place without a cluster, where no PostgreSQL survives the test."""
+    place = tmp_path / AWKWARD
+    yield place
+    for process in [*initdbs(place), *servers(place)]:
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a cluster and stop it: to be copied."""
+    place = tmp_path_factory.mktemp("pattern")
+    with embedded.running(place):
+        pass
+    return place
+
+
+@pytest.fixture
+def data_dir(empty: Path, pattern: Path) -> Path:
+    """Name a place with a stopped cluster."""
+    subprocess.run(["cp", "-a", str(pattern), str(empty)], check=True)
+    return empty
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start services that end with the test at the latest."""
+    services: list[Service] = []
+
+    def start_one(*arguments: Any, **options: Any) -> Service:
+        services.append(Service(*arguments, **options))
+        return services[-1]
+
+    yield start_one
+    for service in services:
+        service.kill()
+
+
+# What there is after a start
+
+
+def test_the_first_start_makes_a_cluster_that_keeps_to_itself(empty: Path) -> None:
+    with embedded.running(empty) as urls, superuser(empty) as connection:
+        home = empty / "postgres"
+        for private in (empty, home, home / "pgdata"):
+            assert stat.S_IMODE(private.stat().st_mode) == 0o700
+        for file in home.iterdir():
+            assert file.name == "pgdata" or stat.S_IMODE(file.stat().st_mode) == 0o600
+        for setting, value in {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "fsync": "on",
+            "synchronous_commit": "on",
+            "full_page_writes": "on",
+            "server_encoding": "UTF8",
+            "data_checksums": "on",
+        }.items():
+            assert connection.execute(f"SHOW {setting}").fetchone() == (value,)
+        locale = (
+            "SELECT datlocprovider::text || datlocale FROM pg_database WHERE datname = 'todo'"
+        )
+        assert ask(urls.owner, locale) == "bC.UTF-8"
+    assert servers(empty) == []
+
+
+def test_the_owner_owns_the_database_and_may_create_roles_and_nothing_more(
+    data_dir: Path,
+) -> None:
+    with embedded.running(data_dir) as urls:
+        assert ask(urls.owner, "SELECT current_user") == "todo_owner"
+        assert ask(urls.owner, POWERS) == ["createrole", "inherit"]
+        owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'todo'"
+        assert ask(urls.owner, owner) == "todo_owner"
+
+
+def test_the_login_has_no_power_and_owns_nothing(data_dir: Path) -> None:
+    with embedded.running(data_dir) as urls:
+        assert ask(urls.app, "SELECT current_user") == "todo_login"
+        assert ask(urls.app, POWERS) is None
+        owned = "SELECT count(*) FROM pg_shdepend WHERE refobjid = 'todo_login'::regrole"
+        assert ask(urls.app, owned) == 0
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            ask(urls.app, "CREATE TABLE mine (id int)")
+
+
+POWERS = """
+SELECT array_agg(power ORDER BY power) FROM pg_roles, LATERAL (VALUES
+    ('superuser', rolsuper), ('createrole', rolcreaterole), ('createdb', rolcreatedb),
+    ('inherit', rolinherit), ('replication', rolreplication), ('bypassrls', rolbypassrls)
+) AS powers (power, given) WHERE given AND rolname = current_user
+"""
+
+
+def test_nobody_comes_in_without_the_password(data_dir: Path) -> None:
+    with embedded.running(data_dir) as urls:
+        for user in ("postgres", "todo_owner", "todo_login"):
+            with pytest.raises(
+                psycopg.OperationalError, match="password authentication failed"
+            ):
+                ask(urls.owner, "SELECT 1", user=user, password="guessed")
+
+
+def test_passwords_are_in_no_log_and_on_no_command_line(empty: Path, start: Start) -> None:
+    seen: set[str] = set()
+    service = start(empty)
+    wait_until(lambda: initdbs(empty))
+    while not servers(empty):
+        seen |= {
+            " ".join(process.info["cmdline"] or ())
+            for process in psutil.process_iter(["cmdline"])
+        }
+    service.leave()
+    home = empty / "postgres"
+    seen.add((home / "log").read_text())
+    passwords = cluster.Cluster(home).passwords()
+    assert len(set(passwords.values())) == 3
+    assert not [text for text in seen if any(word in text for word in passwords.values())]
+
+
+def test_printing_the_urls_shows_no_password() -> None:
+    assert "hush" not in repr(embedded.Urls(app="hush", owner="hush"))
+
+
+def test_what_was_committed_is_there_at_the_next_start(data_dir: Path) -> None:
+    with embedded.running(data_dir) as urls:
+        ask(urls.owner, "CREATE TABLE kept AS SELECT 42 AS answer")
+    with embedded.running(data_dir) as again:
+        assert ask(again.owner, "SELECT answer FROM kept") == 42
+
+
+def test_the_server_does_not_inherit_the_secrets_of_the_service(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BETTER_AUTH_SECRET", "hush")
+    with embedded.running(data_dir), superuser(data_dir) as connection:
+        connection.execute("CREATE TEMPORARY TABLE environment (line text)")
+        connection.execute("COPY environment FROM PROGRAM 'env'")
+        environment = str(connection.execute("SELECT line FROM environment").fetchall())
+    assert "PWD=" in environment
+    assert "hush" not in environment
+
+
+def test_libpq_variables_of_the_environment_do_not_mislead_it(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "PGHOSTADDR": "127.0.0.9",
+        "PGPORT": "1",
+        "PGSSLMODE": "require",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with embedded.running(data_dir):
+        assert len(servers(data_dir)) == 1
+    assert servers(data_dir) == []
+
+
+# Sharing and leaving
+
+
+def test_an_error_in_the_body_passes_unchanged_and_the_server_is_stopped(
+    data_dir: Path,
+) -> None:
+    with pytest.raises(ZeroDivisionError), embedded.running(data_dir):
+        _ = 1 / 0
+    assert servers(data_dir) == []
+
+
+def test_two_commands_starting_at_once_share_one_server(empty: Path, start: Start) -> None:
+    services = [start(empty), start(empty)]
+    urls = {service.url() for service in services}
+    assert len(urls) == 1
+    services[0].leave()
+    assert ask(urls.pop(), "SELECT 1") == 1
+    services[1].leave()
+    assert servers(empty) == []
+
+
+def test_commands_that_come_and_go_all_the_time_always_find_a_server(data_dir: Path) -> None:
+    def come_and_go(_: int) -> int:
+        with embedded.running(data_dir) as urls:
+            answer = ask(urls.app, "SELECT 1")
+            assert len(servers(data_dir)) == 1
+        return int(answer)
+
+    with ThreadPoolExecutor(5) as pool:
+        assert list(pool.map(come_and_go, range(30))) == [1] * 30
+    assert servers(data_dir) == []
+
+
+def test_ctrl_c_lets_the_service_drain_before_the_server_stops(
+    data_dir: Path, start: Start
+) -> None:
+    drain = """
+import sys, time, psycopg
+from pathlib import Path
+from models import embedded
+with embedded.running(Path(sys.argv[1])) as urls:
+    try:
+        print(urls.owner, flush=True)
+        sys.stdin.readline()
+    except KeyboardInterrupt:
+        time.sleep(0.2)
+        with psycopg.connect(urls.owner) as connection:
+            connection.execute("CREATE TABLE drained ()")
+"""
+    service = start(data_dir, drain)
+    service.url()
+    os.killpg(service.process.pid, signal.SIGINT)  # what a terminal does
+    assert service.process.wait(20) == 0
+    assert servers(data_dir) == []
+    with embedded.running(data_dir) as urls:
+        assert ask(urls.owner, "SELECT to_regclass('drained')::text") == "drained"
+
+
+def test_a_copy_of_a_running_cluster_gets_a_server_of_its_own(
+    data_dir: Path, start: Start, tmp_path: Path
+) -> None:
+    original = start(data_dir)
+    url = original.url()
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-a", str(data_dir), str(copy)], check=True)
+    with embedded.running(copy) as urls:
+        assert urls.owner != url
+        assert len(servers(copy)) == 1
+    assert servers(copy) == []
+    assert ask(url, "SELECT 1") == 1
+    original.leave()
+
+
+def test_leaving_a_directory_that_was_replaced_spares_the_new_server(
+    data_dir: Path, pattern: Path, start: Start, tmp_path: Path
+) -> None:
+    old = start(data_dir)
+    old.url()
+    (old_server,) = servers(data_dir)
+    data_dir.rename(tmp_path / "moved away")
+    subprocess.run(["cp", "-a", str(pattern), str(data_dir)], check=True)
+    new = start(data_dir)
+    url = new.url()
+    old.leave()
+    assert ask(url, "SELECT 1") == 1
+    new.leave()
+    old_server.kill()
+
+
+# Kills
+
+
+def test_an_orphaned_server_is_found_again_and_stopped(data_dir: Path, start: Start) -> None:
+    service = start(data_dir)
+    url = service.url()
+    service.kill()
+    assert ask(url, "SELECT 1") == 1
+    with embedded.running(data_dir) as urls:
+        assert urls.owner == url
+    assert servers(data_dir) == []
+
+
+def test_a_killed_server_is_replaced_while_its_service_lives(
+    data_dir: Path, start: Start
+) -> None:
+    service = start(data_dir)
+    ask(service.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
+    servers(data_dir)[0].kill()
+    with embedded.running(data_dir) as urls:
+        assert ask(urls.owner, "SELECT answer FROM kept") == 42
+    service.leave()  # it was still in use, so it is stopped only now
+    assert servers(data_dir) == []
+
+
+def test_a_start_recovers_when_service_and_server_were_killed(
+    data_dir: Path, start: Start
+) -> None:
+    service = start(data_dir)
+    ask(service.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
+    service.kill()
+    servers(data_dir)[0].kill()
+    with embedded.running(data_dir) as urls:
+        assert ask(urls.owner, "SELECT answer FROM kept") == 42
+
+
+def test_a_service_whose_server_was_killed_leaves_in_peace(data_dir: Path) -> None:
+    with embedded.running(data_dir):
+        servers(data_dir)[0].kill()
+    assert servers(data_dir) == []
+
+
+def test_a_stranger_with_the_servers_old_pid_and_port_is_left_alone(data_dir: Path) -> None:
+    owner = (data_dir / "postgres/pgdata").stat().st_uid
+    anonymous = subprocess.Popen(["sleep", "60"], user=owner)
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+        announce(data_dir, anonymous.pid, port)
+        with embedded.running(data_dir) as urls:
+            assert f":{port}/" not in urls.owner
+            assert ask(urls.owner, "SELECT 1") == 1
+    assert anonymous.poll() is None
+    anonymous.kill()
+    anonymous.wait()
+
+
+def test_a_stranger_who_asks_for_no_password_is_not_taken_for_the_server(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def welcome_everybody(listener: socket.socket) -> None:
+        listener.settimeout(0.5)
+        with suppress(TimeoutError):
+            while True:
+                with listener.accept()[0] as visitor:
+                    visitor.recv(1024)
+                    visitor.sendall(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I")  # authenticated; ready
+
+    monkeypatch.setattr(cluster, "_PATIENCE", 0.2)
+    with (
+        ThreadPoolExecutor() as pool,
+        closing(socket.create_server(("127.0.0.1", 0))) as listener,
+        locked(data_dir / "postgres/server.lock"),
+    ):
+        announce(data_dir, os.getpid(), listener.getsockname()[1])
+        visits = pool.submit(welcome_everybody, listener)
+        assert "runs but does not answer" in refusal(data_dir)
+        visits.result()
+
+
+@pytest.mark.parametrize("kill_initdb", [False, True])
+def test_an_initdb_that_is_killed_half_way_is_begun_again(
+    empty: Path, start: Start, *, kill_initdb: bool
+) -> None:
+    service = start(empty)
+    wait_until((empty / "postgres/pgdata.new/PG_VERSION").exists)
+    service.kill()
+    if kill_initdb:
+        for process in initdbs(empty):
+            process.kill()
+    assert not (empty / "postgres/pgdata").exists()
+    with embedded.running(empty) as urls:
+        assert ask(urls.app, "SELECT current_database()") == "todo"
+    assert sorted(path.name for path in (empty / "postgres").iterdir()) == [
+        "log", "pgdata", "secrets", "server.lock", "start.lock", "use.lock",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("victim", ["_furnish", "_put_in_place"])
+def test_a_first_start_killed_between_its_steps_is_completed(
+    empty: Path, start: Start, victim: str
+) -> None:
+    suicide = "import os; from models.embedded import cluster\n"
+    suicide += f"cluster.{victim} = lambda *_: os.kill(os.getpid(), 9)\n"
+    assert start(empty, suicide + SERVICE).process.wait(20) == -signal.SIGKILL
+    with embedded.running(empty) as urls:
+        assert ask(urls.app, "SELECT current_database()") == "todo"
+
+
+# What a person is told
+
+
+def test_a_port_taken_in_the_meantime_is_no_problem(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = cluster._free_port  # noqa: SLF001
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        ports = iter([taken.getsockname()[1], find()])
+        monkeypatch.setattr(cluster, "_free_port", lambda: next(ports))
+        with embedded.running(data_dir) as urls:
+            assert ask(urls.owner, "SELECT 1") == 1
+
+
+def test_a_server_that_cannot_start_is_reported_with_its_reason(data_dir: Path) -> None:
+    with (data_dir / "postgres/pgdata/postgresql.conf").open("a") as settings:
+        settings.write("work_mem = 'plenty'\n")
+    assert re.search(r"does not start: .* contains errors; see .*log", refusal(data_dir))
+
+
+def test_a_server_that_does_not_answer_is_reported_and_left(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_PATIENCE", 0.1)
+    with locked(data_dir / "postgres/server.lock"):
+        assert "runs but does not answer" in refusal(data_dir)
+
+
+def test_a_failing_initdb_is_reported_with_its_reason(empty: Path) -> None:
+    (empty / "postgres").mkdir(parents=True)
+    (empty / "postgres/pgdata.new").write_text("in the way")
+    assert re.search(r"initdb failed: .*pgdata.new.*; see .*log", refusal(empty))
+
+
+def test_missing_binaries_are_reported_before_anything_is_made(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binaries, "find_spec", lambda _: None)
+    assert re.search(r"set DATABASE_URL, or install", refusal(empty))
+    assert not empty.exists()
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_text("{")])
+def test_lost_passwords_are_reported(data_dir: Path, damage: Callable[[Path], object]) -> None:
+    damage(data_dir / "postgres/secrets")
+    assert re.search(r"secrets, which holds the passwords", refusal(data_dir))
+
+
+def test_a_place_that_is_no_directory_is_reported(empty: Path) -> None:
+    empty.write_text("a file")
+    assert re.search(r"cannot be run in .*File exists", refusal(empty))
+
+
+@as_ordinary_user
+def test_a_directory_that_may_not_be_written_is_reported(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert re.search(r"Permission denied", refusal(tmp_path / "data"))
+
+
+# Root and others
+
+
+@as_root
+def test_root_without_setpriv_is_told_what_to_do(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert re.search(r"setpriv .* is missing: set_identity another user", refusal(data_dir))
+
+
+@as_root
+def test_root_that_may_not_become_another_is_told_why(empty: Path, start: Start) -> None:
+    tell = SERVICE.replace("with", "try:\n with").replace("\n    ", "\n  ")
+    tell += "except embedded.EmbeddedError as error: print(error)\n"
+    service = start(empty, tell, prefix=("setpriv", "--bounding-set=-all", "--inh-caps=-all"))
+    assert "initdb failed: setpriv: setresuid failed" in service.url()
+
+
+@as_root
+def test_roots_server_keeps_one_right_and_no_more(data_dir: Path) -> None:
+    with embedded.running(data_dir):
+        (server,) = servers(data_dir)
+        assert set(server.uids()) == {pwd.getpwnam("nobody").pw_uid}
+        rights = Path(f"/proc/{server.pid}/status").read_text()
+        for kind in ("CapPrm", "CapEff", "CapInh", "CapAmb"):
+            assert f"{kind}:\t0000000000000002\n" in rights  # CAP_DAC_OVERRIDE
+
+
+@as_root
+def test_root_runs_the_cluster_of_an_ordinary_user_as_that_user(data_dir: Path) -> None:
+    daemon = pwd.getpwnam("daemon").pw_uid
+    subprocess.run(["chown", "-R", "daemon", str(data_dir)], check=True)
+    with embedded.running(data_dir):
+        assert set(servers(data_dir)[0].uids()) == {daemon}
+
+
+@as_root
+def test_an_ordinary_user_can_do_it_all(empty: Path, start: Start) -> None:
+    empty.mkdir(mode=0o700)
+    shutil.chown(empty, "nobody")
+    ordinary = (
+        "setpriv", "--reuid=nobody", "--regid=65534", "--clear-groups",
+        # Only to get at this Python and these tests, wherever they are.
+        "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search",
+        "--securebits=+no_setuid_fixup", "--",
+    )  # fmt: skip
+    if subprocess.run([*ordinary, "true"], check=False).returncode != 0:
+        pytest.skip("this root may not lend that right")
+    for _ in range(2):
+        service = start(empty, prefix=ordinary)
+        assert ask(service.url(), "SELECT 1") == 1
+        service.leave()
+    assert servers(empty) == []

@@ -1,0 +1,406 @@
+"""The way to a statement: one trip, as one user, in a bounded time, and nothing left behind."""
+
+import asyncio
+import logging
+import struct
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import anyio
+import psycopg
+import pytest
+from psycopg.rows import TupleRow
+
+from harness.cluster import Cluster, opened, someone
+from harness.proxy import proxy
+from harness.statements import STATEMENTS
+from harness.waiting import eventually, soon
+from models.errors import Unavailable
+from models.postgres.connection import Batch, Connection
+from models.postgres.database import Database
+from models.postgres.statements import Query, Statement
+
+pytestmark = pytest.mark.anyio
+
+WHO = Statement(b"SELECT current_setting('app.user_id'), current_user", (), writes=False)
+PID = Statement(b"SELECT pg_backend_pid()", (), writes=False)
+SLEEP = Statement(b"SELECT pg_sleep(1000)", (), writes=False)
+NAP = Statement(b"SELECT pg_sleep(0.02)", (), writes=False)
+GATE = Statement(b"SELECT pg_advisory_xact_lock_shared(2718)", (), writes=False)
+LEFT = Statement(
+    b"SELECT current_user, current_setting('app.user_id', true),"
+    b" current_setting('statement_timeout'), current_setting('transaction_read_only')",
+    (),
+    writes=False,
+)
+
+
+@contextmanager
+def closed_gate(cluster: Cluster) -> Iterator[psycopg.Connection[TupleRow]]:
+    """Hold up whoever runs GATE, until the transaction ends."""
+    with psycopg.connect(cluster.superuser) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(2718)")
+        yield connection
+
+
+async def one_waits(cluster: Cluster) -> None:
+    """Wait until a request stands at the gate."""
+
+    async def stands() -> bool:
+        question = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        return bool(cluster.ask(question) == 1)
+
+    await eventually(stands)
+    await asyncio.sleep(0.05)  # until nobody is sent after it any more
+
+
+@asynccontextmanager
+async def busy(database: Database, cluster: Cluster) -> AsyncIterator[None]:
+    """Have one request take its time in the database."""
+    with closed_gate(cluster) as gate:
+        task = asyncio.create_task(database.fetch(someone(), GATE, {}))
+        await one_waits(cluster)
+        yield
+        gate.rollback()
+        await task
+
+
+def messages(sent: bytes) -> str:
+    """Spell the types of the messages that a client has sent."""
+    types = ""
+    while sent:
+        types += chr(sent[0])
+        sent = sent[1 + struct.unpack(">i", sent[1:5])[0] :]
+    return types
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+async def test_settings_and_statement_make_one_round_trip_and_one_transaction(
+    name: str, cluster: Cluster
+) -> None:
+    values = dict.fromkeys(STATEMENTS[name].parameters) | {"limit": 1, "offset": 0}
+    values |= {"new_title": "x", "new_completed": False, "task_id": 16 * "00"}
+    async with (
+        proxy(cluster.port) as way,
+        opened(cluster.at(port=way.port).serving, pool_size=1) as database,
+    ):
+        await database.fetch(someone(), PID, {})
+        way.heard.clear()
+        await database.fetch(someone(), STATEMENTS[name], values)
+        assert way.trips() == ["client", "server"]
+        assert messages(way.sent()) == "BDE" + "BDE" + "S"  # nothing is parsed any more
+
+
+async def test_a_statement_runs_as_the_serving_role_for_the_user(database: Database) -> None:
+    alice = someone()
+    assert await database.fetch(alice, WHO, {}) == [(alice.encode(), b"todo_serving")]
+
+
+async def test_nothing_is_left_for_the_next_who_has_the_connection(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(cluster.serving, pool_size=1, statement_timeout=7) as database:
+        during = await database.fetch("alice", LEFT, {})
+        assert during == [(b"todo_serving", b"alice", b"7s", b"on")]
+        monkeypatch.setattr(
+            "models.postgres.database.set_identity", lambda *_, **__: Query(b"SELECT", [])
+        )
+        after = await database.fetch("alice", LEFT, {})
+        assert after == [(b"todo_login", b"", b"0", b"off")]
+
+
+async def test_a_statement_that_reads_cannot_write(database: Database) -> None:
+    insert = b"INSERT INTO todo.users (id) VALUES ($1) RETURNING id"
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        await database.fetch("alice", Statement(insert, ("user_id",), writes=False), {})
+    alice = someone()
+    statement = Statement(insert, ("user_id",), writes=True)
+    assert await database.fetch(alice, statement, {}) == [(alice.encode(),)]
+
+
+async def test_what_a_failed_statement_wrote_is_undone(database: Database) -> None:
+    alice = someone()
+    statement = Statement(
+        b"WITH u AS (INSERT INTO todo.users (id) VALUES ($1) RETURNING id)"
+        b" SELECT 1 / (length(id) - 32) FROM u",
+        ("user_id",),
+        writes=True,
+    )
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        await database.fetch(alice, statement, {})
+    count = Statement(b"SELECT count(*) FROM todo.users", (), writes=False)
+    assert await database.fetch(alice, count, {}) == [(b"0",)]
+
+
+async def test_a_values_name_cannot_change_who_asks(database: Database) -> None:
+    echo = Statement(b"SELECT $1, current_setting('app.user_id')", ("user_id",), writes=False)
+    assert await database.fetch("alice", echo, {"user_id": "bob"}) == [(b"alice", b"alice")]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [("alice\0bob", psycopg.DataError), ("\ud800", UnicodeEncodeError)],
+    ids=["NUL", "surrogate"],
+)
+async def test_text_that_cannot_be_stored_is_refused_before_it_is_sent(
+    text: str, error: type[Exception], database: Database
+) -> None:
+    echo = Statement(b"SELECT $1", ("echo",), writes=False)
+    with pytest.raises(error):
+        await database.fetch("alice", echo, {"echo": text})
+    with pytest.raises(error):
+        await database.fetch(text, echo, {"echo": ""})
+
+
+async def test_a_slow_statement_is_stopped_and_its_connection_kept(cluster: Cluster) -> None:
+    async with opened(cluster.serving, pool_size=1, statement_timeout=0.5) as database:
+        before = await database.fetch("alice", PID, {})
+        with pytest.raises(Unavailable):
+            await database.fetch("alice", SLEEP, {})
+        assert await database.fetch("alice", PID, {}) == before
+
+
+async def test_a_bug_passes_as_it_is_and_the_connection_is_kept(cluster: Cluster) -> None:
+    async with opened(cluster.serving, pool_size=1) as database:
+        before = await database.fetch("alice", PID, {})
+        with pytest.raises(psycopg.errors.UndefinedColumn):
+            await database.fetch("alice", Statement(b"SELECT nonsense", (), writes=False), {})
+        assert await database.fetch("alice", PID, {}) == before
+
+
+async def test_errors_and_log_tell_no_values(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    alice = someone()
+    secret = Statement(b"SELECT $1::text, pg_sleep(1000)", ("secret",), writes=False)
+    async with opened(cluster.serving, statement_timeout=0.5) as database:
+        with pytest.raises(Unavailable) as failure:
+            await database.fetch(alice, secret, {"secret": "the cake"})
+    assert str(failure.value) == "the database cannot answer now"
+    assert "57014" in caplog.text
+    assert alice not in caplog.text
+    assert "the cake" not in caplog.text
+
+
+async def test_requests_that_go_well_are_not_worth_a_line_in_the_log(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with opened(cluster.serving) as database:
+        for _ in range(5):
+            await database.fetch("alice", WHO, {})
+    assert caplog.messages == []
+
+
+async def test_past_the_queue_requests_are_refused_and_those_in_it_are_served(
+    cluster: Cluster,
+) -> None:
+    async with opened(cluster.serving, pool_size=1, queue_size=2) as database:
+        async with busy(database, cluster):
+            queued = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(2)]
+            await asyncio.sleep(0)
+            with pytest.raises(Unavailable) as refusal:
+                await database.fetch("alice", WHO, {})
+            assert refusal.value.retry_after == 1
+        assert await asyncio.gather(*queued) == 2 * [[(b"x", b"todo_serving")]]
+
+
+async def test_who_waits_too_long_in_the_queue_is_refused(cluster: Cluster) -> None:
+    async with opened(cluster.serving, pool_size=1, queue_timeout=1) as database:
+        async with busy(database, cluster):
+            with pytest.raises(Unavailable):
+                await database.fetch("alice", WHO, {})
+        await eventually(database.ready)
+
+
+async def test_each_in_the_queue_is_refused_when_its_own_time_is_over(
+    cluster: Cluster,
+) -> None:
+    async with (
+        opened(cluster.serving, pool_size=1, queue_timeout=1) as database,
+        soon(),
+        busy(database, cluster),
+    ):
+        gone, first = (asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(2))
+        await asyncio.sleep(0.5)
+        second = asyncio.create_task(database.fetch("x", WHO, {}))
+        gone.cancel()
+        await asyncio.wait([first])
+        assert not second.done()
+        for refused in (first, second):
+            with pytest.raises(Unavailable):
+                await refused
+
+
+async def test_many_trips_are_under_way_on_one_connection(cluster: Cluster) -> None:
+    async with (
+        proxy(cluster.port) as way,
+        opened(cluster.at(port=way.port).serving, pool_size=1) as database,
+        soon(),
+    ):
+        users = [someone(), someone()]
+        way.heard.clear()
+        requests = [asyncio.create_task(database.fetch(user, WHO, {})) for user in users]
+        answers = await asyncio.gather(*requests)
+        assert messages(way.sent()).count("S") == 2
+        assert way.trips() == ["client", "server"]
+    assert answers == [[(user.encode(), b"todo_serving")] for user in users]
+
+
+async def test_a_failed_trip_leaves_those_around_it_alone(cluster: Cluster) -> None:
+    bug = Statement(b"SELECT 1 / 0", (), writes=False)
+    async with opened(cluster.serving, pool_size=1) as database, soon():
+        outcomes = await asyncio.gather(
+            *(database.fetch("x", statement, {}) for statement in (WHO, bug, WHO, bug)),
+            return_exceptions=True,
+        )
+    assert outcomes[::2] == 2 * [[(b"x", b"todo_serving")]]
+    assert {type(error) for error in outcomes[1::2]} == {psycopg.errors.DivisionByZero}
+
+
+async def test_what_fails_when_it_is_committed_was_not_written(own: Cluster) -> None:
+    own.command("""CREATE TABLE todo.late (n int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+        GRANT ALL ON todo.late TO todo_serving""")
+    late = Statement(b"INSERT INTO todo.late VALUES (1) RETURNING n", (), writes=True)
+    async with opened(own.serving, pool_size=1) as database, soon():
+        assert await database.fetch("x", late, {}) == [(b"1",)]
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            await database.fetch("x", late, {})
+        assert await database.fetch("x", WHO, {}) == [(b"x", b"todo_serving")]
+
+
+async def test_a_slow_statement_holds_up_nobody_while_a_connection_is_free(
+    cluster: Cluster,
+) -> None:
+    async with (
+        opened(cluster.serving, pool_size=2) as database,
+        soon(),
+        busy(database, cluster),
+    ):
+        for _ in range(20):
+            asked = (database.fetch("x", WHO, {}) for _ in range(10))
+            assert await asyncio.gather(*asked) == 10 * [[(b"x", b"todo_serving")]]
+
+
+async def test_many_more_requests_than_connections_are_all_served(database: Database) -> None:
+    users = [someone() for _ in range(150)]
+    answers = await asyncio.gather(*(database.fetch(user, WHO, {}) for user in users))
+    assert answers == [[(user.encode(), b"todo_serving")] for user in users]
+
+
+async def test_cancelled_requests_leave_nothing_behind(cluster: Cluster) -> None:
+    async def cancelled(pause: float) -> None:
+        task = asyncio.create_task(database.fetch(someone(), NAP, {}))
+        await asyncio.sleep(pause)
+        task.cancel()
+        await asyncio.wait([task])
+
+    async def served() -> None:
+        user = someone()
+        assert await database.fetch(user, WHO, {}) == [(user.encode(), b"todo_serving")]
+
+    async with opened(cluster.serving) as database, soon():
+        for n in range(60):
+            tries = [cancelled(0.0003 * (n % 30)) for _ in range(2)]
+            await asyncio.gather(*tries, served(), served())
+        await asyncio.gather(*(served() for _ in range(50)))
+
+
+async def test_a_cancelled_statement_is_stopped_in_the_database_too(cluster: Cluster) -> None:
+    async def sleepers() -> int:
+        question = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        return int(cluster.ask(question))
+
+    async def nobody_sleeps() -> bool:
+        return await sleepers() == 0
+
+    async with opened(cluster.serving, statement_timeout=1000) as database, soon():
+        await eventually(nobody_sleeps)
+        task = asyncio.create_task(database.fetch("alice", SLEEP, {}))
+        await eventually(sleepers)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await eventually(nobody_sleeps)
+
+
+async def test_a_request_cancelled_again_and_again_gives_its_connection_back(
+    cluster: Cluster,
+) -> None:
+    async with opened(cluster.serving, pool_size=1) as database, soon():
+        for _ in range(10):
+            with anyio.move_on_after(0.01):  # cancels at every await until it is left
+                await database.fetch("alice", SLEEP, {})
+            assert await database.fetch("bob", WHO, {}) == [(b"bob", b"todo_serving")]
+
+
+async def test_a_connection_that_ends_as_it_is_used_again_costs_one_who_waits(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Connection.send
+
+    def sabotaged(link: Connection, trip: Batch) -> None:
+        monkeypatch.setattr(Connection, "send", send)
+        link._raw.pgconn.finish()  # noqa: SLF001 (nobody else can at this moment)
+        link.send(trip)
+
+    async with opened(cluster.serving, pool_size=1) as database, soon():
+        async with busy(database, cluster):
+            queued = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(3)]
+            await asyncio.sleep(0)
+            monkeypatch.setattr(Connection, "send", sabotaged)
+        first, *others = await asyncio.gather(*queued, return_exceptions=True)
+    assert isinstance(first, Unavailable)
+    assert others == 2 * [[(b"x", b"todo_serving")]]
+
+
+async def test_who_is_cancelled_in_the_queue_is_no_loss(cluster: Cluster) -> None:
+    async with opened(cluster.serving, pool_size=1) as database, soon():
+        async with busy(database, cluster):
+            queued = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(20)]
+            await asyncio.sleep(0)
+            for task in queued[::2]:
+                task.cancel()
+        outcomes = await asyncio.gather(*queued, return_exceptions=True)
+        assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes[::2])
+        assert outcomes[1::2] == 10 * [[(b"x", b"todo_serving")]]
+
+
+async def test_closing_waits_for_those_who_are_being_served(cluster: Cluster) -> None:
+    async with opened(cluster.serving) as database:
+        with closed_gate(cluster) as gate:
+            served = asyncio.create_task(database.fetch("alice", GATE, {}))
+            await one_waits(cluster)
+            closing = asyncio.create_task(database.close(drain_timeout=60))
+            await asyncio.sleep(0.1)
+            assert not closing.done()
+            with pytest.raises(Unavailable):
+                await database.fetch("bob", WHO, {})
+            gate.rollback()
+        await closing
+        assert await served == [(b"",)]
+
+
+async def test_closing_does_not_wait_for_ever(cluster: Cluster) -> None:
+    async with opened(cluster.serving) as database, soon():
+        with closed_gate(cluster):
+            served = asyncio.create_task(database.fetch("alice", GATE, {}))
+            await one_waits(cluster)
+            await database.close(drain_timeout=0.1)
+            with pytest.raises(Unavailable):
+                await served
+
+
+async def test_a_database_that_serves_is_ready_and_a_closed_one_is_not(
+    cluster: Cluster,
+) -> None:
+    async with opened(cluster.serving) as database:
+        await eventually(database.ready)
+    assert not await database.ready()
+
+
+async def test_a_database_without_a_free_connection_is_not_ready(cluster: Cluster) -> None:
+    async with opened(cluster.serving, pool_size=1, queue_timeout=1000) as database:
+        async with busy(database, cluster), soon():
+            assert not await database.ready()
+        await eventually(database.ready)

@@ -1,0 +1,134 @@
+"""Behind PgBouncer in transaction mode: connections are shared, and identities aren't."""
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
+
+from harness.cluster import Cluster, opened, someone
+from harness.waiting import eventually, soon
+from models.errors import NotFound, PermissionDenied
+from models.postgres.database import Database
+from models.role_check import check_app_role
+from models.tasks import complete_task, create_task, get_task, list_tasks
+
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+SERVERS = 2
+CONFIGURATION = """
+    [databases]
+    * = host=127.0.0.1 port={server}
+    [pgbouncer]
+    listen_addr = 127.0.0.1
+    listen_port = {port}
+    unix_socket_dir =
+    auth_type = plain
+    auth_file = {users}
+    admin_users = todo_owner
+    pool_mode = transaction
+    default_pool_size = {servers}
+    {user}
+"""
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed: apt has it"),
+]
+
+
+@pytest.fixture
+def pooler(own: Cluster, tmp_path: Path) -> Iterator[Cluster]:
+    """Run PgBouncer, with fewer connections than there will be clients."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    users = tmp_path / "users"
+    accounts = [conninfo_to_dict(url) for url in (own.serving, own.owner)]
+    users.write_text("".join(f'"{a["user"]}" "{a["password"]}"\n' for a in accounts))
+    configuration = tmp_path / "pgbouncer.ini"
+    configuration.write_text(
+        CONFIGURATION.format(
+            server=own.port,
+            port=port,
+            users=users,
+            servers=SERVERS,
+            user="user = nobody" if os.geteuid() == 0 else "",
+        )
+    )
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([str(PGBOUNCER), configuration], stdout=log, stderr=log)
+    try:
+        wait_for(port, process)
+        yield own.at(port=port)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            time.sleep(0.02)
+        else:
+            return
+    raise AssertionError(process.args)
+
+
+async def live(database: Database, user: str) -> None:
+    """Do a bit of everything, and see nothing but what is one's own."""
+    task = await create_task(database, user, {"title": user})
+    await complete_task(database, user, task.id, None, None)
+    assert json.loads((await get_task(database, user, task.id)).json)["title"] == user
+    page = await list_tasks(database, user, status="all", sort="created", limit=99, offset=0)
+    assert {task["title"] for task in json.loads(page.json)} == {user}
+
+
+async def test_people_who_share_connections_see_their_own_tasks_only(
+    pooler: Cluster,
+) -> None:
+    people = [someone() for _ in range(20)]
+    async with (
+        opened(pooler.serving, pool_size=8) as one,
+        opened(pooler.serving, pool_size=8) as two,
+        soon(),
+    ):
+        await check_app_role(one)
+        await asyncio.gather(
+            *(live(database, user) for user in people for database in (one, two, one, two))
+        )
+        task = await create_task(one, people[0], {"title": "x"})
+        with pytest.raises(PermissionDenied):
+            await get_task(two, people[1], task.id)
+
+
+async def test_no_connection_stays_tied_to_a_client(pooler: Cluster) -> None:
+    console = psycopg.ClientCursor(
+        psycopg.connect(
+            pooler.at(dbname="pgbouncer").owner, autocommit=True, row_factory=dict_row
+        )
+    )
+
+    async def all_free() -> bool:
+        return all(server["state"] != "active" for server in console.execute("SHOW SERVERS"))
+
+    with console.connection:
+        async with opened(pooler.serving, pool_size=6) as database, soon():
+            for _ in range(300):
+                with pytest.raises(NotFound):
+                    await get_task(database, someone(), str(UUID(int=0)))
+                await eventually(all_free)
+
+
+async def test_the_schema_is_migrated_through_it(pooler: Cluster) -> None:
+    pooler.migrate()

@@ -1,0 +1,122 @@
+"""The check at start: whatever would let users see each other's tasks is found and named."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.rows import TupleRow
+
+from harness.cluster import Cluster, opened, run, running, settings_of
+from models.errors import UnsafeRole
+from models.role_check import ROLE_PROBLEMS, check_app_role
+
+Connection = psycopg.Connection[TupleRow]
+
+
+@pytest.fixture
+def superuser(cluster: Cluster) -> Iterator[Connection]:
+    """Connect as somebody who may change roles, in a transaction that comes to nothing."""
+    with psycopg.connect(cluster.superuser) as connection:
+        yield connection
+        connection.rollback()
+
+
+def faults(superuser: Connection) -> list[str]:
+    run(superuser, settings_of("", writes=False))
+    rows = run(superuser, ROLE_PROBLEMS.bind({}))
+    return [(sentence or b"").decode() for (sentence,) in rows]
+
+
+@pytest.mark.anyio
+async def test_a_database_as_it_is_migrated_is_safe(cluster: Cluster) -> None:
+    async with opened(cluster.serving) as database:
+        await check_app_role(database)
+
+
+def test_a_role_without_faults_has_none(superuser: Connection) -> None:
+    assert faults(superuser) == []
+
+
+@pytest.mark.parametrize(
+    ("mistake", "sentence"),
+    [
+        ("ALTER ROLE todo_serving SUPERUSER", "todo_serving is a superuser"),
+        ("ALTER ROLE todo_serving BYPASSRLS", "todo_serving bypasses row security"),
+        ("ALTER SCHEMA todo OWNER TO todo_serving", "todo_serving owns schema todo"),
+        ("ALTER TABLE todo.users OWNER TO todo_serving", "todo_serving owns table users"),
+        (
+            "ALTER FUNCTION todo.task_exists OWNER TO todo_serving",
+            "todo_serving owns function task_exists",
+        ),
+        (
+            "CREATE ROLE boss ROLE todo_serving; ALTER TABLE todo.tasks OWNER TO boss",
+            "todo_serving is a member of boss, which owns table tasks",
+        ),
+        (
+            "GRANT todo_probe TO todo_serving",
+            "todo_serving is a member of todo_probe, which sees every id",
+        ),
+        (
+            "CREATE ROLE boss SUPERUSER; GRANT boss TO todo_serving",
+            "todo_serving is a member of boss, which is a superuser",
+        ),
+        (
+            "CREATE ROLE boss BYPASSRLS; CREATE ROLE middle ROLE todo_serving IN ROLE boss",
+            "todo_serving is a member of boss, which bypasses row security",
+        ),
+        (
+            "ALTER TABLE todo.tasks NO FORCE ROW LEVEL SECURITY",
+            "row security is not enabled and forced on table tasks",
+        ),
+        (
+            "ALTER TABLE todo.users DISABLE ROW LEVEL SECURITY",
+            "row security is not enabled and forced on table users",
+        ),
+        (
+            "ALTER TABLE todo.tasks RENAME TO gone",
+            "row security is not enabled and forced on table tasks",
+        ),
+    ],
+)
+def test_each_mistake_is_found(mistake: str, sentence: str, superuser: Connection) -> None:
+    superuser.execute(mistake.encode())
+    assert sentence in faults(superuser)
+
+
+def test_a_server_that_is_too_old_is_found(superuser: Connection) -> None:
+    older = ROLE_PROBLEMS.sql.replace(b"150000", b"990000")
+    sentences = superuser.execute(older).fetchall()
+    assert sentences == [("PostgreSQL is older than 15",)]
+
+
+@pytest.mark.anyio
+async def test_the_service_is_told_every_fault_at_once(own: Cluster) -> None:
+    own.command("ALTER TABLE todo.users DISABLE ROW LEVEL SECURITY")
+    own.command("ALTER TABLE todo.tasks OWNER TO todo_serving")
+    async with opened(own.serving) as database:
+        with pytest.raises(UnsafeRole) as refusal:
+            await check_app_role(database)
+    assert "todo_serving owns table tasks" in str(refusal.value)
+    assert "row security is not enabled and forced on table users" in str(refusal.value)
+
+
+@pytest.mark.anyio
+async def test_a_login_that_may_not_become_the_serving_role_is_refused(
+    cluster: Cluster,
+) -> None:
+    cluster.command("CREATE ROLE anonymous LOGIN PASSWORD 'x'")
+    try:
+        async with opened(cluster.at(user="anonymous", password="x").serving) as database:
+            with pytest.raises(UnsafeRole, match="GRANT todo_serving TO"):
+                await check_app_role(database)
+    finally:
+        cluster.command("DROP ROLE anonymous")
+
+
+@pytest.mark.anyio
+async def test_a_server_that_was_never_migrated_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path) as cluster:
+        async with opened(cluster.serving) as database:
+            with pytest.raises(UnsafeRole, match="migrated first"):
+                await check_app_role(database)

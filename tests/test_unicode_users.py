@@ -1,0 +1,216 @@
+"""User ids that look like another's, in tokens and in paths, are somebody else's."""
+
+import unicodedata
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+
+from harness.clients import AuthedClient, someone
+from harness.operations import BY_ID, SECURED, ask
+from harness.raw_http import send
+from harness.service import Service
+
+LOOKALIKES: dict[str, Callable[[str], str]] = {
+    "upper case": str.upper,
+    "other case": str.swapcase,
+    "a space behind": lambda user: f"{user} ",
+    "a space before": lambda user: f" {user}",
+    "a no-break space behind": lambda user: f"{user}\N{NO-BREAK SPACE}",
+    "a line separator behind": lambda user: f"{user}\N{LINE SEPARATOR}",
+    "a zero width space behind": lambda user: f"{user}\N{ZERO WIDTH SPACE}",
+    "a byte order mark before": lambda user: f"\ufeff{user}",
+    "a right-to-left mark behind": lambda user: f"{user}\N{RIGHT-TO-LEFT MARK}",
+    "decomposed": lambda user: unicodedata.normalize("NFD", user),
+    "full width": lambda user: user.translate({n: n + 0xFEE0 for n in range(0x21, 0x7F)}),
+    "Cyrillic": lambda user: user.replace("o", "\N{CYRILLIC SMALL LETTER O}"),
+    "without the accent": lambda user: user.replace("ë", "e"),
+    "all but the last character": lambda user: user[:-1],
+    "all but the first character": lambda user: user[1:],
+    "twice": lambda user: user * 2,
+    "filled up to 255 characters": lambda user: user.ljust(255),
+    "a dot behind": lambda user: f"{user}.",
+    "a dot before": lambda user: f"./{user}",
+    "two dots before": lambda user: f"../{user}",
+    "up and down": lambda user: f"x/../{user}",
+    "a slash behind": lambda user: f"{user}/",
+    "a slash before": lambda user: f"/{user}",
+    "an encoded slash behind": lambda user: f"{user}%2F",
+    "an encoded NUL behind": lambda user: f"{user}%00",
+    "encoded": quote,
+    "encoded twice": lambda user: quote(quote(user)),
+    "a plus sign for a space": lambda user: f"{user}+",
+    "a matrix parameter": lambda user: f"{user};v=1",
+    "a query": lambda user: f"{user}?",
+    "a fragment": lambda user: f"{user}#",
+    "a backslash behind": lambda user: f"{user}\\",
+    "a percent sign": lambda _: "%",
+    "an underscore for each character": lambda user: "_" * len(user),
+    "a prefix and a percent sign": lambda user: f"{user[:3]}%",
+    "a star": lambda _: "*",
+    "a regular expression": lambda _: ".*",
+    "a quotation mark behind": lambda user: f"{user}'",
+    "SQL": lambda user: f"x' OR user_id = '{user}' --",
+    "SQL that sets the user": lambda user: f"x', true), set_config('app.user_id', '{user}",
+    "a list": lambda user: f"{user},x",
+    "an array": lambda user: f"{{{user}}}",
+    "JSON": lambda user: f'"{user}"',
+    "a default": lambda _: "default",
+    "null": lambda _: "null",
+    "undefined": lambda _: "undefined",
+}
+
+# How Bob might write a path so that one part of the service sees Alice in it, and
+# another does not. Nothing but a 4xx will do.
+STRANGE_PATHS = [
+    "/api/{alice}/tasks",
+    "/api/{alice}/tasks/",
+    "/api/{alice}/tasks//",
+    "/api/{alice}//tasks",
+    "/api//{alice}/tasks",
+    "//api/{alice}/tasks",
+    "/./api/{alice}/tasks",
+    "/api/./{alice}/tasks",
+    "/api/{alice}/./tasks",
+    "/api/{bob}/../{alice}/tasks",
+    "/api/{bob}/%2e%2e/{alice}/tasks",
+    "/api/{bob}%2F..%2F{alice}/tasks",
+    "/api/{bob}/tasks/../../{alice}/tasks",
+    "/api/{bob}/{alice}/tasks",
+    "/api/{bob},{alice}/tasks",
+    "/api/{bob};{alice}/tasks",
+    "/api/{bob}%00{alice}/tasks",
+    "/api/{alice};v=1/tasks",
+    "/api/{alice}%2F/tasks",
+    "/api/{alice}%2Ftasks",
+    "/api/{alice}%2ftasks%2f",
+    "/api/{alice}%5Ctasks",
+    "/api/{alice}\\tasks",
+    "/api/{alice}%00/tasks",
+    "/api/{alice}%20/tasks",
+    "/api/%20{alice}/tasks",
+    "/api/{alice}%09/tasks",
+    "/api/{alice}%0A/tasks",
+    "/api/{alice}%0D%0A/tasks",
+    "/api/{alice}%7F/tasks",
+    "/api/{alice}%C2%A0/tasks",
+    "/api/{alice}%C0%AF/tasks",
+    "/api/{alice}%FF/tasks",
+    "/api/{alice}%/tasks",
+    "/api/{alice}%2/tasks",
+    "/api/{alice}%zz/tasks",
+    "/api/{alice}%23/tasks",
+    "/api/{alice}%3F/tasks",
+    "/api/{alice}%253F/tasks",
+    "/api/{alice}/tasks%00",
+    "/api/{alice}/tasks%0A",
+    "/api/{alice}/tasks%20",
+    "/api/{alice}/tasks;v=1",
+    "/api/{alice}/%74asks",
+    "/api/{alice}/TASKS",
+    "/%61pi/{alice}/tasks",
+    "/API/{alice}/tasks",
+    "/api/{alice}/tasks?user_id={bob}",
+    "/api/{alice}/tasks#/api/{bob}/tasks",
+    "/api/{alice}/tasks/tasks",
+    "/api/tasks/{alice}/tasks",
+    "/api/tasks/../{alice}/tasks",
+    "http://evil.example/api/{alice}/tasks",
+    "http://{bob}@evil.example/api/{alice}/tasks",
+    "/api/http://evil.example/api/{alice}/tasks",
+]
+
+OWN_IDS = {
+    "letters encoded": ("alice", "%61%6C%69%63%65"),
+    "lower-case hexadecimal": ("jalapeño", "jalape%c3%b1o"),
+    "a slash": ("a/b", "a%2Fb"),
+    "a slash and tasks": ("a/tasks", "a%2Ftasks"),
+    "a percent sign": ("100%", "100%25"),
+    "a percent sign and digits": ("a%2Fb", "a%252Fb"),
+    "a space": ("a b", "a%20b"),
+    "a plus sign": ("a+b", "a+b"),
+    "a dot": (".", "."),
+    "two dots": ("..", ".."),
+    "two dots, encoded": ("..", "%2e%2e"),
+    "a question mark": ("who?", "who%3F"),
+    "a number sign": ("#1", "%231"),
+    "a semicolon": ("a;b=c", "a;b=c"),
+    "characters beyond 16 bits": ("\N{PILE OF POO}", "%F0%9F%92%A9"),
+    "the word tasks": ("tasks", "%74asks"),
+}
+
+
+@pytest.fixture
+def zoe(client_of: Callable[[str], AuthedClient]) -> AuthedClient:
+    """Return somebody whose id can be written in many ways that are not hers."""
+    return client_of(f"Zoë-{someone()}")
+
+
+@pytest.mark.parametrize("name", LOOKALIKES)
+def test_whoever_looks_like_zoe_is_somebody_else(
+    zoe: AuthedClient, client_of: Callable[[str], AuthedClient], name: str
+) -> None:
+    lookalike = client_of(LOOKALIKES[name](zoe.id))
+    assert lookalike.id != zoe.id
+    task = zoe.creates("Zoë's")
+    theirs = lookalike.creates("Not Zoë's")
+    assert theirs["user_id"] == lookalike.id
+    for operation in SECURED:
+        assert ask(zoe, operation, task["id"], user=lookalike.id).status_code == 403
+        assert ask(lookalike, operation, task["id"], user=zoe.id).status_code == 403
+        if operation in BY_ID:
+            assert ask(zoe, operation, theirs["id"]).status_code == 403
+            assert ask(lookalike, operation, task["id"]).status_code == 403
+    assert zoe.lists() == [task]
+    listed = lookalike.lists()
+    assert theirs in listed
+    assert task not in listed
+
+
+@pytest.mark.parametrize("strange", STRANGE_PATHS)
+def test_no_way_to_write_a_path_leads_to_alice(
+    service: Service, alice: AuthedClient, bob: AuthedClient, strange: str
+) -> None:
+    task = alice.creates(f"Title {someone()}")
+    names = {"alice": alice.id, "bob": bob.id}
+    authorization = f"Authorization: {bob.headers['Authorization']}"
+    for method, end in (
+        ("GET", ""),
+        ("POST", ""),
+        ("GET", f"/{task['id']}"),
+        ("PUT", f"/{task['id']}"),
+        ("DELETE", f"/{task['id']}"),
+        ("PATCH", f"/{task['id']}/complete"),
+    ):
+        target = strange.format_map(names) + end
+        answer = send(service, f"{method} {target} HTTP/1.1", authorization)
+        assert answer.status_code in {400, 403, 404, 405}
+        assert task["title"] not in answer.text
+        assert "x-total-count" not in answer.headers
+    assert alice.lists() == [task]
+
+
+@pytest.mark.parametrize("case", OWN_IDS)
+def test_ones_own_id_may_be_written_in_any_encoding(
+    service: Service, client_of: Callable[[str], AuthedClient], case: str
+) -> None:
+    user_id, written = OWN_IDS[case]
+    user = client_of(user_id)
+    task = user.creates("Mine")
+    authorization = f"Authorization: {user.headers['Authorization']}"
+    answer = send(service, f"GET /api/{written}/tasks HTTP/1.1", authorization)
+    assert answer.status_code == 200
+    assert task in answer.json()
+    for end in ("", "/"):
+        target = f"/api/{written}/tasks/{task['id']}{end}"
+        answer = send(service, f"GET {target} HTTP/1.1", authorization)
+        assert answer.status_code == 200
+        assert answer.json() == task
+
+
+@pytest.mark.parametrize(
+    "raw", [b"/api/\xff/tasks", b"/api/Zo\xc3\xab/tasks", b"/api/\xc0\xaf"]
+)
+def test_bytes_above_ascii_in_a_path_are_answered(service: Service, raw: bytes) -> None:
+    answer = send(service, b"GET " + raw + b" HTTP/1.1")
+    assert 400 <= answer.status_code < 500
