@@ -418,12 +418,10 @@ def ordinary_user(place: Path) -> tuple[str, ...]:
     if os.geteuid() != 0:
         return ()
     if shutil.which("setpriv") is None:
-        pytest.skip(
-            "NOT TESTED: without setpriv, root cannot set_identity an ordinary user here"
-        )
+        pytest.skip("NOT TESTED: without setpriv, root cannot become an ordinary user here")
     nobody = pwd.getpwnam("nobody")
     os.chown(place, nobody.pw_uid, nobody.pw_gid)
-    set_identity = (
+    drop_root = (
         "setpriv",
         f"--reuid={nobody.pw_uid}",
         f"--regid={nobody.pw_gid}",
@@ -431,7 +429,7 @@ def ordinary_user(place: Path) -> tuple[str, ...]:
     )
     reader = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
     for rights in ((), (*reader, "--securebits=+no_setuid_fixup")):
-        prefix = (*set_identity, *rights)
+        prefix = (*drop_root, *rights)
         reading = f"import os, psycopg, settings; os.listdir({str(place)!r})"
         attempt = [*prefix, sys.executable, "-c", reading]
         tried = subprocess.run(

@@ -175,7 +175,7 @@ PROVOCATIONS: dict[str, Provoke] = {
     "InvalidParameter": lambda alice, *_: alice.get("/api/tasks?limit=10001"),
     "MissingToken": lambda alice, *_: httpx.get(f"{alice.base_url}/api/tasks"),
     "ExpiredToken": expired,
-    "PermissionDenied": lambda _, bob, task: bob.get(f"/api/tasks/{task}"),
+    "NotYours": lambda _, bob, task: bob.get(f"/api/tasks/{task}"),
     "NoSuchTask": lambda alice, *_: alice.get(f"/api/tasks/{DELETED}"),
     "StaleTask": lambda alice, _, task: alice.put(
         f"/api/tasks/{task}", json={"title": "x"}, headers={"If-Match": '"2"'}

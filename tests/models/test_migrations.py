@@ -276,7 +276,7 @@ def test_a_login_that_does_not_exist_is_reported(empty: Cluster) -> None:
 def test_a_lock_that_is_never_given_back_is_reported(
     own: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrate, "_LOCK_LIMIT", 0.1)
+    monkeypatch.setattr(migrate, "_LOCK_TIMEOUT", 0.1)
     with psycopg.connect(own.superuser) as other:
         other.execute("LOCK TABLE todo.alembic_version")
         with pytest.raises(MigrationFailed, match="locked"):
@@ -288,4 +288,4 @@ def test_logging_stays_as_it_is(empty: Cluster) -> None:
     before = root.level, list(root.handlers), logging.getLogger("alembic").level
     empty.migrate()
     assert (root.level, list(root.handlers), logging.getLogger("alembic").level) == before
-    assert not logging.getLogger("models").disabled
+    assert not logging.getLogger("todo.migrations").disabled

@@ -26,7 +26,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     if "status" in example["value"] and "type" in example["value"]
 }
 SECRET = "todo.tasks SELECT psycopg /home/api/models/task.py password=hunter2"
-ROLE_PROBLEMS: dict[str, Exception] = {
+FAILURES: dict[str, Exception] = {
     "an error of ours": RuntimeError(SECRET),
     "a wrong value": ValueError(SECRET),
     "a missing key": KeyError(SECRET),
@@ -76,7 +76,7 @@ SAID: dict[str, Said] = {
     "ExpiredToken": lambda alice: alice.get(
         "/api/tasks", headers={"Authorization": f"Bearer {token(alice.id, exp=1)}"}
     ),
-    "PermissionDenied": lambda alice: alice.get("/api/bob/tasks"),
+    "NotYours": lambda alice: alice.get("/api/bob/tasks"),
     "NoSuchTask": lambda alice: alice.get(f"/api/tasks/{NO_TASK}"),
     "StaleTask": changed_meanwhile,
     "TooLarge": lambda alice: alice.post("/api/tasks", content=b" " * 65_537),
@@ -142,11 +142,11 @@ async def test_a_fault_says_nothing_to_the_client_and_everything_to_the_log(
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("how", ROLE_PROBLEMS)
+@pytest.mark.parametrize("how", FAILURES)
 async def test_no_fault_is_taken_for_anything_else(
     monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    broken(monkeypatch, ROLE_PROBLEMS[how])
+    broken(monkeypatch, FAILURES[how])
     async with InProcessClient() as client:
         assert_says_nothing(await client.get("/api/tasks"), "/api/tasks")
 

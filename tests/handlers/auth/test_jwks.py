@@ -165,7 +165,7 @@ async def test_an_algorithm_that_nobody_publishes_causes_no_fetch(running: Publi
 async def test_keys_that_were_never_there_come_when_the_address_does(
     publisher: Publisher, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "todo.keys")
+    caplog.set_level("INFO", "todo.auth")
     async with kept(publisher) as keys:
         for _ in range(3):
             assert await ask(keys, ED) == UNKNOWABLE
@@ -173,8 +173,8 @@ async def test_keys_that_were_never_there_come_when_the_address_does(
         with publisher.running():
             await eventually(lambda: known(keys))
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
-    assert caplog.messages[0].startswith(f"The keys at {publisher.url} cannot be had: ")
-    assert caplog.messages[2] == f"The keys at {publisher.url} can be had again."
+    assert caplog.messages[0].startswith(f"The keys at {publisher.url} cannot be fetched: ")
+    assert caplog.messages[2] == f"The keys at {publisher.url} can be fetched again."
 
 
 async def known(keys: JWKSClient) -> bool:

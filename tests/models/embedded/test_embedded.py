@@ -24,7 +24,7 @@ from models import embedded
 from models.embedded import binaries, cluster
 from models.embedded.cluster import locked
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 AWKWARD = 'la tâche d\'"été" à $HOME'
 SERVICE = """
 import sys
@@ -34,9 +34,7 @@ with embedded.running(Path(sys.argv[1])) as urls:
     print(urls.owner, flush=True)
     sys.stdin.readline()
 """
-as_root = pytest.mark.skipif(
-    os.geteuid() != 0, reason="only root can set_identity somebody else"
-)
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 as_ordinary_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may do anything")
 
 
@@ -435,7 +433,7 @@ def test_a_stranger_who_asks_for_no_password_is_not_taken_for_the_server(
                     visitor.recv(1024)
                     visitor.sendall(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I")  # authenticated; ready
 
-    monkeypatch.setattr(cluster, "_PATIENCE", 0.2)
+    monkeypatch.setattr(cluster, "_STARTUP_TIMEOUT", 0.2)
     with (
         ThreadPoolExecutor() as pool,
         closing(socket.create_server(("127.0.0.1", 0))) as listener,
@@ -465,7 +463,7 @@ def test_an_initdb_that_is_killed_half_way_is_begun_again(
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("victim", ["_furnish", "_put_in_place"])
+@pytest.mark.parametrize("victim", ["_create_roles", "_atomic_rename"])
 def test_a_first_start_killed_between_its_steps_is_completed(
     empty: Path, start: Start, victim: str
 ) -> None:
@@ -499,7 +497,7 @@ def test_a_server_that_cannot_start_is_reported_with_its_reason(data_dir: Path) 
 def test_a_server_that_does_not_answer_is_reported_and_left(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "_PATIENCE", 0.1)
+    monkeypatch.setattr(cluster, "_STARTUP_TIMEOUT", 0.1)
     with locked(data_dir / "postgres/server.lock"):
         assert "runs but does not answer" in refusal(data_dir)
 
@@ -543,7 +541,7 @@ def test_root_without_setpriv_is_told_what_to_do(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    assert re.search(r"setpriv .* is missing: set_identity another user", refusal(data_dir))
+    assert re.search(r"setpriv .* is missing: run as another user", refusal(data_dir))
 
 
 @as_root

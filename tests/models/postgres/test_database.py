@@ -176,7 +176,7 @@ async def test_errors_and_log_tell_no_values(
     async with opened(cluster.serving, statement_timeout=0.5) as database:
         with pytest.raises(Unavailable) as failure:
             await database.fetch(alice, secret, {"secret": "the cake"})
-    assert str(failure.value) == "the database cannot answer now"
+    assert str(failure.value) == "the database is unavailable"
     assert "57014" in caplog.text
     assert alice not in caplog.text
     assert "the cake" not in caplog.text
