@@ -8,9 +8,9 @@ from itertools import chain
 import httpx
 import pytest
 
-from harness.clients import AuthedClient, someone, token
+from harness.clients import AuthedClient, new_user_id, token
 from harness.concurrency import run_concurrently
-from harness.contract import check
+from harness.contract import check_response
 from harness.service import Service
 
 CLIENTS = 100
@@ -19,7 +19,7 @@ ROUNDS = 8
 
 def url_of(client: AuthedClient, title: str = "Water the plants") -> str:
     """Create a task and return its address."""
-    return f"/api/tasks/{client.creates(title)['id']}"
+    return f"/api/tasks/{client.create_task(title)['id']}"
 
 
 @pytest.mark.parametrize(("devices", "flips"), [(2, 25), (8, 9), (15, 1)])
@@ -96,7 +96,7 @@ def test_of_writers_and_a_deleter_with_the_same_etag_one_wins(alice: AuthedClien
 
 
 def test_updates_against_deletes_end_with_the_task_gone(alice: AuthedClient) -> None:
-    kept = alice.creates("Another")
+    kept = alice.create_task("Another")
     for _ in range(ROUNDS):
         url = url_of(alice)
         update = partial(alice.put, url, json={"title": "x"})
@@ -110,7 +110,7 @@ def test_updates_against_deletes_end_with_the_task_gone(alice: AuthedClient) -> 
         assert sorted(deletes) == [204, 404]
         assert set(statuses) <= {200, 404}
         assert alice.get(url).status_code == 404
-        assert alice.lists() == [kept]
+        assert alice.list_tasks() == [kept]
 
 
 def test_the_first_writes_of_somebody_new_are_all_stored(
@@ -124,7 +124,7 @@ def test_the_first_writes_of_somebody_new_are_all_stored(
         answers = run_concurrently(writes)
         assert [answer.status_code for answer in answers] == [201] * 20
         assert len({answer.json()["id"] for answer in answers}) == 20
-        assert newcomer.titles(sort="title") == [f"{n:02}" for n in range(20)]
+        assert newcomer.list_titles(sort="title") == [f"{n:02}" for n in range(20)]
 
 
 def test_everybody_who_lists_meanwhile_sees_whole_tasks(alice: AuthedClient) -> None:
@@ -140,7 +140,7 @@ def test_everybody_who_lists_meanwhile_sees_whole_tasks(alice: AuthedClient) -> 
             assert answer.headers["x-total-count"] == str(len(answer.json()))
 
     run_concurrently([writes, writes, reads, reads])
-    assert alice.lists() == []
+    assert alice.list_tasks() == []
 
 
 def test_a_hundred_clients_at_once_all_get_what_they_ask_for(service: Service) -> None:
@@ -155,11 +155,11 @@ async def everybody(url: str) -> None:
 
 async def a_day(service_url: str) -> None:
     """Do everything that one does with tasks, as one client among many."""
-    me = someone()
+    me = new_user_id()
 
     async def checked(response: httpx.Response) -> None:
         await response.aread()
-        check(response)
+        check_response(response)
 
     async def ask(method: str, path: str, expected: int, json: object = None) -> httpx.Response:
         answer = await http.request(method, path, json=json)

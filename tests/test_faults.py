@@ -16,10 +16,10 @@ import httpx
 import pytest
 
 from harness import clients
-from harness.clients import AuthedClient, someone
-from harness.postgres import PATIENCE_SECONDS, Postgres, wait_until
+from harness.clients import AuthedClient, new_user_id
+from harness.postgres import TIMEOUT_SECONDS, Postgres, wait_until
 from harness.service import SECRET, Serve, Service
-from harness.write_ledger import Ledger
+from harness.write_ledger import WriteLedger
 
 pytest_plugins = ["harness.isolated_services"]
 
@@ -65,7 +65,7 @@ Crowd = Callable[[Ask, int], list[Future[httpx.Response]]]
 
 def answers(requests: list[Future[httpx.Response]]) -> list[int]:
     """Wait for the statuses of all answers; each 503 has to say when to come back."""
-    responses = [request.result(PATIENCE_SECONDS) for request in requests]
+    responses = [request.result(TIMEOUT_SECONDS) for request in requests]
     return sorted(status(response) for response in responses)
 
 
@@ -95,7 +95,7 @@ def test_no_acknowledged_write_is_lost_when_postgresql_ends_under_load(
     postgres: Postgres, run: Run, leave: Callable[[Postgres], None]
 ) -> None:
     service = run(**PATIENT)
-    with Ledger(service.url) as ledger:
+    with WriteLedger(service.url) as ledger:
         for _ in range(2):
             leave(postgres)
             ledger.wait_for(503)
@@ -109,8 +109,8 @@ def test_while_the_database_is_away_everybody_is_told_and_then_served_again(
     postgres: Postgres, run: Run
 ) -> None:
     service = run(**PATIENT)
-    with AuthedClient(service.url, someone()) as alice:
-        task = alice.creates("Before")
+    with AuthedClient(service.url, new_user_id()) as alice:
+        task = alice.create_task("Before")
         path = f"/api/tasks/{task['id']}"
         postgres.stop()
         for _ in range(3):
@@ -130,23 +130,23 @@ def test_while_the_database_is_away_everybody_is_told_and_then_served_again(
             assert httpx.get(f"{service.url}/api/tasks").status_code == 401
         postgres.start()
         wait_until(lambda: recovers(service))
-        assert alice.lists() == [task]
-        alice.creates("After")
+        assert alice.list_tasks() == [task]
+        alice.create_task("After")
 
 
 def test_a_database_that_is_silent_keeps_nobody_waiting_for_ever(
     postgres: Postgres, run: Run, crowd: Crowd
 ) -> None:
     service = run(DATABASE_STATEMENT_TIMEOUT="1", DATABASE_QUEUE_TIMEOUT="1")
-    with AuthedClient(service.url, someone()) as alice:
-        task = alice.creates("Before")
-        with postgres.frozen():
+    with AuthedClient(service.url, new_user_id()) as alice:
+        task = alice.create_task("Before")
+        with postgres.suspended():
             requests = crowd(lambda: alice.get("/api/tasks"), 30)
             assert set(answers(requests)) == {503}
             assert status(alice.get("/ready")) == 503
             assert alice.get("/health").status_code == 200
         wait_until(lambda: recovers(service))
-        assert alice.lists() == [task]
+        assert alice.list_tasks() == [task]
 
 
 # The service goes away and comes back
@@ -157,7 +157,7 @@ def test_no_acknowledged_write_is_lost_when_the_service_is_killed_under_load(
     run: Run, workers: str
 ) -> None:
     service = run("--workers", workers)
-    with Ledger(service.url, service_may_die=True) as ledger:
+    with WriteLedger(service.url, service_may_die=True) as ledger:
         for _ in range(2):
             service.kill()
             ledger.wait_for("broken")
@@ -171,7 +171,7 @@ def test_no_acknowledged_write_is_lost_when_the_service_is_restarted_under_load(
     run: Run,
 ) -> None:
     service = run()
-    with Ledger(service.url, service_may_die=True) as ledger:
+    with WriteLedger(service.url, service_may_die=True) as ledger:
         for _ in range(2):
             service.stop()
             service = run(port=service.port)
@@ -185,20 +185,20 @@ def test_a_service_that_is_told_to_stop_answers_those_it_is_serving(
     postgres: Postgres, run: Run, crowd: Crowd, workers: str
 ) -> None:
     service = run("--workers", workers, **PATIENT)
-    user = someone()
+    user = new_user_id()
     with AuthedClient(service.url, user) as alice:
-        path = f"/api/tasks/{alice.creates('Busy')['id']}/complete"
+        path = f"/api/tasks/{alice.create_task('Busy')['id']}/complete"
         with postgres.task_locked(path.split("/")[3]):
             requests = crowd(lambda: alice.patch(path), 5)
-            wait_until(lambda: postgres.waiting() == 5)
+            wait_until(lambda: postgres.count_lock_waits() == 5)
             service.process.terminate()
             wait_until(lambda: "Waiting for connections" in service.log.read_text())
             assert not any(request.done() for request in requests)
         assert answers(requests) == [200] * 5
-    assert service.process.wait(PATIENCE_SECONDS) in {0, 143}
+    assert service.process.wait(TIMEOUT_SECONDS) in {0, 143}
     again = run(port=service.port)
     with AuthedClient(again.url, user) as alice:
-        (task,) = alice.lists()
+        (task,) = alice.list_tasks()
         assert task["completed"]
 
 
@@ -209,30 +209,30 @@ def test_more_clients_than_connections_are_all_served(
     postgres: Postgres, run: Run, crowd: Crowd
 ) -> None:
     service = run(DATABASE_POOL_SIZE="2")
-    user = someone()
+    user = new_user_id()
 
     def visit() -> httpx.Response:
         with AuthedClient(service.url, user) as alice:
-            alice.creates("From one of many")
+            alice.create_task("From one of many")
             return alice.get("/api/tasks", params={"limit": 3})
 
     assert answers(crowd(visit, 50)) == [200] * 50
-    assert postgres.connections() <= 2
+    assert postgres.count_connections() <= 2
     with AuthedClient(service.url, user) as alice:
-        assert len(alice.lists()) == 50
+        assert len(alice.list_tasks()) == 50
 
 
 def test_past_the_queue_clients_are_refused_and_those_in_it_are_served(
     postgres: Postgres, run: Run, crowd: Crowd
 ) -> None:
     service = run(DATABASE_POOL_SIZE="2", DATABASE_QUEUE_SIZE="3", **PATIENT)
-    with AuthedClient(service.url, someone()) as alice:
-        task = alice.creates("Wanted by many")
+    with AuthedClient(service.url, new_user_id()) as alice:
+        task = alice.create_task("Wanted by many")
         path = f"/api/tasks/{task['id']}"
-        wait_until(lambda: postgres.connections() == 2)
+        wait_until(lambda: postgres.count_connections() == 2)
         with postgres.task_locked(task["id"]):
             requests = crowd(lambda: alice.patch(f"{path}/complete"), 2)
-            wait_until(lambda: postgres.waiting() == 2)
+            wait_until(lambda: postgres.count_lock_waits() == 2)
             time.sleep(0.05)  # until nobody is sent after those any more
             requests += crowd(lambda: alice.patch(f"{path}/complete"), 13)
             wait_until(lambda: sum(request.done() for request in requests) == 10)
@@ -250,28 +250,28 @@ def test_who_waits_too_long_in_the_queue_is_refused(
 ) -> None:
     limits = {**PATIENT, "DATABASE_QUEUE_TIMEOUT": "0.5"}
     service = run(DATABASE_POOL_SIZE="1", **limits)
-    with AuthedClient(service.url, someone()) as alice:
-        task = alice.creates("Busy")
+    with AuthedClient(service.url, new_user_id()) as alice:
+        task = alice.create_task("Busy")
         with postgres.task_locked(task["id"]):
             update = crowd(lambda: alice.patch(f"/api/tasks/{task['id']}/complete"), 1)
-            wait_until(lambda: postgres.waiting() == 1)
+            wait_until(lambda: postgres.count_lock_waits() == 1)
             time.sleep(0.05)  # until nobody is sent after it any more
             assert answers(crowd(lambda: alice.get("/api/tasks"), 5)) == [503] * 5
         assert answers(update) == [200]
-        assert len(alice.lists()) == 1
+        assert len(alice.list_tasks()) == 1
 
 
 def test_a_statement_that_takes_too_long_is_given_up(
     postgres: Postgres, run: Run, crowd: Crowd
 ) -> None:
     service = run(DATABASE_STATEMENT_TIMEOUT="0.5")
-    with AuthedClient(service.url, someone()) as alice:
-        task = alice.creates("Busy")
+    with AuthedClient(service.url, new_user_id()) as alice:
+        task = alice.create_task("Busy")
         path = f"/api/tasks/{task['id']}"
         with postgres.task_locked(task["id"]):
             assert answers(crowd(lambda: alice.delete(path), 3)) == [503] * 3
-            assert postgres.waiting() == 0
-            assert alice.lists() == [task]  # reading needs no lock
+            assert postgres.count_lock_waits() == 0
+            assert alice.list_tasks() == [task]  # reading needs no lock
         assert "due to statement timeout" in service.log.read_text()
         assert alice.patch(f"{path}/complete").json()["completed"]
 
@@ -297,7 +297,7 @@ def request(user: str, line: str, body: bytes = b"", *, length: int | None = Non
 
 def test_a_client_that_leaves_in_the_middle_of_its_body_has_written_nothing(run: Run) -> None:
     service = run(DATABASE_POOL_SIZE="2")
-    user = someone()
+    user = new_user_id()
     body = b'{"title": "Never meant to be whole"}'
     promising = request(user, "POST /api/tasks", body, length=len(body) + 1)
     for size in range(len(promising) - 60, len(promising) + 1):
@@ -305,8 +305,8 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_has_written_nothing(run:
     for _ in range(10):  # as above, but the service has time to read what looks whole
         hang_up(service, promising, after=0.1)
     with AuthedClient(service.url, user) as alice:
-        assert alice.lists() == []
-        alice.creates("Meant")
+        assert alice.list_tasks() == []
+        alice.create_task("Meant")
 
 
 def test_clients_that_leave_before_their_answer_poison_nothing(
@@ -315,9 +315,9 @@ def test_clients_that_leave_before_their_answer_poison_nothing(
     service = run(DATABASE_POOL_SIZE="2", **PATIENT)
     with ExitStack() as stack:
         alice, bob = (
-            stack.enter_context(AuthedClient(service.url, someone())) for _ in range(2)
+            stack.enter_context(AuthedClient(service.url, new_user_id())) for _ in range(2)
         )
-        hers, his = alice.creates("Hers"), bob.creates("His")
+        hers, his = alice.create_task("Hers"), bob.create_task("His")
         read = request(alice.id, "GET /api/tasks")
         flip = request(alice.id, f"PATCH /api/tasks/{hers['id']}/complete")
         for number in range(100):  # some before the service has read, some while it asks
@@ -325,8 +325,8 @@ def test_clients_that_leave_before_their_answer_poison_nothing(
         with postgres.task_locked(hers["id"]):
             for _ in range(20):  # all of them wait for the lock, or in the queue
                 hang_up(service, flip)
-            wait_until(lambda: postgres.waiting() == 2)
+            wait_until(lambda: postgres.count_lock_waits() == 2)
         assert answers(crowd(lambda: bob.get("/api/tasks"), 50)) == [200] * 50
-        assert bob.lists() == [his]
-        assert [task["id"] for task in alice.lists()] == [hers["id"]]
-        assert postgres.connections() <= 2
+        assert bob.list_tasks() == [his]
+        assert [task["id"] for task in alice.list_tasks()] == [hers["id"]]
+        assert postgres.count_connections() <= 2

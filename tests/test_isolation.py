@@ -8,9 +8,17 @@ from typing import Any
 import httpx
 import pytest
 
-from harness.clients import AuthedClient, someone
+from harness.clients import AuthedClient, new_user_id
 from harness.operation_index import Operation
-from harness.operations import BY_ID, NO_TASK, SECURED, ask, body, name, path
+from harness.operations import (
+    BY_ID,
+    SECURED,
+    UNKNOWN_TASK_ID,
+    body,
+    name,
+    path,
+    request_operation,
+)
 
 COLLECTION = [operation for operation in SECURED if operation not in BY_ID]
 STATUSES = ("all", "pending", "completed")
@@ -70,15 +78,15 @@ class Secret:
         """Tell whether its owner still finds it alone, and as it was."""
         now = self.owner.get(f"/api/tasks/{self.id}")
         same = now.json() == self.task and now.headers["etag"] == self.etag
-        return same and self.owner.lists() == [self.task]
+        return same and self.owner.list_tasks() == [self.task]
 
 
 @pytest.fixture
 def secret(alice: AuthedClient) -> Iterator[Secret]:
     """Let Alice have one task, and look after it when the test is over."""
-    task = alice.creates(
-        f"Title {someone()}",
-        description=f"Description {someone()}",
+    task = alice.create_task(
+        f"Title {new_user_id()}",
+        description=f"Description {new_user_id()}",
         priority="high",
         due_date="2031-05-06T07:08:09.101112Z",
     )
@@ -111,14 +119,14 @@ def test_bob_gets_nowhere_with_the_id_of_alices_task(
     for user, end in product((None, bob.id, secret.owner.id), ("", "/")):
         url = path(operation, secret.id, user=user) + end
         assert_forbidden(bob.request(operation.method, url, **body(operation)), secret)
-    assert bob.lists() == []
+    assert bob.list_tasks() == []
 
 
 @every_operation_by_id
 def test_the_id_may_be_written_in_any_case(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
-    assert_forbidden(ask(bob, operation, secret.id.upper()), secret)
+    assert_forbidden(request_operation(bob, operation, secret.id.upper()), secret)
 
 
 @every_operation_without_id
@@ -129,7 +137,7 @@ def test_bob_gets_nowhere_with_the_id_of_alice(
     for slash in ("", "/"):
         answer = bob.request(operation.method, url + slash, **body(operation))
         assert_forbidden(answer, secret)
-    assert bob.lists() == []
+    assert bob.list_tasks() == []
 
 
 @every_operation_without_id
@@ -137,8 +145,8 @@ def test_bob_gets_nowhere_with_the_id_of_alice(
 def test_what_bob_is_answered_is_only_his(
     bob: AuthedClient, secret: Secret, operation: Operation, *, scoped: bool
 ) -> None:
-    bob.creates("Bob's")
-    answer = ask(bob, operation, user=bob.id if scoped else None)
+    bob.create_task("Bob's")
+    answer = request_operation(bob, operation, user=bob.id if scoped else None)
     assert answer.is_success
     assert not secret.is_told_by(answer)
     tasks = answer.json() if isinstance(answer.json(), list) else [answer.json()]
@@ -159,14 +167,14 @@ def test_head_tells_bob_nothing(bob: AuthedClient, secret: Secret) -> None:
 def test_an_id_that_exists_nowhere_is_not_found(
     alice: AuthedClient, bob: AuthedClient, operation: Operation
 ) -> None:
-    deleted = alice.creates()["id"]
+    deleted = alice.create_task()["id"]
     alice.delete(f"/api/tasks/{deleted}")
-    for task_id, user in product((NO_TASK, deleted), (None, bob.id)):
-        answer = ask(bob, operation, task_id, user=user)
+    for task_id, user in product((UNKNOWN_TASK_ID, deleted), (None, bob.id)):
+        answer = request_operation(bob, operation, task_id, user=user)
         assert answer.status_code == 404
         assert answer.json()["detail"] == "No task has this id."
         assert_describes_nothing(answer)
-    assert ask(alice, operation, deleted).status_code == 404
+    assert request_operation(alice, operation, deleted).status_code == 404
 
 
 @every_operation
@@ -174,9 +182,9 @@ def test_anothers_path_is_forbidden_whatever_is_there(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     """Whether such a user, or such a task, exists does not show."""
-    users = (secret.owner.id, someone(), "x")
-    for user, task_id in product(users, (secret.id, NO_TASK, "no-uuid")):
-        assert_forbidden(ask(bob, operation, task_id, user=user), secret)
+    users = (secret.owner.id, new_user_id(), "x")
+    for user, task_id in product(users, (secret.id, UNKNOWN_TASK_ID, "no-uuid")):
+        assert_forbidden(request_operation(bob, operation, task_id, user=user), secret)
 
 
 @every_operation
@@ -205,7 +213,7 @@ def test_anothers_path_is_forbidden_before_the_request_is_looked_at(
 def test_a_bad_request_is_answered_alike_whether_the_task_exists(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
-    for task_id in (secret.id, NO_TASK):
+    for task_id in (secret.id, UNKNOWN_TASK_ID):
         url = path(operation, task_id)
         query = {"unknown": "1"}
         answer = bob.request(operation.method, url, params=query, **body(operation))
@@ -225,7 +233,9 @@ def test_no_condition_shows_bob_whether_alices_task_has_changed(
     known = (secret.etag, f"W/{secret.etag}", secret.list_etag)
     for tag in (*known, "*", '"0"', '"1", "2"'):
         for user in (None, bob.id, secret.owner.id):
-            answer = ask(bob, operation, secret.id, user=user, headers={header: tag})
+            answer = request_operation(
+                bob, operation, secret.id, user=user, headers={header: tag}
+            )
             assert_forbidden(answer, secret)
 
 
@@ -234,9 +244,9 @@ def test_no_condition_shows_bob_whether_alices_task_has_changed(
 def test_no_condition_shows_bob_whether_alices_list_has_changed(
     bob: AuthedClient, secret: Secret, operation: Operation, header: str
 ) -> None:
-    bob.creates("Bob's")
+    bob.create_task("Bob's")
     for tag in (secret.list_etag, secret.etag):
-        answer = ask(bob, operation, headers={header: tag})
+        answer = request_operation(bob, operation, headers={header: tag})
         assert answer.is_success
         assert not secret.is_told_by(answer)
 
@@ -260,7 +270,7 @@ def test_no_field_makes_bob_somebody_else(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     others = dict.fromkeys([*OTHER_NAMES, "id"], secret.owner.id)
-    for task_id in (secret.id, bob.creates()["id"]):
+    for task_id in (secret.id, bob.create_task()["id"]):
         fields = body(operation)["json"] | others
         answer = bob.request(operation.method, path(operation, task_id), json=fields)
         assert answer.status_code == 400
@@ -279,7 +289,7 @@ def test_no_header_makes_bob_somebody_else(
         "X-HTTP-Method-Override": "DELETE",
         "Cookie": f"user_id={alice}; better-auth.session_token={alice}",
     }
-    answer = ask(bob, operation, secret.id, headers=headers)
+    answer = request_operation(bob, operation, secret.id, headers=headers)
     if operation in BY_ID:
         assert_forbidden(answer, secret)
     else:
@@ -295,7 +305,9 @@ def test_lists_pages_and_counts_are_each_persons_own(
     for number in range(12):
         due = None if number % 4 == 0 else f"2030-01-{number + 1:02}T00:00:00Z"
         for client in (alice, bob) if number % 3 else (alice,):
-            task = client.creates(f"Task {number % 5}", completed=number % 2 == 0, due_date=due)
+            task = client.create_task(
+                f"Task {number % 5}", completed=number % 2 == 0, due_date=due
+            )
             own[client.id].append(task)
     for client, status, sort in product((alice, bob), STATUSES, SORTS):
         mine = {
@@ -303,7 +315,7 @@ def test_lists_pages_and_counts_are_each_persons_own(
             for task in own[client.id]
             if status == "all" or task["completed"] == (status == "completed")
         }
-        whole = client.lists(status=status, sort=sort)
+        whole = client.list_tasks(status=status, sort=sort)
         assert len(whole) == len(mine)
         assert {task["id"] for task in whole} == mine
         pages = []
@@ -320,8 +332,8 @@ def test_lists_pages_and_counts_are_each_persons_own(
 def test_nothing_that_alice_does_changes_what_bob_sees(
     alice: AuthedClient, bob: AuthedClient
 ) -> None:
-    bob.creates("Bob's")
-    bob.creates("Bob's other")
+    bob.create_task("Bob's")
+    bob.create_task("Bob's other")
 
     def seen() -> list[tuple[bytes, dict[str, str]]]:
         answers = [
@@ -335,7 +347,7 @@ def test_nothing_that_alice_does_changes_what_bob_sees(
         ]
 
     before = seen()
-    task = alice.creates("Alice's")
+    task = alice.create_task("Alice's")
     assert seen() == before
     alice.patch(f"/api/tasks/{task['id']}/complete")
     assert seen() == before
@@ -347,8 +359,8 @@ def test_nothing_that_alice_does_changes_what_bob_sees(
 def test_a_title_is_never_more_than_a_text(
     bob: AuthedClient, secret: Secret, text: str
 ) -> None:
-    task = bob.creates(text, description=text)
+    task = bob.create_task(text, description=text)
     assert (task["title"], task["description"]) == (text, text)
     for sort in SORTS:
-        assert bob.lists(sort=sort) == [task]
+        assert bob.list_tasks(sort=sort) == [task]
     assert not secret.is_told_by(bob.get("/api/tasks"))

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
-from harness.clients import AuthedClient, someone
-from harness.operations import BY_ID, SECURED, ask
+from harness.clients import AuthedClient, new_user_id
+from harness.operations import BY_ID, SECURED, request_operation
 from harness.raw_http import send
 from harness.service import Service
 
@@ -141,28 +141,32 @@ OWN_IDS = {
 
 
 @pytest.fixture
-def zoe(client_of: Callable[[str], AuthedClient]) -> AuthedClient:
+def zoe(make_client: Callable[[str], AuthedClient]) -> AuthedClient:
     """Return somebody whose id can be written in many ways that are not hers."""
-    return client_of(f"Zoë-{someone()}")
+    return make_client(f"Zoë-{new_user_id()}")
 
 
 @pytest.mark.parametrize("name", LOOKALIKES)
 def test_whoever_looks_like_zoe_is_somebody_else(
-    zoe: AuthedClient, client_of: Callable[[str], AuthedClient], name: str
+    zoe: AuthedClient, make_client: Callable[[str], AuthedClient], name: str
 ) -> None:
-    lookalike = client_of(LOOKALIKES[name](zoe.id))
+    lookalike = make_client(LOOKALIKES[name](zoe.id))
     assert lookalike.id != zoe.id
-    task = zoe.creates("Zoë's")
-    theirs = lookalike.creates("Not Zoë's")
+    task = zoe.create_task("Zoë's")
+    theirs = lookalike.create_task("Not Zoë's")
     assert theirs["user_id"] == lookalike.id
     for operation in SECURED:
-        assert ask(zoe, operation, task["id"], user=lookalike.id).status_code == 403
-        assert ask(lookalike, operation, task["id"], user=zoe.id).status_code == 403
+        assert (
+            request_operation(zoe, operation, task["id"], user=lookalike.id).status_code == 403
+        )
+        assert (
+            request_operation(lookalike, operation, task["id"], user=zoe.id).status_code == 403
+        )
         if operation in BY_ID:
-            assert ask(zoe, operation, theirs["id"]).status_code == 403
-            assert ask(lookalike, operation, task["id"]).status_code == 403
-    assert zoe.lists() == [task]
-    listed = lookalike.lists()
+            assert request_operation(zoe, operation, theirs["id"]).status_code == 403
+            assert request_operation(lookalike, operation, task["id"]).status_code == 403
+    assert zoe.list_tasks() == [task]
+    listed = lookalike.list_tasks()
     assert theirs in listed
     assert task not in listed
 
@@ -171,7 +175,7 @@ def test_whoever_looks_like_zoe_is_somebody_else(
 def test_no_way_to_write_a_path_leads_to_alice(
     service: Service, alice: AuthedClient, bob: AuthedClient, strange: str
 ) -> None:
-    task = alice.creates(f"Title {someone()}")
+    task = alice.create_task(f"Title {new_user_id()}")
     names = {"alice": alice.id, "bob": bob.id}
     authorization = f"Authorization: {bob.headers['Authorization']}"
     for method, end in (
@@ -187,16 +191,16 @@ def test_no_way_to_write_a_path_leads_to_alice(
         assert answer.status_code in {400, 403, 404, 405}
         assert task["title"] not in answer.text
         assert "x-total-count" not in answer.headers
-    assert alice.lists() == [task]
+    assert alice.list_tasks() == [task]
 
 
 @pytest.mark.parametrize("case", OWN_IDS)
 def test_ones_own_id_may_be_written_in_any_encoding(
-    service: Service, client_of: Callable[[str], AuthedClient], case: str
+    service: Service, make_client: Callable[[str], AuthedClient], case: str
 ) -> None:
     user_id, written = OWN_IDS[case]
-    user = client_of(user_id)
-    task = user.creates("Mine")
+    user = make_client(user_id)
+    task = user.create_task("Mine")
     authorization = f"Authorization: {user.headers['Authorization']}"
     answer = send(service, f"GET /api/{written}/tasks HTTP/1.1", authorization)
     assert answer.status_code == 200

@@ -11,9 +11,16 @@ import httpx
 import jwt
 import pytest
 
-from harness.anonymous import INVALID, AnonymousClient, refusal
-from harness.better_auth import SECRET, Instance, as_url, better_auth, installed, signed_up
-from harness.clients import someone, token
+from harness.anonymous import INVALID, AnonymousClient, unauthorized_detail
+from harness.better_auth import (
+    SECRET,
+    Instance,
+    conninfo_to_url,
+    install_better_auth,
+    running_better_auth,
+    signed_up_user,
+)
+from harness.clients import new_user_id, token
 from harness.cluster import Cluster
 from harness.jwks_server import KeyPair
 from harness.node import Node
@@ -46,7 +53,7 @@ SETTINGS: dict[Instance, dict[str, str]] = {
 
 @pytest.fixture(scope="module")
 def node() -> Node:
-    return installed()
+    return install_better_auth()
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +67,7 @@ def shared(cluster: Cluster) -> Iterator[Cluster]:
 def running(node: Node, shared: Cluster) -> Iterator[None]:
     """Run Better Auth, in a database where the service has not been yet."""
     instances = (EDDSA, ES256, RS256, ROTATING, CACHING)
-    with better_auth(node, as_url(shared.owner), *instances):
+    with running_better_auth(node, conninfo_to_url(shared.owner), *instances):
         yield
 
 
@@ -76,8 +83,8 @@ def services(shared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         @cache
         def start(instance: Instance) -> AnonymousClient:
             environment = {
-                "DATABASE_URL": as_url(shared.serving),
-                "MIGRATION_DATABASE_URL": as_url(shared.owner),
+                "DATABASE_URL": conninfo_to_url(shared.app),
+                "MIGRATION_DATABASE_URL": conninfo_to_url(shared.owner),
                 "BETTER_AUTH_URL": instance.url,
                 **SETTINGS[instance],
             }
@@ -119,13 +126,13 @@ def kid(token: str) -> str:
 def test_who_signs_up_is_served(
     service: AnonymousClient, instance: Instance, algorithm: str
 ) -> None:
-    with signed_up(instance) as alice, signed_up(instance) as bob:
+    with signed_up_user(instance) as alice, signed_up_user(instance) as bob:
         alices, bobs = alice.token(), bob.token()
         assert jwt.get_unverified_header(alices)["alg"] == algorithm
         task = creates(service, alices)
         assert task["user_id"] == alice.id
-        assert service.lists(alices).json() == [task]
-        assert service.lists(bobs).json() == []
+        assert service.list_tasks(alices).json() == [task]
+        assert service.list_tasks(bobs).json() == []
         header = {"Authorization": f"Bearer {bobs}"}
         for url in (f"/api/tasks/{task['id']}", f"/api/{alice.id}/tasks"):
             assert service.get(url, headers=header).status_code == 403
@@ -133,79 +140,89 @@ def test_who_signs_up_is_served(
 
 @pytest.mark.parametrize("service", [ES256, RS256], indirect=True, ids=["ES256", "RS256"])
 def test_the_keys_of_another_better_auth_are_good_for_nothing(service: AnonymousClient) -> None:
-    with signed_up(EDDSA) as alice:
-        assert refusal(service.lists(alice.token())) == INVALID
+    with signed_up_user(EDDSA) as alice:
+        assert unauthorized_detail(service.list_tasks(alice.token())) == INVALID
 
 
 def test_a_token_made_by_hand_with_the_same_secret_is_good_too(
     service: AnonymousClient, node: Node
 ) -> None:
-    with signed_up(EDDSA) as alice:
+    with signed_up_user(EDDSA) as alice:
         task = creates(service, alice.token())
         minted = node.run("mint.mjs", SECRET, alice.id).stdout.strip()
         assert jwt.get_unverified_header(minted) == {"alg": "HS256"}
-        assert service.lists(minted).json() == [task]
+        assert service.list_tasks(minted).json() == [task]
         forged = node.run("mint.mjs", SECRET[::-1], alice.id).stdout.strip()
-        assert refusal(service.lists(forged)) == INVALID
+        assert unauthorized_detail(service.list_tasks(forged)) == INVALID
 
 
 @pytest.mark.parametrize("service", [RS256], indirect=True, ids=["RS256"])
 def test_without_the_secret_no_token_made_by_hand_is_good(
     service: AnonymousClient, node: Node
 ) -> None:
-    minted = node.run("mint.mjs", SECRET, someone()).stdout.strip()
-    assert refusal(service.lists(minted)) == INVALID
+    minted = node.run("mint.mjs", SECRET, new_user_id()).stdout.strip()
+    assert unauthorized_detail(service.list_tasks(minted)) == INVALID
 
 
 @pytest.mark.parametrize("service", [ROTATING], indirect=True, ids=["rotating"])
 def test_a_new_key_is_good_at_once_and_an_old_one_until_its_grace_ends(
     service: AnonymousClient,
 ) -> None:
-    with signed_up(ROTATING) as alice:
+    with signed_up_user(ROTATING) as alice:
         old = new = alice.token()
         while kid(new) == kid(old):
-            assert service.lists(old).status_code == 200
+            assert service.list_tasks(old).status_code == 200
             time.sleep(0.2)
             new = alice.token()
-        assert service.lists(new).status_code == 200
-        assert ROTATING.published() >= {kid(old), kid(new)}
-        assert service.lists(old).status_code == 200
-        wait_until(lambda: kid(old) not in ROTATING.published())
+        assert service.list_tasks(new).status_code == 200
+        assert ROTATING.published_kids() >= {kid(old), kid(new)}
+        assert service.list_tasks(old).status_code == 200
+        wait_until(lambda: kid(old) not in ROTATING.published_kids())
         newest = alice.token()  # by a key that the service has to look for
         assert kid(newest) != kid(new)
-        assert service.lists(newest).status_code == 200
-        assert refusal(service.lists(old)) == INVALID
+        assert service.list_tasks(newest).status_code == 200
+        assert unauthorized_detail(service.list_tasks(old)) == INVALID
 
 
 @pytest.mark.parametrize("service", [CACHING], indirect=True, ids=["caching"])
 def test_the_cookie_cache_names_its_user_further_down(service: AnonymousClient) -> None:
-    with signed_up(CACHING) as alice:
+    with signed_up_user(CACHING) as alice:
         cached = alice.cookies["better-auth.session_data"]
         assert jwt.get_unverified_header(cached) == {"alg": "HS256"}
         task = creates(service, cached)
         assert task["user_id"] == alice.id
-        assert service.lists(token(None, secret=SECRET, user={"id": alice.id})).json() == [task]
-        assert refusal(service.lists(alice.token())) == INVALID
+        assert service.list_tasks(token(None, secret=SECRET, user={"id": alice.id})).json() == [
+            task
+        ]
+        assert unauthorized_detail(service.list_tasks(alice.token())) == INVALID
 
 
 def test_the_cookie_cache_says_nothing_to_a_service_that_wants_sub(
     service: AnonymousClient,
 ) -> None:
-    with signed_up(CACHING) as alice:
-        assert refusal(service.lists(alice.cookies["better-auth.session_data"])) == INVALID
+    with signed_up_user(CACHING) as alice:
+        assert (
+            unauthorized_detail(service.list_tasks(alice.cookies["better-auth.session_data"]))
+            == INVALID
+        )
 
 
 def test_known_keys_are_good_while_better_auth_is_away(
     node: Node, shared: Cluster, services: Services
 ) -> None:
     service = services(FLEETING)
-    assert service.lists(KeyPair().token()).status_code == 503
-    assert refusal(service.lists(token(someone(), secret=SECRET))) == INVALID
-    with better_auth(node, as_url(shared.owner), FLEETING), signed_up(FLEETING) as alice:
+    assert service.list_tasks(KeyPair().token()).status_code == 503
+    assert (
+        unauthorized_detail(service.list_tasks(token(new_user_id(), secret=SECRET))) == INVALID
+    )
+    with (
+        running_better_auth(node, conninfo_to_url(shared.owner), FLEETING),
+        signed_up_user(FLEETING) as alice,
+    ):
         known = alice.token()
-        wait_until(lambda: service.lists(known).status_code == 200)
+        wait_until(lambda: service.list_tasks(known).status_code == 200)
     with pytest.raises(httpx.ConnectError):
-        FLEETING.published()
+        FLEETING.published_kids()
     assert creates(service, known)["user_id"] == alice.id
 
 
@@ -217,7 +234,7 @@ def test_its_pages_may_call_the_service(service: AnonymousClient) -> None:
 def test_its_tables_and_the_services_keep_out_of_each_others_way(
     service: AnonymousClient, shared: Cluster
 ) -> None:
-    with signed_up(EDDSA) as alice:
+    with signed_up_user(EDDSA) as alice:
         creates(service, alice.token())
         for users in ("public.user", "todo.users"):
-            assert shared.ask(f"SELECT count(*) FROM {users} WHERE id = '{alice.id}'") == 1
+            assert shared.scalar(f"SELECT count(*) FROM {users} WHERE id = '{alice.id}'") == 1

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from harness.browser import OpenWindow, Window
-from harness.clients import someone, token
+from harness.clients import new_user_id, token
 from harness.service import Service
 
 # Swagger UI's own, about addresses such as /docs#/Tasks/create_task.
@@ -15,8 +15,10 @@ OF_UNDERSCORES = "escaping deep link whitespace with `_`"
 
 def assert_quiet(window: Window) -> None:
     """Fail if anything went abroad, or if the browser complained of what is ours."""
-    window.complaints[:] = [text for text in window.complaints if OF_UNDERSCORES not in text]
-    window.assert_quiet()
+    window.browser_errors[:] = [
+        text for text in window.browser_errors if OF_UNDERSCORES not in text
+    ]
+    window.assert_clean()
 
 
 def operation(page: Page, operation_id: str) -> Locator:
@@ -48,7 +50,7 @@ def test_somebody_authorizes_creates_a_task_and_sees_it_listed_even_after_a_relo
 ) -> None:
     window = open_window(service.url)
     page = window.visit("/docs")
-    me, title = someone(), f"Water {someone()}"
+    me, title = new_user_id(), f"Water {new_user_id()}"
     authorizes(page, token(me))
     created = tries_out(page, "create_task", f'{{"title": "{title}"}}')
     expect(created.locator(".response-col_status")).to_contain_text("201")
@@ -67,19 +69,19 @@ def test_without_a_token_the_answer_says_so(service: Service, open_window: OpenW
     window = open_window(service.url)
     answer = tries_out(window.visit("/docs"), "list_tasks")
     expect(answer).to_contain_text("The token is missing.")
-    assert window.abroad == []
-    assert len(window.complaints) == 1  # the browser reports each 401
-    assert "401" in window.complaints[0]
+    assert window.external_requests == []
+    assert len(window.browser_errors) == 1  # the browser reports each 401
+    assert "401" in window.browser_errors[0]
 
 
 def test_in_development_a_token_is_one_click_away_and_stays(
-    development: Service, open_window: OpenWindow
+    dev_service: Service, open_window: OpenWindow
 ) -> None:
-    window = open_window(development.url)
+    window = open_window(dev_service.url)
     page = window.visit("/docs")
     page.get_by_role("button", name="Alice").click()
     expect(page.get_by_role("status")).to_have_text("You are alice for an hour.")
-    title = f"Water {someone()}"
+    title = f"Water {new_user_id()}"
     created = tries_out(page, "create_task", f'{{"title": "{title}"}}')
     expect(created).to_contain_text('"user_id": "alice"')
 
@@ -103,18 +105,18 @@ def test_elsewhere_no_token_is_offered(service: Service, open_window: OpenWindow
 
 
 def test_another_website_cannot_have_the_token_of_development(
-    service: Service, development: Service, open_window: OpenWindow
+    service: Service, dev_service: Service, open_window: OpenWindow
 ) -> None:
     """The other service stands for the website; its pages may fetch from any port."""
-    window = open_window(service.url, development.url, bypass_csp=True)
+    window = open_window(service.url, dev_service.url, bypass_csp=True)
     attempt = """async (address) => {
         const answer = await fetch(address, {method: "POST", mode: "no-cors"});
         return [answer.type, await answer.text()];
     }"""
     page = window.visit("/")
-    assert page.evaluate(attempt, f"{development.url}/docs/token/alice") == ["opaque", ""]
-    with window.page.expect_response(f"{development.url}/**") as answer:
-        page.evaluate(attempt, f"{development.url}/docs/token/alice")
+    assert page.evaluate(attempt, f"{dev_service.url}/docs/token/alice") == ["opaque", ""]
+    with window.page.expect_response(f"{dev_service.url}/**") as answer:
+        page.evaluate(attempt, f"{dev_service.url}/docs/token/alice")
     assert answer.value.status == 403
 
 

@@ -14,9 +14,9 @@ def test_a_request_to_another_origin_is_noticed_and_gets_nowhere(
     window = open_window(service.url)
     window.visit("/")
     window.page.set_content(f"<img src='{AWAY}'>", wait_until="networkidle")
-    assert window.abroad == [AWAY]
+    assert window.external_requests == [AWAY]
     with pytest.raises(AssertionError):
-        window.assert_quiet()
+        window.assert_clean()
 
 
 @pytest.mark.parametrize(
@@ -33,10 +33,10 @@ def test_a_complaint_is_heard(service: Service, open_window: OpenWindow, script:
     page = window.visit("/openapi.json")
     page.evaluate(f"() => {{ {script} }}")
     for _ in range(100):
-        if not window.complaints:
+        if not window.browser_errors:
             page.wait_for_timeout(50)
-    assert len(window.complaints) == 1
-    assert "complaint" in window.complaints[0]
+    assert len(window.browser_errors) == 1
+    assert "complaint" in window.browser_errors[0]
 
 
 def test_a_violation_of_the_policy_is_heard(service: Service, open_window: OpenWindow) -> None:
@@ -51,7 +51,7 @@ def test_a_violation_of_the_policy_is_heard(service: Service, open_window: OpenW
         }"""
     )
     assert page.evaluate("() => window.ran") is None
-    assert "Content Security Policy" in "".join(window.complaints)
+    assert "Content Security Policy" in "".join(window.browser_errors)
 
 
 def test_windows_share_nothing(service: Service, open_window: OpenWindow) -> None:

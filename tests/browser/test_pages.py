@@ -26,15 +26,15 @@ def test_a_page_asks_nothing_of_others_and_the_browser_has_no_complaint(
 ) -> None:
     window = open_window(service.url)
     visible(window.visit(path))
-    window.assert_quiet()
+    window.assert_clean()
 
 
 @pytest.mark.parametrize("path", KINDS_OF_PAGES)
 def test_a_page_has_no_barrier_that_axe_finds(
-    development: Service, open_window: OpenWindow, path: str
+    dev_service: Service, open_window: OpenWindow, path: str
 ) -> None:
     """All of axe's rules in the light, contrast in the dark; Swagger UI itself is not ours."""
-    window = open_window(development.url, reduced_motion="reduce")
+    window = open_window(dev_service.url, reduced_motion="reduce")
     page = visible(window.visit(path))
     page.evaluate("() => document.querySelectorAll('details').forEach(d => { d.open = true })")
     ours = {"exclude": [["#swagger-ui"]]}

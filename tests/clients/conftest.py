@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.client_project import ClientProject
 from harness.node import find_node, in_ci
-from harness.workshop import Workshop
 
 
 @pytest.fixture(scope="session")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+def client_project(tmp_path_factory: pytest.TempPathFactory) -> ClientProject:
     """Return a folder with everything that the clients in TypeScript need."""
     node = find_node(Path(__file__).parent)
     if not node:
@@ -17,4 +17,4 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
         assert not in_ci(), message
         pytest.skip(message)
     node.install()
-    return Workshop(node, tmp_path_factory.mktemp("workshop"))
+    return ClientProject(node, tmp_path_factory.mktemp("workshop"))

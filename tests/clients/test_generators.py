@@ -11,14 +11,14 @@ from typing import Any
 import openapi_generator_cli
 import pytest
 
-from harness.clients import someone, token
+from harness.client_project import NODE_MODULES, ClientProject
+from harness.clients import new_user_id, token
 from harness.node import ToolError, in_ci
 from harness.service import ROOT, Service
-from harness.workshop import MODULES, Workshop
 from openapi import contract
 
-HEY_API = f"{MODULES}/@hey-api/openapi-ts/bin/run.js"
-ORVAL = f"{MODULES}/orval/dist/bin/orval.mjs"
+HEY_API = f"{NODE_MODULES}/@hey-api/openapi-ts/bin/run.js"
+ORVAL = f"{NODE_MODULES}/orval/dist/bin/orval.mjs"
 JAR = Path(openapi_generator_cli.__file__).with_name("openapi-generator.jar")
 JAVA = shutil.which("java")
 # Started, used once and ended: that is quicker without the best compiler.
@@ -31,26 +31,26 @@ STRICT = (
 )
 
 
-def test_what_hey_api_makes_compiles(workshop: Workshop) -> None:
+def test_what_hey_api_makes_compiles(client_project: ClientProject) -> None:
     made = ["--input", contract.PATH.name, "--output", "hey-api"]
-    workshop.runs(HEY_API, *made, "--client", "@hey-api/client-fetch")
-    workshop.compiles(*STRICT, "hey-api/index.ts", "hey-api/client.gen.ts")
+    client_project.run(HEY_API, *made, "--client", "@hey-api/client-fetch")
+    client_project.compile(*STRICT, "hey-api/index.ts", "hey-api/client.gen.ts")
 
 
-def test_what_orval_makes_compiles(workshop: Workshop) -> None:
+def test_what_orval_makes_compiles(client_project: ClientProject) -> None:
     made = ["--input", contract.PATH.name, "--output", "orval.ts"]
-    workshop.runs(ORVAL, *made, "--client", "fetch")
-    workshop.compiles(*STRICT, "orval.ts")
+    client_project.run(ORVAL, *made, "--client", "fetch")
+    client_project.compile(*STRICT, "orval.ts")
 
 
 @pytest.mark.skipif(
     not JAVA and not in_ci(), reason="THE CLIENT OF openapi-generator WAS NOT TRIED: no Java"
 )
-def test_what_openapi_generator_makes_compiles(workshop: Workshop) -> None:
+def test_what_openapi_generator_makes_compiles(client_project: ClientProject) -> None:
     assert JAVA, "CI installs Java"
     made = ["generate", "-i", contract.PATH, "-g", "typescript-fetch", "-o", "generated"]
-    runs([JAVA, *QUICKLY, "-jar", JAR, *made], workshop.folder)
-    workshop.compiles(*STRICT, "generated/index.ts")
+    runs([JAVA, *QUICKLY, "-jar", JAR, *made], client_project.folder)
+    client_project.compile(*STRICT, "generated/index.ts")
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_what_openapi_python_client_makes_can_be_called(
 
     package = importlib.import_module(todo_client.name)
     models = importlib.import_module(f"{todo_client.name}.models")
-    api = package.AuthenticatedClient(base_url=service.url, token=token(someone()))
+    api = package.AuthenticatedClient(base_url=service.url, token=token(new_user_id()))
 
     with api as client:
         task = calls("create_task", body=models.TaskCreate(title="Water the plants"))

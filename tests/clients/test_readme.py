@@ -12,10 +12,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from harness.better_auth import Instance, as_url, better_auth, installed, signed_up
+from harness.better_auth import (
+    Instance,
+    conninfo_to_url,
+    install_better_auth,
+    running_better_auth,
+    signed_up_user,
+)
+from harness.client_project import OPENAPI_TYPESCRIPT, ClientProject
 from harness.cluster import Cluster
 from harness.service import ROOT, Service
-from harness.workshop import OPENAPI_TYPESCRIPT, Workshop
 
 SECTION = re.search(
     r"^## In your Next.js project\n(.*?)^## ",
@@ -45,11 +51,11 @@ def api(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """Run Better Auth, and the service as the section says."""
     with (
         cluster.new_database() as database,
-        better_auth(installed(), as_url(database.owner), SIGNING_IN),
+        running_better_auth(install_better_auth(), conninfo_to_url(database.owner), SIGNING_IN),
     ):
         environment = {
-            "DATABASE_URL": as_url(database.serving),
-            "MIGRATION_DATABASE_URL": as_url(database.owner),
+            "DATABASE_URL": conninfo_to_url(database.app),
+            "MIGRATION_DATABASE_URL": conninfo_to_url(database.owner),
             "BETTER_AUTH_URL": SIGNING_IN.url,
         }
         service = Service(environment, tmp_path_factory.mktemp("logs") / "service.log")
@@ -58,32 +64,32 @@ def api(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="module")
-def project(section: str, workshop: Workshop, api: Service) -> Path:
+def project(section: str, client_project: ClientProject, api: Service) -> Path:
     """Make the files that the section shows, and the types as it says."""
-    library = workshop.folder / "lib"
+    library = client_project.folder / "lib"
     library.mkdir()
     for name, text in FILES.findall(section):
-        (workshop.folder / name).write_text(text)
+        (client_project.folder / name).write_text(text)
     (command,) = re.findall(r"^npx openapi-typescript (.+)$", section, re.MULTILINE)
     arguments = shlex.split(command.replace(THERE, api.url))
-    workshop.runs(OPENAPI_TYPESCRIPT, *arguments)
+    client_project.run(OPENAPI_TYPESCRIPT, *arguments)
     return library
 
 
-def test_what_the_readme_shows_compiles(project: Path, workshop: Workshop) -> None:
+def test_what_the_readme_shows_compiles(project: Path, client_project: ClientProject) -> None:
     assert sorted(file.name for file in project.iterdir()) == [
         "api.ts",
         "auth-client.ts",
         "pending.ts",
         "todo-api.d.ts",
     ]
-    workshop.compiles(*STRICT, "lib/pending.ts")
+    client_project.compile(*STRICT, "lib/pending.ts")
 
 
 def test_who_is_signed_in_sees_their_tasks(
     section: str,
     project: Path,
-    workshop: Workshop,
+    client_project: ClientProject,
     api: Service,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -91,11 +97,11 @@ def test_who_is_signed_in_sees_their_tasks(
     assert f"NEXT_PUBLIC_API_URL={THERE} >> .env.local" in section
     monkeypatch.setenv("NEXT_PUBLIC_API_URL", api.url)
     monkeypatch.setenv("BETTER_AUTH_URL", SIGNING_IN.url)
-    with signed_up(SIGNING_IN) as alice:
+    with signed_up_user(SIGNING_IN) as alice:
         creates(api, alice.token())
         cookies = "; ".join(f"{name}={value}" for name, value in alice.cookies.items())
-        assert "title: 'Water the plants'" in workshop.runs("signed-in.mjs", cookies)
-    assert "The token is missing." in workshop.runs("signed-in.mjs", "")
+        assert "title: 'Water the plants'" in client_project.run("signed-in.mjs", cookies)
+    assert "The token is missing." in client_project.run("signed-in.mjs", "")
 
 
 def creates(api: Service, token: str) -> None:

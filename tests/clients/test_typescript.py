@@ -2,9 +2,9 @@
 
 import json
 
-from harness.clients import someone, token
+from harness.client_project import ClientProject
+from harness.clients import new_user_id, token
 from harness.service import Service
-from harness.workshop import Workshop
 
 ISSUES_OF_A_BLANK_TITLE = [
     {
@@ -15,16 +15,18 @@ ISSUES_OF_A_BLANK_TITLE = [
 ]
 
 
-def test_what_is_written_by_hand_compiles_and_mistakes_do_not(workshop: Workshop) -> None:
+def test_what_is_written_by_hand_compiles_and_mistakes_do_not(
+    client_project: ClientProject,
+) -> None:
     """Every mistake is expected, and TypeScript objects to an expectation that fails."""
-    workshop.compiles("--project", "tsconfig.json")
+    client_project.compile("--project", "tsconfig.json")
 
 
 def test_a_typed_client_creates_lists_updates_toggles_and_deletes(
-    workshop: Workshop, service: Service
+    client_project: ClientProject, service: Service
 ) -> None:
-    user = someone()
-    story = json.loads(workshop.runs("frontend.ts", service.url, token(user)))
+    user = new_user_id()
+    story = json.loads(client_project.run("frontend.ts", service.url, token(user)))
     created = story.pop("created")
     assert (created["user_id"], created["description"]) == (user, "")
     assert story == {

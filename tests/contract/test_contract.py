@@ -21,7 +21,7 @@ from harness.contract import CONTRACT, OPERATIONS
 from harness.document import COMPONENTS, DOCUMENT
 from harness.in_process import app_without_database, request_in_process
 from harness.operation_index import Operation
-from harness.operations import BY_ID, SECURED, ask, name
+from harness.operations import BY_ID, SECURED, name, request_operation
 from openapi import contract as contracts
 from openapi.parameters import Parameter
 
@@ -164,7 +164,7 @@ def test_a_link_leads_to_the_new_task(relation: str, alice: AuthedClient) -> Non
     created = alice.post("/api/tasks", json={"title": "Water the plants"})
     values = {key: evaluated(value, created) for key, value in link["parameters"].items()}
     assert values.keys() == {p["name"] for p in operation.parameters if p.get("required")}
-    answer = ask(alice, operation, values["task_id"])
+    answer = request_operation(alice, operation, values["task_id"])
     assert answer.is_success
     assert answer.status_code == 204 or answer.json()["id"] == created.json()["id"]
 

@@ -67,9 +67,9 @@ def test_every_tag_is_described_and_used() -> None:
 
 def test_everything_is_described() -> None:
     sections = ("securitySchemes", "parameters", "requestBodies", "headers", "links")
-    things = [thing for section in sections for thing in document.named(section)]
+    things = [thing for section in sections for thing in document.components(section)]
     things += [("server", server) for server in DOCUMENT["servers"]]
-    things += [*document.named("responses"), *RESPONSES.items(), *SCHEMAS.items()]
+    things += [*document.components("responses"), *RESPONSES.items(), *SCHEMAS.items()]
     things += [place for place in document.values() if "in" in place[1]]
     mute = {
         where
@@ -93,7 +93,7 @@ def test_every_example_says_what_it_shows() -> None:
 def test_every_component_is_used() -> None:
     used = set(re.findall(r"\$ref: '(#/components/[^']+)'", CONTRACT.text.decode()))
     kinds = [kind for kind in COMPONENTS if kind != "securitySchemes"]
-    assert {where for kind in kinds for where, _ in document.named(kind)} == used
+    assert {where for kind in kinds for where, _ in document.components(kind)} == used
 
 
 # --------------------------------------------------------------------- Bounded

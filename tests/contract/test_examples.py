@@ -14,7 +14,7 @@ from harness import document
 from harness.clients import AuthedClient, token
 from harness.contract import CONTRACT, OPERATIONS
 from harness.document import COMPONENTS
-from harness.in_process import app_without_database, broken, request_in_process
+from harness.in_process import app_without_database, broken_handler, request_in_process
 from harness.jwks_server import KeyPair
 from harness.operations import path
 from openapi.schemas import Schema
@@ -102,7 +102,7 @@ def test_an_example_of_a_body_can_be_sent(
     operation = OPERATIONS[operation_id]
     assert operation.body
     body = operation.body["content"]["application/json"]["examples"][name]["value"]
-    where = path(operation, alice.creates()["id"])
+    where = path(operation, alice.create_task()["id"])
     answer = alice.request(operation.method, where, json=body)
     assert answer.is_success, answer.text
     assert changed_only(answer.json(), body)
@@ -118,7 +118,7 @@ def test_an_example_of_a_parameter_can_be_sent(
     operation_id: str, name: str, example: Any, alice: AuthedClient
 ) -> None:
     operation = OPERATIONS[operation_id]
-    where = path(operation, alice.creates()["id"])
+    where = path(operation, alice.create_task()["id"])
     sent: dict[str, Any] = {"json": {"title": "Water the plants"}} if operation.body else {}
     if operation_id == "complete_task":
         sent = {}
@@ -139,7 +139,7 @@ def test_an_example_of_a_task_is_what_the_service_answers(
 ) -> None:
     example = TASKS[name]
     fields = ("title", "description", "completed", "priority", "due_date")
-    answered = alice.creates(**{field: example[field] for field in fields})
+    answered = alice.create_task(**{field: example[field] for field in fields})
     assert list(answered) == list(example)
     assert {field: answered[field] for field in fields} == {f: example[f] for f in fields}
 
@@ -153,7 +153,7 @@ def expired(alice: AuthedClient, *_: Any) -> httpx.Response:
 
 
 def at_fault(alice: AuthedClient, *_: Any) -> httpx.Response:
-    with broken("list_tasks"):
+    with broken_handler("list_tasks"):
         return without_database(alice)
 
 
@@ -192,7 +192,7 @@ PROVOCATIONS: dict[str, Provoke] = {
 def test_an_example_of_a_problem_is_what_the_service_answers(
     name: str, alice: AuthedClient, bob: AuthedClient
 ) -> None:
-    task = alice.creates()["id"]
+    task = alice.create_task()["id"]
     answer = PROVOCATIONS[name](alice, bob, task)
     expected = json.loads(json.dumps(PROBLEMS[name]).replace(WATER_THE_PLANTS, task))
     assert answer.json() == expected

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from harness.clients import someone, token
+from harness.clients import new_user_id, token
 from harness.document import DOCUMENT
 from harness.service import ROOT, Service
 from openapi import contract as contracts
@@ -49,7 +49,7 @@ class Reader:
         # What stands in the text for the reader to replace.
         self._own = {
             "http://127.0.0.1:8000": service.url,
-            "paste-the-token-here": token(someone()),
+            "paste-the-token-here": token(new_user_id()),
         }
         self._variables = {"TOKEN": self._own["paste-the-token-here"]}
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from harness.clients import AuthedClient
-from harness.contract import OPERATIONS, REPLAY, check
+from harness.contract import OPERATIONS, REPLAY, check_response
 
 CREATE = OPERATIONS["create_task"]
 
@@ -27,7 +27,7 @@ def changed(
 
 
 def test_an_answer_is_replayed_with_every_other_check(created: httpx.Response) -> None:
-    check(changed(created))
+    check_response(changed(created))
     with pytest.raises(AssertionError, match="openapi-core"):
         REPLAY.check(changed(created, title=""), CREATE, "/api/tasks")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.clients import someone, token
+from harness.clients import new_user_id, token
 from harness.contract import OPERATIONS
 from harness.service import ROOT, Service
 
@@ -27,7 +27,9 @@ def folder(tmp_path: Path) -> Path:
     users = [
         {
             "name": name,
-            "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {token(someone())}"}],
+            "fixedHeaders": [
+                {"name": "Authorization", "value": f"Bearer {token(new_user_id())}"}
+            ],
         }
         for name in ("alice", "bob")
     ]

@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from harness.clients import AuthedClient
-from harness.contract import CONTRACT, OPERATIONS, check
-from harness.in_process import app_without_database, broken, request_in_process
-from harness.operations import NO_TASK, ask, body, path
+from harness.contract import CONTRACT, OPERATIONS, check_response
+from harness.in_process import app_without_database, broken_handler, request_in_process
+from harness.operations import UNKNOWN_TASK_ID, body, path, request_operation
 
 PATHS = sorted({operation.path for operation in OPERATIONS.values()})
 METHODS = {"GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH", "TRACE", "QUERY", "LINK"}
@@ -23,11 +23,11 @@ class Stage:
         self.operation = OPERATIONS[operation_id]
         self.alice = alice
         self.bob = bob
-        self.task: str = alice.creates()["id"]
+        self.task: str = alice.create_task()["id"]
 
     def asks(self, headers: Mapping[str, str] | None = None) -> httpx.Response:
         """Ask well, with headers besides."""
-        return ask(self.alice, self.operation, self.task, headers=headers)
+        return request_operation(self.alice, self.operation, self.task, headers=headers)
 
     def sends(self, content: bytes, headers: Mapping[str, str]) -> httpx.Response:
         """Ask with a body of another kind, even if none is expected."""
@@ -49,18 +49,18 @@ def with_an_unknown_parameter(stage: Stage) -> httpx.Response:
 
 def without_a_token(stage: Stage) -> httpx.Response:
     with httpx.Client(base_url=stage.alice.base_url) as nobody:
-        return ask(nobody, stage.operation, stage.task)
+        return request_operation(nobody, stage.operation, stage.task)
 
 
 def as_somebody_else(stage: Stage) -> httpx.Response:
     """Ask as Bob for Alice's task; where no task is asked for, for Alice's tasks."""
     has_no_task = stage.operation.secured and "{task_id}" not in stage.operation.path
     user = stage.alice.id if has_no_task else None
-    return ask(stage.bob, stage.operation, stage.task, user=user)
+    return request_operation(stage.bob, stage.operation, stage.task, user=user)
 
 
 def with_a_fault_inside(stage: Stage) -> httpx.Response:
-    with broken(stage.operation.operation_id) as secret:
+    with broken_handler(stage.operation.operation_id) as secret:
         answer = stage.asks_inside()
     assert secret not in answer.text
     return answer
@@ -74,7 +74,7 @@ WAYS: dict[str, Callable[[Stage], httpx.Response]] = {
     "400": with_an_unknown_parameter,
     "401": without_a_token,
     "403": as_somebody_else,
-    "404": lambda stage: ask(stage.alice, stage.operation, NO_TASK),
+    "404": lambda stage: request_operation(stage.alice, stage.operation, UNKNOWN_TASK_ID),
     "412": lambda stage: stage.asks({"If-Match": '"0"'}),
     "413": lambda stage: stage.sends(b" " * (CONTRACT.document["x-max-body-bytes"] + 1), JSON),
     "415": lambda stage: stage.sends(b"title=x", {"Content-Type": "multipart/form-data"}),
@@ -95,7 +95,7 @@ def test_a_documented_status_occurs_and_another_does_not(
 ) -> None:
     stage = Stage(operation_id, alice, bob)
     answer = WAYS[status](stage)
-    check(answer)  # so that what occurs instead is documented, too
+    check_response(answer)  # so that what occurs instead is documented, too
     occurred = str(answer.status_code)
     assert (occurred == status) is (status in stage.operation.responses), answer.text
     assert occurred not in {"500", "503"} - {status}, answer.text
@@ -108,6 +108,6 @@ def test_any_other_method_is_answered_405_with_those_that_are_allowed(
     known = {each.method for each in OPERATIONS.values() if each.path == where}
     allowed = known | ({"HEAD"} if "GET" in known else set())
     for method in sorted(METHODS - known):
-        answer = alice.request(method, where.replace("{task_id}", NO_TASK))
+        answer = alice.request(method, where.replace("{task_id}", UNKNOWN_TASK_ID))
         assert answer.status_code == 405, method
         assert set(answer.headers["Allow"].split(", ")) == allowed

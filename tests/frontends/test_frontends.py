@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from harness.browser import OpenWindow, Window
-from harness.clients import someone, token
+from harness.clients import new_user_id, token
 from harness.service import SECRET, Service
 
 # How frontends differ: forms of the path, slashes at its end, cookies, and whether a
@@ -107,7 +107,7 @@ def visit(
 def test_a_frontend_works_as_it_is(
     habits: dict[str, str], open_window: OpenWindow, frontend: str, api: Service
 ) -> None:
-    somebody = visit(open_window, frontend, api, someone(), **habits)
+    somebody = visit(open_window, frontend, api, new_user_id(), **habits)
     somebody.page.on("dialog", lambda dialog: dialog.accept("Water all the plants"))
     somebody.sees()
     somebody.adds("Water the plants", "high")
@@ -126,13 +126,13 @@ def test_a_frontend_works_as_it_is(
     somebody.sees(BANK, "Water all the plants (high)")
     somebody.presses("Delete", BANK)
     somebody.sees("Water all the plants (high)")
-    somebody.window.assert_quiet()
+    somebody.window.assert_clean()
 
 
 def test_what_is_wrong_is_shown_to_the_person(
     open_window: OpenWindow, frontend: str, api: Service
 ) -> None:
-    somebody = visit(open_window, frontend, api, someone())
+    somebody = visit(open_window, frontend, api, new_user_id())
     somebody.sees()
     somebody.adds("x" * 201)
     somebody.is_told("400: title: must be at most 200 characters long.")
@@ -143,7 +143,7 @@ def test_what_is_wrong_is_shown_to_the_person(
 def test_a_task_that_another_device_has_deleted_is_missed_politely(
     open_window: OpenWindow, frontend: str, api: Service
 ) -> None:
-    user = someone()
+    user = new_user_id()
     phone = visit(open_window, frontend, api, user)
     phone.adds("Water the plants", "high")
     phone.sees(PLANTS)
@@ -157,7 +157,7 @@ def test_a_task_that_another_device_has_deleted_is_missed_politely(
 def test_an_expired_token_is_called_expired(
     open_window: OpenWindow, frontend: str, api: Service
 ) -> None:
-    user = someone()
+    user = new_user_id()
     stale = token(user, exp=int(time.time()) - 60)
     somebody = visit(open_window, frontend, api, user, token=stale)
     somebody.is_told("401: The token has expired.")
@@ -166,14 +166,14 @@ def test_an_expired_token_is_called_expired(
 def test_anothers_path_is_forbidden(
     open_window: OpenWindow, frontend: str, api: Service
 ) -> None:
-    somebody = visit(open_window, frontend, api, someone(), tasks="/api/alice/tasks")
+    somebody = visit(open_window, frontend, api, new_user_id(), tasks="/api/alice/tasks")
     somebody.is_told("403: This belongs to another user.")
 
 
 def test_the_browser_has_asked_before(
     open_window: OpenWindow, frontend: str, api: Service
 ) -> None:
-    somebody = visit(open_window, frontend, api, someone())
+    somebody = visit(open_window, frontend, api, new_user_id())
     somebody.sees()
     assert "OPTIONS /api/tasks 200" in api.log.read_text()
 
@@ -181,6 +181,6 @@ def test_the_browser_has_asked_before(
 def test_a_page_of_an_origin_that_is_not_listed_learns_nothing(
     open_window: OpenWindow, frontend: str, service: Service
 ) -> None:
-    somebody = visit(open_window, frontend, service, someone())
+    somebody = visit(open_window, frontend, service, new_user_id())
     somebody.is_told("Failed to fetch")
-    assert "has been blocked by CORS policy" in "".join(somebody.window.complaints)
+    assert "has been blocked by CORS policy" in "".join(somebody.window.browser_errors)

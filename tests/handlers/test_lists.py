@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from harness.clients import AuthedClient, someone
+from harness.clients import AuthedClient, new_user_id
 from harness.service import Service
 
 Task = dict[str, Any]
@@ -59,7 +59,7 @@ class Crowd:
         titles = [*TITLES, *random.choices(TITLES, k=20)]
         random.shuffle(titles)
         self.tasks = [
-            client.creates(
+            client.create_task(
                 title,
                 due_date=random.choice(DUE_DATES),
                 completed=random.random() < 0.4,
@@ -75,7 +75,7 @@ class Crowd:
 
 @pytest.fixture(scope="module")
 def crowd(service: Service) -> Iterator[Crowd]:
-    with AuthedClient(service.url, someone()) as client:
+    with AuthedClient(service.url, new_user_id()) as client:
         yield Crowd(client)
 
 
@@ -100,7 +100,7 @@ def test_every_filter_with_every_sort_is_exact(crowd: Crowd, status: str, sort: 
 
 
 def test_without_parameters_all_tasks_come_newest_first(crowd: Crowd) -> None:
-    assert crowd.client.lists() == list(reversed(crowd.tasks))
+    assert crowd.client.list_tasks() == list(reversed(crowd.tasks))
 
 
 def test_the_user_scoped_form_lists_the_same(crowd: Crowd) -> None:
@@ -188,29 +188,29 @@ def test_an_empty_list_past_its_end_is_still_empty(alice: AuthedClient) -> None:
 
 
 def test_a_list_shows_nobody_elses_tasks(crowd: Crowd, bob: AuthedClient) -> None:
-    own = bob.creates("apple")
+    own = bob.create_task("apple")
     for status, sort in product(("all", "pending"), SORTS):
         answer = bob.get("/api/tasks", params={"status": status, "sort": sort})
         assert answer.json() == [own]
         assert answer.headers["x-total-count"] == "1"
-    assert bob.lists(status="completed") == []
-    assert crowd.client.lists() == list(reversed(crowd.tasks))
+    assert bob.list_tasks(status="completed") == []
+    assert crowd.client.list_tasks() == list(reversed(crowd.tasks))
 
 
 def test_a_task_moves_between_lists_and_within_them_as_it_changes(alice: AuthedClient) -> None:
-    moving = alice.creates("a")
-    staying = alice.creates("m", due_date="2026-12-01T00:00:00Z")
+    moving = alice.create_task("a")
+    staying = alice.create_task("m", due_date="2026-12-01T00:00:00Z")
 
     def change(task: Task, **fields: Any) -> None:
         assert alice.patch(f"/api/tasks/{task['id']}", json=fields).status_code == 200
 
-    assert alice.titles(sort="title") == ["a", "m"]
-    assert alice.titles(sort="due_date") == ["m", "a"]
-    assert alice.titles(sort="created") == ["m", "a"]
+    assert alice.list_titles(sort="title") == ["a", "m"]
+    assert alice.list_titles(sort="due_date") == ["m", "a"]
+    assert alice.list_titles(sort="created") == ["m", "a"]
     change(moving, title="Z", due_date="2026-11-30T23:59:59.999999Z", completed=True)
     change(staying, description="which makes it no younger")
-    assert alice.titles(sort="title") == ["m", "Z"]
-    assert alice.titles(sort="due_date") == ["Z", "m"]
-    assert alice.titles(sort="created") == ["m", "Z"]
-    assert alice.titles(status="pending") == ["m"]
-    assert alice.titles(status="completed") == ["Z"]
+    assert alice.list_titles(sort="title") == ["m", "Z"]
+    assert alice.list_titles(sort="due_date") == ["Z", "m"]
+    assert alice.list_titles(sort="created") == ["m", "Z"]
+    assert alice.list_titles(status="pending") == ["m"]
+    assert alice.list_titles(status="completed") == ["Z"]

@@ -9,8 +9,8 @@ import pytest
 
 from harness.clients import AuthedClient
 from harness.operation_index import Operation
-from harness.operations import BY_ID, NO_TASK, ask, name
-from harness.problems import faults
+from harness.operations import BY_ID, UNKNOWN_TASK_ID, name, request_operation
+from harness.problems import validation_errors
 
 EVERYTHING: dict[str, Any] = {
     "title": "Water the plants",
@@ -115,7 +115,7 @@ def without_time(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_title_is_enough_for_a_task(alice: AuthedClient) -> None:
-    task = alice.creates("Water the plants")
+    task = alice.create_task("Water the plants")
     assert task == {
         "id": task["id"],
         "user_id": alice.id,
@@ -130,25 +130,25 @@ def test_a_title_is_enough_for_a_task(alice: AuthedClient) -> None:
 
 
 def test_a_new_task_has_everything_that_was_said_about_it(alice: AuthedClient) -> None:
-    task = alice.creates(**EVERYTHING)
+    task = alice.create_task(**EVERYTHING)
     assert {field: task[field] for field in EVERYTHING} == EVERYTHING
 
 
 def test_a_new_task_may_be_null_where_it_can_be_empty(alice: AuthedClient) -> None:
     nothing: dict[str, Any] = dict.fromkeys(("description", "priority", "due_date"))
-    task = alice.creates(**nothing)
+    task = alice.create_task(**nothing)
     assert {field: task[field] for field in nothing} == nothing
 
 
 @pytest.mark.parametrize("priority", ["low", "medium", "high"])
 def test_every_priority_is_kept(alice: AuthedClient, priority: str) -> None:
-    assert read(alice, alice.creates(priority=priority))["priority"] == priority
+    assert read(alice, alice.create_task(priority=priority))["priority"] == priority
 
 
 def test_a_task_is_read_as_it_was_answered_when_created(alice: AuthedClient) -> None:
-    task = alice.creates(**EVERYTHING)
+    task = alice.create_task(**EVERYTHING)
     assert read(alice, task) == task
-    assert alice.lists() == [task]
+    assert alice.list_tasks() == [task]
 
 
 def test_location_leads_to_the_new_task(alice: AuthedClient) -> None:
@@ -159,14 +159,14 @@ def test_location_leads_to_the_new_task(alice: AuthedClient) -> None:
 
 
 def test_each_post_creates_another_task(alice: AuthedClient) -> None:
-    ids = {alice.creates("the same")["id"] for _ in range(3)}
-    assert {task["id"] for task in alice.lists()} == ids
+    ids = {alice.create_task("the same")["id"] for _ in range(3)}
+    assert {task["id"] for task in alice.list_tasks()} == ids
     assert len(ids) == 3
 
 
 def test_instants_are_in_utc_to_the_microsecond(alice: AuthedClient) -> None:
     before = time.time()
-    task = alice.creates()
+    task = alice.create_task()
     after = time.time()
     created = datetime.fromisoformat(task["created_at"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", task["created_at"])
@@ -176,21 +176,21 @@ def test_instants_are_in_utc_to_the_microsecond(alice: AuthedClient) -> None:
 
 @pytest.mark.parametrize("sent", DUE_DATES)
 def test_a_due_date_with_any_offset_is_answered_in_utc(alice: AuthedClient, sent: str) -> None:
-    task = alice.creates(due_date=sent)
+    task = alice.create_task(due_date=sent)
     assert task["due_date"] == DUE_DATES[sent]
     assert read(alice, task) == task
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_texts_come_back_character_by_character(alice: AuthedClient, text: str) -> None:
-    task = alice.creates(text, description=text)
+    task = alice.create_task(text, description=text)
     assert (task["title"], task["description"]) == (text, text)
-    assert alice.lists() == [task]
-    assert change(alice, "PUT", alice.creates(), title=text)["title"] == text
+    assert alice.list_tasks() == [task]
+    assert change(alice, "PUT", alice.create_task(), title=text)["title"] == text
 
 
 def test_an_empty_description_is_not_the_same_as_none(alice: AuthedClient) -> None:
-    task = alice.creates(description="")
+    task = alice.create_task(description="")
     assert read(alice, task)["description"] == ""
 
 
@@ -199,26 +199,26 @@ def test_lengths_are_counted_in_characters_however_many_bytes(
     alice: AuthedClient, character: str
 ) -> None:
     longest: dict[str, Any] = {"title": character * 200, "description": character * 1000}
-    task = alice.creates(**longest)
+    task = alice.create_task(**longest)
     assert {field: task[field] for field in longest} == longest
     longer = {field: value + character for field, value in longest.items()}
-    assert faults(alice.post("/api/tasks", json=longer)) == {
+    assert validation_errors(alice.post("/api/tasks", json=longer)) == {
         "#/title": "must be at most 200 characters long",
         "#/description": "must be at most 1000 characters long",
     }
-    assert alice.lists() == [task]
+    assert alice.list_tasks() == [task]
 
 
 @pytest.mark.parametrize("title", BLANKS.values(), ids=BLANKS)
 def test_a_blank_title_is_refused(alice: AuthedClient, title: str) -> None:
-    task = alice.creates("not blank")
+    task = alice.create_task("not blank")
     for answer in (
         alice.post("/api/tasks", json={"title": title}),
         alice.put(at(task), json={"title": title}),
         alice.patch(at(task), json={"title": title}),
     ):
-        assert "something other than white space" in faults(answer)["#/title"]
-    assert alice.lists() == [task]
+        assert "something other than white space" in validation_errors(answer)["#/title"]
+    assert alice.list_tasks() == [task]
 
 
 # Updating
@@ -229,7 +229,7 @@ def test_a_blank_title_is_refused(alice: AuthedClient, title: str) -> None:
 def test_a_change_of_one_field_leaves_the_others_alone(
     alice: AuthedClient, verb: str, field: str
 ) -> None:
-    task = alice.creates(**EVERYTHING)
+    task = alice.create_task(**EVERYTHING)
     changed = change(alice, verb, task, **{field: OTHERWISE[field]})
     assert without_time(changed) == without_time(task) | {field: OTHERWISE[field]}
     assert changed["updated_at"] > task["updated_at"]
@@ -238,7 +238,7 @@ def test_a_change_of_one_field_leaves_the_others_alone(
 
 @each_verb
 def test_all_fields_can_be_changed_at_once(alice: AuthedClient, verb: str) -> None:
-    task = alice.creates(**EVERYTHING)
+    task = alice.create_task(**EVERYTHING)
     changed = change(alice, verb, task, **OTHERWISE)
     assert without_time(changed) == without_time(task) | OTHERWISE
     assert read(alice, task) == changed
@@ -249,16 +249,16 @@ def test_all_fields_can_be_changed_at_once(alice: AuthedClient, verb: str) -> No
 def test_null_clears_a_field_that_can_be_empty(
     alice: AuthedClient, verb: str, field: str
 ) -> None:
-    task = alice.creates(**EVERYTHING)
+    task = alice.create_task(**EVERYTHING)
     changed = change(alice, verb, task, **{field: None})
     assert without_time(changed) == without_time(task) | {field: None}
 
 
 @each_verb
 def test_null_is_refused_where_something_must_be(alice: AuthedClient, verb: str) -> None:
-    task = alice.creates(**EVERYTHING)
+    task = alice.create_task(**EVERYTHING)
     refusal = alice.request(verb, at(task), json={"title": None, "completed": None})
-    assert faults(refusal) == {
+    assert validation_errors(refusal) == {
         "#/title": "must be a string",
         "#/completed": "must be true or false",
     }
@@ -267,17 +267,17 @@ def test_null_is_refused_where_something_must_be(alice: AuthedClient, verb: str)
 
 @each_verb
 def test_an_empty_object_changes_nothing_and_is_refused(alice: AuthedClient, verb: str) -> None:
-    task = alice.creates(**EVERYTHING)
+    task = alice.create_task(**EVERYTHING)
     refusal = alice.request(verb, at(task), json={})
-    assert faults(refusal) == {"#": "must contain at least 1 field"}
+    assert validation_errors(refusal) == {"#": "must contain at least 1 field"}
     assert read(alice, task) == task
 
 
 @each_verb
 def test_a_change_with_one_fault_changes_nothing(alice: AuthedClient, verb: str) -> None:
-    task = alice.creates(**EVERYTHING)
+    task = alice.create_task(**EVERYTHING)
     refusal = alice.request(verb, at(task), json={**OTHERWISE, "priority": "urgent"})
-    assert faults(refusal) == {"#/priority": "must be low, medium, high or null"}
+    assert validation_errors(refusal) == {"#/priority": "must be low, medium, high or null"}
     assert read(alice, task) == task
 
 
@@ -286,19 +286,19 @@ def test_a_change_with_one_fault_changes_nothing(alice: AuthedClient, verb: str)
 def test_what_the_service_decides_cannot_be_sent(
     alice: AuthedClient, verb: str, field: str
 ) -> None:
-    task = alice.creates()
+    task = alice.create_task()
     sent = {"title": "x", field: task.get(field, 5)}
     for answer in (
         alice.post("/api/tasks", json=sent),
         alice.request(verb, at(task), json=sent),
     ):
-        assert faults(answer) == {f"#/{field}": "is not a known field"}
-    assert alice.lists() == [task]
+        assert validation_errors(answer) == {f"#/{field}": "is not a known field"}
+    assert alice.list_tasks() == [task]
 
 
 @each_verb
 def test_a_description_can_be_emptied(alice: AuthedClient, verb: str) -> None:
-    task = alice.creates(description="x")
+    task = alice.create_task(description="x")
     assert change(alice, verb, task, description="")["description"] == ""
 
 
@@ -306,7 +306,7 @@ def test_a_description_can_be_emptied(alice: AuthedClient, verb: str) -> None:
 
 
 def test_completing_without_a_body_flips(alice: AuthedClient) -> None:
-    task = alice.creates(**EVERYTHING)
+    task = alice.create_task(**EVERYTHING)
     for completed in (False, True, False):
         answer = alice.patch(f"{at(task)}/complete")
         assert answer.status_code == 200
@@ -329,7 +329,7 @@ NOTHINGS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("how", NOTHINGS)
 def test_completing_with_nothing_to_say_flips(alice: AuthedClient, how: str) -> None:
-    task = alice.creates()
+    task = alice.create_task()
     answer = alice.patch(f"{at(task)}/complete", **NOTHINGS[how])
     assert answer.status_code == 200
     assert answer.json()["completed"] is True
@@ -340,7 +340,7 @@ def test_completing_with_nothing_to_say_flips(alice: AuthedClient, how: str) -> 
 def test_completing_with_a_value_sets_it_however_often(
     alice: AuthedClient, *, before: bool, wanted: bool
 ) -> None:
-    task = alice.creates(completed=before)
+    task = alice.create_task(completed=before)
     for _ in range(2):
         answer = alice.patch(f"{at(task)}/complete", json={"completed": wanted})
         assert without_time(answer.json()) == without_time(task) | {"completed": wanted}
@@ -350,16 +350,16 @@ def test_completing_with_a_value_sets_it_however_often(
 def test_completing_with_anything_but_true_or_false_is_refused(
     alice: AuthedClient, value: Any
 ) -> None:
-    task = alice.creates()
+    task = alice.create_task()
     refusal = alice.patch(f"{at(task)}/complete", json={"completed": value})
-    assert faults(refusal) == {"#/completed": "must be true or false"}
+    assert validation_errors(refusal) == {"#/completed": "must be true or false"}
     assert read(alice, task) == task
 
 
 def test_completing_knows_no_other_field(alice: AuthedClient) -> None:
-    task = alice.creates()
+    task = alice.create_task()
     refusal = alice.patch(f"{at(task)}/complete", json={"title": "y", "completed": True})
-    assert faults(refusal) == {"#/title": "is not a known field"}
+    assert validation_errors(refusal) == {"#/title": "is not a known field"}
     assert read(alice, task) == task
 
 
@@ -367,29 +367,29 @@ def test_completing_knows_no_other_field(alice: AuthedClient) -> None:
 
 
 def test_a_deleted_task_is_gone_and_the_others_stay(alice: AuthedClient) -> None:
-    kept = alice.creates("kept")
-    task = alice.creates("deleted")
+    kept = alice.create_task("kept")
+    task = alice.create_task("deleted")
     answer = alice.delete(at(task))
     assert (answer.status_code, answer.content) == (204, b"")
-    assert alice.lists() == [kept]
+    assert alice.list_tasks() == [kept]
     for operation in BY_ID:
-        assert ask(alice, operation, task["id"]).status_code == 404
+        assert request_operation(alice, operation, task["id"]).status_code == 404
 
 
 @each_by_id
 def test_anothers_task_is_forbidden_and_nobodys_is_not_found(
     alice: AuthedClient, bob: AuthedClient, operation: Operation
 ) -> None:
-    task = alice.creates(**EVERYTHING)
-    assert ask(bob, operation, task["id"]).status_code == 403
-    assert ask(bob, operation, NO_TASK).status_code == 404
-    assert alice.lists() == [task]
+    task = alice.create_task(**EVERYTHING)
+    assert request_operation(bob, operation, task["id"]).status_code == 403
+    assert request_operation(bob, operation, UNKNOWN_TASK_ID).status_code == 404
+    assert alice.list_tasks() == [task]
 
 
 @each_by_id
 def test_an_id_may_be_written_in_upper_case(alice: AuthedClient, operation: Operation) -> None:
-    task = alice.creates()
-    answer = ask(alice, operation, task["id"].upper())
+    task = alice.create_task()
+    answer = request_operation(alice, operation, task["id"].upper())
     assert answer.is_success
     if answer.content:
         assert answer.json()["id"] == task["id"]
@@ -428,8 +428,8 @@ def test_every_form_of_the_path_works_without_a_redirect(
 
 @pytest.mark.parametrize("path", ["/api/tasks", "/api/tasks?limit=1", "{task}"])
 def test_head_answers_as_get_does_without_the_body(alice: AuthedClient, path: str) -> None:
-    alice.creates()
-    path = path.format(task=at(alice.creates()))
+    alice.create_task()
+    path = path.format(task=at(alice.create_task()))
     get, head = alice.get(path), alice.head(path)
     assert (head.status_code, head.content) == (200, b"")
     varying = {"date", "x-request-id"}

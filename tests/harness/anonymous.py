@@ -4,14 +4,14 @@ import re
 
 import httpx
 
-from harness.contract import check
-from harness.operations import SECURED, ask
+from harness.contract import check_response
+from harness.operations import SECURED, request_operation
 
 MISSING = "The token is missing."
 MALFORMED = "The token is malformed."
 EXPIRED = "The token has expired."
 INVALID = "The token is invalid."
-TRACES = re.compile(r"[A-Za-z0-9_-]{16,}")
+SECRET_PART = re.compile(r"[A-Za-z0-9_-]{16,}")
 
 
 class AnonymousClient(httpx.Client):
@@ -19,24 +19,24 @@ class AnonymousClient(httpx.Client):
 
     def __init__(self, url: str) -> None:
         """Speak to the service at `url`."""
-        hooks = {"response": [check]}
+        hooks = {"response": [check_response]}
         super().__init__(base_url=url, event_hooks=hooks, timeout=30, verify=False)
 
-    def lists(self, token: str) -> httpx.Response:
+    def list_tasks(self, token: str) -> httpx.Response:
         """Ask for the tasks of whom the token names."""
         return self.get("/api/tasks", headers={"Authorization": f"Bearer {token}"})
 
-    def is_refused(self, token: str, scheme: str = "Bearer ") -> set[str]:
+    def unauthorized_details(self, token: str, scheme: str = "Bearer ") -> set[str]:
         """Try a token on every secured operation; return the reasons given."""
         value = f"{scheme}{token}"
         headers = {b"Authorization": value.encode()}
-        answers = [ask(self, operation, headers=headers) for operation in SECURED]
+        answers = [request_operation(self, operation, headers=headers) for operation in SECURED]
         for answer in answers:
-            assert_tells_nothing_of(value, answer)
-        return {refusal(answer) for answer in answers}
+            assert_does_not_leak(value, answer)
+        return {unauthorized_detail(answer) for answer in answers}
 
 
-def refusal(answer: httpx.Response) -> str:
+def unauthorized_detail(answer: httpx.Response) -> str:
     """Return the reason for a 401; fail if this is none, or says more than a reason."""
     assert answer.status_code == 401, answer.text
     problem = answer.json()
@@ -48,11 +48,11 @@ def refusal(answer: httpx.Response) -> str:
     return reason
 
 
-def assert_tells_nothing_of(secret: str, answer: httpx.Response) -> None:
+def assert_does_not_leak(secret: str, answer: httpx.Response) -> None:
     """Fail if any longer part of a secret text is anywhere in an answer."""
-    assert without(secret, f"{answer.headers!r}\n{answer.text}")
+    assert contains_no_part_of(secret, f"{answer.headers!r}\n{answer.text}")
 
 
-def without(secret: str, text: str) -> bool:
+def contains_no_part_of(secret: str, text: str) -> bool:
     """Tell whether no longer part of a secret is in a text."""
-    return not any(trace in text for trace in TRACES.findall(secret))
+    return not any(trace in text for trace in SECRET_PART.findall(secret))

@@ -19,21 +19,21 @@ from harness.service import free_port
 
 FOLDER = Path(__file__).parents[1] / "better_auth"
 SECRET = secrets.token_urlsafe(32)
-NO_NODE = "NO NODE.JS WITH NPM HERE: nothing is tested against the real Better Auth"
+NODE_MISSING = "NO NODE.JS WITH NPM HERE: nothing is tested against the real Better Auth"
 
 
-def installed() -> Node:
+def install_better_auth() -> Node:
     """Return Node.js with Better Auth; without Node.js, fail in CI and skip elsewhere."""
     node = find_node(FOLDER)
     if node is None:
         if in_ci():
-            pytest.fail(NO_NODE)
-        pytest.skip(NO_NODE)
+            pytest.fail(NODE_MISSING)
+        pytest.skip(NODE_MISSING)
     node.install()
     return node
 
 
-def as_url(conninfo: str) -> str:
+def conninfo_to_url(conninfo: str) -> str:
     """Write a connection string of libpq's as the URL that everybody reads."""
     parts = {name: quote(str(value), "") for name, value in conninfo_to_dict(conninfo).items()}
     return "postgresql://{user}:{password}@{host}:{port}/{dbname}".format(**parts)
@@ -48,14 +48,14 @@ class Instance:
         self.url = f"http://127.0.0.1:{self.port}"
         self.options = {"name": name, "port": self.port, **options}
 
-    def published(self) -> set[str]:
+    def published_kids(self) -> set[str]:
         """Return the kids of the keys that it publishes."""
         answer = httpx.get(f"{self.url}/api/auth/jwks", verify=False)
         return {key["kid"] for key in answer.json()["keys"]}
 
 
 @contextmanager
-def better_auth(node: Node, database: str, *instances: Instance) -> Iterator[None]:
+def running_better_auth(node: Node, database: str, *instances: Instance) -> Iterator[None]:
     """Run these instances in one process; it is killed in the end, as if by a crash."""
     options = {
         "database": database,
@@ -74,7 +74,7 @@ def better_auth(node: Node, database: str, *instances: Instance) -> Iterator[Non
             process.send_signal(signal.SIGKILL)
 
 
-class Member(httpx.Client):
+class SignedInClient(httpx.Client):
     """Somebody with an account, and with the cookies that a browser would keep."""
 
     id: str
@@ -88,11 +88,11 @@ class Member(httpx.Client):
 
 
 @contextmanager
-def signed_up(instance: Instance) -> Iterator[Member]:
+def signed_up_user(instance: Instance) -> Iterator[SignedInClient]:
     """Have somebody sign up by e-mail who has never been here."""
     name, password = secrets.token_hex(8), secrets.token_hex(16)
     form = {"name": name, "email": f"{name}@example.org", "password": password}
-    with Member(base_url=instance.url, verify=False, timeout=30) as member:
+    with SignedInClient(base_url=instance.url, verify=False, timeout=30) as member:
         answer = member.post("/api/auth/sign-up/email", json=form)
         assert answer.status_code == 200, answer.text
         member.id = answer.json()["user"]["id"]

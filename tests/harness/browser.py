@@ -25,7 +25,7 @@ from harness.node import in_ci
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 # Nothing but this machine has a name, so that nothing gets out, whatever is tried.
-QUIETLY = (
+CHROMIUM_ARGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-gpu",
@@ -34,7 +34,7 @@ QUIETLY = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
     "--no-first-run",
 )
-PATIENCE_MILLISECONDS = 15_000
+TIMEOUT_MILLISECONDS = 15_000
 
 
 class Window:
@@ -48,13 +48,13 @@ class Window:
     def __init__(self, context: BrowserContext, origins: tuple[str, ...]) -> None:
         """Watch everything that this context will ever do."""
         self.context = context
-        self.abroad: list[str] = []
-        self.complaints: list[str] = []
+        self.external_requests: list[str] = []
+        self.browser_errors: list[str] = []
         self._origins = origins
-        context.set_default_timeout(PATIENCE_MILLISECONDS)
+        context.set_default_timeout(TIMEOUT_MILLISECONDS)
         context.on("request", self._note_request)
         context.on("console", self._note_message)
-        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        context.on("weberror", lambda error: self.browser_errors.append(str(error.error)))
         self.page: Page = context.new_page()
 
     def visit(self, path: str) -> Page:
@@ -63,21 +63,21 @@ class Window:
         self.page.goto(address)
         return self.page
 
-    def assert_quiet(self) -> None:
+    def assert_clean(self) -> None:
         """Fail if anything went abroad, or if the browser complained, until all was done."""
         self.page.wait_for_load_state("networkidle")
-        assert (self.abroad, self.complaints) == ([], [])
+        assert (self.external_requests, self.browser_errors) == ([], [])
 
     def _note_request(self, request: Request) -> None:
         url = urlsplit(request.url)
         of_network = url.scheme in {"http", "https", "ws", "wss"}
         if of_network and f"{url.scheme}://{url.netloc}" not in self._origins:
-            self.abroad.append(request.url)
+            self.external_requests.append(request.url)
 
     def _note_message(self, message: ConsoleMessage) -> None:
         if message.type in {"warning", "error"}:
             place = message.location.get("url", "")
-            self.complaints.append(f"{message.type}: {message.text} ({place})")
+            self.browser_errors.append(f"{message.type}: {message.text} ({place})")
 
 
 OpenWindow = Callable[..., Window]
@@ -93,7 +93,7 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=CHROMIUM,
-            args=QUIETLY,
+            args=CHROMIUM_ARGS,
             chromium_sandbox=os.geteuid() != 0,  # which refuses to work for root
         )
         yield chromium

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import jwt
 
-from harness.contract import check
+from harness.contract import check_response
 from harness.service import SECRET
 
 
@@ -19,7 +19,7 @@ def token(subject: object, *, secret: str = SECRET, **claims: Any) -> str:
     return jwt.encode(present, secret, "HS256")
 
 
-def someone() -> str:
+def new_user_id() -> str:
     """Make up a user id that nobody has had: 32 characters, as Better Auth does."""
     return secrets.token_hex(16)
 
@@ -32,26 +32,26 @@ class AuthedClient(httpx.Client):
         super().__init__(
             base_url=url,
             headers={"Authorization": f"Bearer {token(user_id)}"},
-            event_hooks={"response": [check]},
+            event_hooks={"response": [check_response]},
             timeout=30,
             verify=False,  # no TLS here, and loading certificates takes 24 ms
         )
         self.id = user_id
 
-    def creates(self, title: str = "Water the plants", **fields: Any) -> dict[str, Any]:
+    def create_task(self, title: str = "Water the plants", **fields: Any) -> dict[str, Any]:
         """Create a task and return it as answered."""
         answer = self.post("/api/tasks", json={"title": title, **fields})
         assert answer.status_code == 201, answer.text
         task: dict[str, Any] = answer.json()
         return task
 
-    def lists(self, **query: Any) -> list[dict[str, Any]]:
+    def list_tasks(self, **query: Any) -> list[dict[str, Any]]:
         """List tasks and return them as answered."""
         answer = self.get("/api/tasks", params=query)
         assert answer.status_code == 200, answer.text
         tasks: list[dict[str, Any]] = answer.json()
         return tasks
 
-    def titles(self, **query: Any) -> list[str]:
+    def list_titles(self, **query: Any) -> list[str]:
         """List tasks and return their titles in order."""
-        return [task["title"] for task in self.lists(**query)]
+        return [task["title"] for task in self.list_tasks(**query)]

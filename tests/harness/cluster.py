@@ -22,7 +22,7 @@ class Cluster:
 
     def __init__(self, urls: embedded.Urls, superuser_password: str) -> None:
         """Know the superuser too, whom the service never is."""
-        self.serving = urls.app
+        self.app = urls.app
         self.owner = urls.owner
         self.superuser = make_conninfo(urls.owner, user="postgres", password=superuser_password)
 
@@ -36,29 +36,29 @@ class Cluster:
         """Where the server listens."""
         return int(str(conninfo_to_dict(self.owner)["port"]))
 
-    def at(self, **changes: Any) -> "Cluster":
+    def with_params(self, **changes: Any) -> "Cluster":
         """Return the same with something else in its URLs, such as `dbname` or `port`."""
         other = object.__new__(type(self))
-        for role in ("serving", "owner", "superuser"):
+        for role in ("app", "owner", "superuser"):
             setattr(other, role, make_conninfo(getattr(self, role), **changes))
         return other
 
     @contextmanager
     def new_database(self) -> Iterator["Cluster"]:
         """Make a database that a test may harm, empty as yet."""
-        own = self.at(dbname=f"test_{secrets.token_hex(4)}")
-        self.command(f"CREATE DATABASE {own.name} OWNER todo_owner")
+        scratch_db = self.with_params(dbname=f"test_{secrets.token_hex(4)}")
+        self.execute(f"CREATE DATABASE {scratch_db.name} OWNER todo_owner")
         try:
-            yield own
+            yield scratch_db
         finally:
-            self.command(f"DROP DATABASE {own.name} WITH (FORCE)")
+            self.execute(f"DROP DATABASE {scratch_db.name} WITH (FORCE)")
 
-    def command(self, text: str) -> None:
+    def execute(self, text: str) -> None:
         """Run a command as superuser."""
         with psycopg.connect(self.superuser, autocommit=True) as connection:
             connection.execute(text.encode())
 
-    def ask(self, question: str) -> Any:
+    def scalar(self, question: str) -> Any:
         """Ask for one value as superuser."""
         with psycopg.connect(self.superuser, autocommit=True) as connection:
             ((answer,),) = connection.execute(question.encode()).fetchall()
@@ -66,11 +66,11 @@ class Cluster:
 
     def migrate(self) -> None:
         """Bring this database up to date, as the service does when it starts."""
-        migrate.upgrade(self.owner, self.serving)
+        migrate.upgrade(self.owner, self.app)
 
 
 @contextmanager
-def running(data_dir: Path) -> Iterator[Cluster]:
+def running_cluster(data_dir: Path) -> Iterator[Cluster]:
     """Run a server that has its data in a directory."""
     with embedded.running(data_dir) as urls:
         passwords = json.loads((data_dir / "postgres" / "secrets").read_text())
@@ -78,7 +78,7 @@ def running(data_dir: Path) -> Iterator[Cluster]:
 
 
 @asynccontextmanager
-async def opened(url: str, **settings: Any) -> AsyncIterator[Database]:
+async def open_database(url: str, **settings: Any) -> AsyncIterator[Database]:
     """Open a database with a small pool, or with other settings."""
     defaults: dict[str, Any] = {
         "statements": queries.PREPARED,
@@ -95,17 +95,19 @@ async def opened(url: str, **settings: Any) -> AsyncIterator[Database]:
         await database.close()
 
 
-def someone() -> str:
+def new_user_id() -> str:
     """Make up a user id that nobody has had."""
     return secrets.token_hex(16)
 
 
-def settings_of(user_id: str, *, writes: bool = True) -> Query:
+def identity_query(user_id: str, *, writes: bool = True) -> Query:
     """Return what makes a transaction a user's."""
     return set_identity(user_id, writes=writes, statement_timeout=60)
 
 
-def run(connection: psycopg.Connection[Any], query: Query) -> list[tuple[bytes | None, ...]]:
+def run_query(
+    connection: psycopg.Connection[Any], query: Query
+) -> list[tuple[bytes | None, ...]]:
     """Run a query of the service's in a connection's transaction; return its rows raw."""
     if connection.info.transaction_status == TransactionStatus.IDLE:
         connection.execute("SELECT")  # begins one

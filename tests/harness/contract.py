@@ -20,10 +20,10 @@ OPERATIONS = operations_of(CONTRACT)
 REPLAY = Replay(CONTRACT)
 
 # Every (operationId, status) that a test of this process has seen.
-seen: dict[str, set[str]] = defaultdict(set)
+seen_statuses: dict[str, set[str]] = defaultdict(set)
 
 
-def check(response: httpx.Response) -> None:
+def check_response(response: httpx.Response) -> None:
     """Fail if the contract does not describe this answer to this request."""
     response.read()
     assert re.fullmatch("[0-9a-f]{32}", response.headers["x-request-id"])
@@ -35,8 +35,8 @@ def check(response: httpx.Response) -> None:
         return
     where = f"{operation.operation_id} answered {status}: {response.text[:500]}"
     assert status in operation.responses, f"undocumented: {where}"
-    seen[operation.operation_id].add(status)
-    REPLAY.check(response, operation, flat_path(response.request))
+    seen_statuses[operation.operation_id].add(status)
+    REPLAY.check(response, operation, canonical_path(response.request))
     described = operation.responses[status]
     _check_headers(described, response, where)
     content = described.get("content")
@@ -64,7 +64,7 @@ def check_problem(response: httpx.Response) -> None:
 
 def operation_of(request: httpx.Request) -> Operation | None:
     """Find the operation that a request asks for, in either form of its path."""
-    path = flat_path(request)
+    path = canonical_path(request)
     method = "GET" if request.method == "HEAD" else request.method
     for operation in OPERATIONS.values():
         template = re.sub(r"\\\{[^}]+\\\}", "[^/]+", re.escape(operation.path))
@@ -73,7 +73,7 @@ def operation_of(request: httpx.Request) -> Operation | None:
     return None
 
 
-def flat_path(request: httpx.Request) -> str:
+def canonical_path(request: httpx.Request) -> str:
     """Return the path of a request as the contract writes it, whatever its form."""
     path = request.url.raw_path.decode().partition("?")[0]
     path = re.sub(r"^/api/(?!tasks(/|$))[^/]+/tasks", "/api/tasks", path)

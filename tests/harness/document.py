@@ -12,10 +12,10 @@ from harness.contract import CONTRACT, OPERATIONS
 DOCUMENT = CONTRACT.document
 COMPONENTS = DOCUMENT["components"]
 
-Place = tuple[str, Any]
+Located = tuple[str, Any]
 
 
-def operations() -> Iterator[Place]:
+def operations() -> Iterator[Located]:
     """Find every operation."""
     methods = {operation.method.lower() for operation in OPERATIONS.values()}
     for path, item in DOCUMENT["paths"].items():
@@ -24,19 +24,19 @@ def operations() -> Iterator[Place]:
                 yield f"#/paths/{path}/{key}", value
 
 
-def responses() -> Iterator[Place]:
+def responses() -> Iterator[Located]:
     """Find every response of every operation, as it is written there."""
     for where, operation in operations():
         for status, response in operation["responses"].items():
             yield f"{where}/responses/{status}", response
 
 
-def values() -> Iterator[Place]:
+def values() -> Iterator[Located]:
     """Find everything that has a schema: parameters, headers and media types."""
     yield from _with_schema("#", DOCUMENT)
 
 
-def schemas() -> Iterator[Place]:
+def schemas() -> Iterator[Located]:
     """Find every schema, and every schema in it."""
     for name, schema in COMPONENTS["schemas"].items():
         yield from schemas_in(f"#/components/schemas/{name}", schema)
@@ -44,7 +44,7 @@ def schemas() -> Iterator[Place]:
         yield from schemas_in(f"{where}/schema", value["schema"])
 
 
-def schemas_in(where: str, schema: Any) -> Iterator[Place]:
+def schemas_in(where: str, schema: Any) -> Iterator[Located]:
     """Find a schema and every schema in it."""
     if "$ref" in schema:
         return
@@ -59,7 +59,7 @@ def schemas_in(where: str, schema: Any) -> Iterator[Place]:
     assert not unexpected, f"{where}: teach this walk to follow {unexpected}"
 
 
-def named(section: str) -> Iterator[Place]:
+def components(section: str) -> Iterator[Located]:
     """Find every component of one kind."""
     for name, value in COMPONENTS[section].items():
         yield f"#/components/{section}/{name}", value
@@ -74,7 +74,7 @@ def examples(value: Any) -> dict[str, Any]:
     return several | ({"example": value["example"]} if "example" in value else {})
 
 
-def _with_schema(where: str, node: Any) -> Iterator[Place]:
+def _with_schema(where: str, node: Any) -> Iterator[Located]:
     if isinstance(node, list):
         for index, item in enumerate(node):
             yield from _with_schema(f"{where}/{index}", item)

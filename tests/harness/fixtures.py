@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.clients import AuthedClient, someone
+from harness.clients import AuthedClient, new_user_id
 from harness.service import SECRET, Service
 
 
@@ -31,7 +31,7 @@ def service(data_dir: Path) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="session")
-def development(data_dir: Path) -> Iterator[Service]:
+def dev_service(data_dir: Path) -> Iterator[Service]:
     """Run the service as `make run` does, with two workers, on the same database."""
     service = Service({"DATA_DIR": str(data_dir), "WORKERS": "2"}, data_dir / "development.log")
     yield service.wait_until_healthy()
@@ -39,19 +39,19 @@ def development(data_dir: Path) -> Iterator[Service]:
 
 
 @pytest.fixture
-def client_of(service: Service) -> Iterator[Callable[[str], AuthedClient]]:
+def make_client(service: Service) -> Iterator[Callable[[str], AuthedClient]]:
     """Return a function that makes a client for a user id; clients close with the test."""
     with ExitStack() as clients:
         yield lambda user_id: clients.enter_context(AuthedClient(service.url, user_id))
 
 
 @pytest.fixture
-def alice(client_of: Callable[[str], AuthedClient]) -> AuthedClient:
+def alice(make_client: Callable[[str], AuthedClient]) -> AuthedClient:
     """Return a client of a new user."""
-    return client_of(someone())
+    return make_client(new_user_id())
 
 
 @pytest.fixture
-def bob(client_of: Callable[[str], AuthedClient]) -> AuthedClient:
+def bob(make_client: Callable[[str], AuthedClient]) -> AuthedClient:
     """Return a client of another new user."""
-    return client_of(someone())
+    return make_client(new_user_id())

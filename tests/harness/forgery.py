@@ -16,12 +16,12 @@ def base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def part(value: object) -> str:
+def encode_part(value: object) -> str:
     """Encode one part of a token: bytes as they are, everything else as JSON."""
     return base64url(value if isinstance(value, bytes) else json.dumps(value).encode())
 
 
-def claims(**texts: str | None) -> bytes:
+def claims_json(**texts: str | None) -> bytes:
     """Write good claims, but these as the JSON text given, or not at all where None."""
     now = int(time.time())
     members = {"sub": '"mallory"', "iat": f"{now}", "exp": f"{now + 3600}", **texts}
@@ -29,17 +29,17 @@ def claims(**texts: str | None) -> bytes:
     return f"{{{','.join(present)}}}".encode()
 
 
-def signature(signing_input: str, key: bytes = KEY, digest: str = "sha256") -> str:
+def signature_of(signing_input: str, key: bytes = KEY, digest: str = "sha256") -> str:
     """Sign what stands before the last dot."""
     return base64url(hmac.digest(key, signing_input.encode(), digest))
 
 
-def signed(signing_input: str, key: bytes = KEY, digest: str = "sha256") -> str:
+def with_signature(signing_input: str, key: bytes = KEY, digest: str = "sha256") -> str:
     """Append the signature to what it signs."""
-    return f"{signing_input}.{signature(signing_input, key, digest)}"
+    return f"{signing_input}.{signature_of(signing_input, key, digest)}"
 
 
-def forged(
+def forge_token(
     header: object = HS256,
     payload: object = None,
     *,
@@ -47,4 +47,6 @@ def forged(
     digest: str = "sha256",
 ) -> str:
     """Write a whole token; good in everything that is not given."""
-    return signed(f"{part(header)}.{part(payload or claims())}", key, digest)
+    return with_signature(
+        f"{encode_part(header)}.{encode_part(payload or claims_json())}", key, digest
+    )

@@ -12,19 +12,19 @@ from starlette.types import ASGIApp
 import handlers
 from app import create_app
 from harness.clients import token
-from harness.contract import check
+from harness.contract import check_response
 from harness.operation_index import Operation
 from harness.operations import body, path
 from harness.service import SECRET
 from settings import Settings
 
-NOWHERE = "postgresql://nobody:nothing@127.0.0.1:1/nowhere"
+UNREACHABLE_DSN = "postgresql://nobody:nothing@127.0.0.1:1/nowhere"
 
 
 def app_without_database(**settings: Any) -> ASGIApp:
     """Build a service that is never started, so that its database is never there."""
     app: ASGIApp = create_app(
-        Settings(secret=SECRET.encode(), database_url=NOWHERE, **settings)
+        Settings(secret=SECRET.encode(), database_url=UNREACHABLE_DSN, **settings)
     )
     return app
 
@@ -36,7 +36,7 @@ def _app() -> ASGIApp:
 
 async def _check(response: httpx.Response) -> None:
     await response.aread()
-    check(response)
+    check_response(response)
 
 
 class InProcessClient(httpx.AsyncClient):
@@ -68,7 +68,7 @@ async def request_in_process(
 
 
 @contextmanager
-def broken(operation_id: str) -> Iterator[str]:
+def broken_handler(operation_id: str) -> Iterator[str]:
     """Put a bug into an operation's handler; yields what nobody must be told of it."""
     secret = "a secret of the machine room"
 

@@ -11,40 +11,40 @@ import pytest
 
 from harness import command
 from harness.command import Typed
-from harness.postgres import Postgres, kill_servers
+from harness.postgres import Postgres, kill_postmasters
 from harness.service import Serve, Service
 from models import embedded, migrate
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data_dir_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a DATA_DIR with a stopped and migrated PostgreSQL, to be copied."""
-    place = tmp_path_factory.mktemp("migrated")
-    with embedded.running(place) as urls:
+    new_data_dir = tmp_path_factory.mktemp("migrated")
+    with embedded.running(new_data_dir) as urls:
         migrate.upgrade(urls.owner, urls.app)
-    return place
+    return new_data_dir
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
+def new_data_dir(tmp_path: Path) -> Iterator[Path]:
     """Name a DATA_DIR that is not there yet; no PostgreSQL in it outlives the test."""
-    place = tmp_path / "data"
-    yield place
-    kill_servers(place / "postgres")
-    shutil.rmtree(place, ignore_errors=True)
+    new_data_dir = tmp_path / "data"
+    yield new_data_dir
+    kill_postmasters(new_data_dir / "postgres")
+    shutil.rmtree(new_data_dir, ignore_errors=True)
 
 
 @pytest.fixture
-def filled(place: Path, migrated: Path) -> Path:
+def migrated_data_dir(new_data_dir: Path, data_dir_template: Path) -> Path:
     """Name a DATA_DIR with a stopped and migrated PostgreSQL."""
-    subprocess.run(["cp", "-a", str(migrated), str(place)], check=True)
-    return place
+    subprocess.run(["cp", "-a", str(data_dir_template), str(new_data_dir)], check=True)
+    return new_data_dir
 
 
 @pytest.fixture
-def postgres(filled: Path) -> Iterator[Postgres]:
+def postgres(migrated_data_dir: Path) -> Iterator[Postgres]:
     """Run a PostgreSQL that is the test's alone."""
-    postgres = Postgres(filled / "postgres")
+    postgres = Postgres(migrated_data_dir / "postgres")
     try:
         yield postgres
     finally:

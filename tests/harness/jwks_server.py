@@ -14,7 +14,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from harness.clients import someone
+from harness.clients import new_user_id
 from harness.service import free_port
 
 CURVES = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
@@ -33,7 +33,7 @@ class KeyPair:
 
     algorithm: str = "EdDSA"
     bits: int = 2048
-    kid: str = field(default_factory=someone)
+    kid: str = field(default_factory=new_user_id)
     private: Any = None
 
     def __post_init__(self) -> None:
@@ -78,7 +78,7 @@ class KeyPair:
         return jwt.encode(payload, self.private, algorithm or self.algorithm, head)
 
 
-class Publisher:
+class JWKSServer:
     """An address where a set of keys is to be had, or whatever else a test wants.
 
     What it answers is decided when it is asked, and said after `delay` seconds.
@@ -89,7 +89,7 @@ class Publisher:
         self.port = free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         self.url = f"{self.origin}{PATH}"
-        self.asked = 0
+        self.request_count = 0
         self.delay = 0.0
         self.status = 200
         self.headers: dict[str, str] = {}
@@ -102,15 +102,19 @@ class Publisher:
         self.body = json.dumps({"keys": entries}).encode()
 
     @contextmanager
-    def running(self) -> Iterator["Publisher"]:
+    def running(self) -> Iterator["JWKSServer"]:
         """Answer for as long as this lasts."""
-        publisher = self
+        jwks_server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                status, headers, body = publisher.status, publisher.headers, publisher.body
-                publisher.asked += 1
-                time.sleep(publisher.delay)
+                status, headers, body = (
+                    jwks_server.status,
+                    jwks_server.headers,
+                    jwks_server.body,
+                )
+                jwks_server.request_count += 1
+                time.sleep(jwks_server.delay)
                 known = self.path.partition("?")[0] == PATH
                 self.send_response(status if known else 404)
                 for name, value in headers.items():

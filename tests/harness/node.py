@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 # Nobody hears what is run here, and nobody is asked for a newer version.
-SILENT = {
+NO_TELEMETRY = {
     "BETTER_AUTH_TELEMETRY": "0",
     "NO_UPDATE_NOTIFIER": "1",
     "REDOCLY_TELEMETRY": "off",
@@ -43,7 +43,9 @@ class Node:
     def environment(self) -> dict[str, str]:
         """What programs find in their environment: this Node.js first."""
         first = str(Path(self.node[0]).parent)
-        return os.environ | SILENT | {"PATH": os.pathsep.join([first, os.environ["PATH"]])}
+        return (
+            os.environ | NO_TELEMETRY | {"PATH": os.pathsep.join([first, os.environ["PATH"]])}
+        )
 
     def install(self) -> None:
         """Install what the folder's lock names, unless it is there already.

@@ -11,7 +11,7 @@ from harness.operation_index import Operation
 
 SECURED = [operation for operation in OPERATIONS.values() if operation.secured]
 BY_ID = [operation for operation in SECURED if "{task_id}" in operation.path]
-NO_TASK = "00000000-0000-4000-8000-000000000000"
+UNKNOWN_TASK_ID = "00000000-0000-4000-8000-000000000000"
 
 
 def name(operation: Operation) -> str:
@@ -19,7 +19,9 @@ def name(operation: Operation) -> str:
     return operation.operation_id
 
 
-def path(operation: Operation, task_id: str = NO_TASK, *, user: str | None = None) -> str:
+def path(
+    operation: Operation, task_id: str = UNKNOWN_TASK_ID, *, user: str | None = None
+) -> str:
     """Write the operation's path; with a `user`, in the user-scoped form."""
     concrete = operation.path.replace("{task_id}", task_id)
     assert "{" not in concrete, f"fill in the new parameter of {concrete}"
@@ -38,10 +40,10 @@ def body(operation: Operation) -> dict[str, Any]:
     return {"json": next(iter(examples.values()))["value"]}
 
 
-def ask(
+def request_operation(
     client: httpx.Client,
     operation: Operation,
-    task_id: str = NO_TASK,
+    task_id: str = UNKNOWN_TASK_ID,
     *,
     user: str | None = None,
     headers: Mapping[str, str] | Mapping[bytes, bytes] | None = None,

@@ -14,7 +14,7 @@ import psycopg
 from harness.service import SECRET, free_port
 from models.embedded.cluster import Cluster
 
-PATIENCE_SECONDS = 180
+TIMEOUT_SECONDS = 180
 
 
 class Postgres:
@@ -49,13 +49,13 @@ class Postgres:
 
     def kill(self) -> None:
         """Kill it, and wait for the last of its processes to notice."""
-        kill_servers(self.cluster.home)
+        kill_postmasters(self.cluster.home)
         wait_until(lambda: not self.cluster.alive())
 
     @contextmanager
-    def frozen(self) -> Iterator[None]:
+    def suspended(self) -> Iterator[None]:
         """Have it neither answer nor hang up, as behind a network that is gone."""
-        processes = servers(self.cluster.home)
+        processes = find_postmasters(self.cluster.home)
         processes += [child for parent in processes for child in parent.children()]
         for process in processes:
             process.send_signal(signal.SIGSTOP)
@@ -69,28 +69,28 @@ class Postgres:
     @contextmanager
     def task_locked(self, task_id: str) -> Iterator[None]:
         """Lock a task's row, so that whoever changes it has to wait."""
-        with self.superuser() as connection, connection.transaction():
+        with self.connect_as_superuser() as connection, connection.transaction():
             connection.execute("SELECT 1 FROM todo.tasks WHERE id = %s FOR UPDATE", [task_id])
             yield
 
-    def waiting(self) -> int:
+    def count_lock_waits(self) -> int:
         """Count the statements that wait for a lock."""
         query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        return int(self.ask(query))
+        return int(self.execute(query))
 
-    def connections(self) -> int:
+    def count_connections(self) -> int:
         """Count the connections of services."""
         query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'todo_login'"
-        return int(self.ask(query))
+        return int(self.execute(query))
 
-    def ask(self, query: str) -> Any:
+    def execute(self, query: str) -> Any:
         """Run one statement as superuser; return what it answers first, if anything."""
-        with self.superuser() as connection:
+        with self.connect_as_superuser() as connection:
             cursor = connection.execute(query.encode())
             row = cursor.fetchone() if cursor.description else None
         return row[0] if row else None
 
-    def superuser(self) -> psycopg.Connection:
+    def connect_as_superuser(self) -> psycopg.Connection:
         """Connect to the database as somebody who may do everything."""
         return psycopg.connect(
             host="127.0.0.1",
@@ -102,7 +102,7 @@ class Postgres:
         )
 
 
-def servers(home: Path) -> list[psutil.Process]:
+def find_postmasters(home: Path) -> list[psutil.Process]:
     """Find the postmasters of a cluster: one, or none."""
     argument = f"-D{home}/pgdata"
     everything = psutil.process_iter(["cmdline", "ppid"])
@@ -112,14 +112,14 @@ def servers(home: Path) -> list[psutil.Process]:
     return [process for process in found if process.info["ppid"] not in pids]
 
 
-def kill_servers(home: Path) -> None:
+def kill_postmasters(home: Path) -> None:
     """Kill whatever PostgreSQL runs there; its processes then end by themselves."""
-    for process in servers(home):
+    for process in find_postmasters(home):
         with suppress(psutil.NoSuchProcess):
             process.kill()
 
 
-def lives(process: psutil.Process) -> bool:
+def is_running(process: psutil.Process) -> bool:
     """Tell whether a process runs; one that its parent has yet to notice does not."""
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
@@ -129,7 +129,7 @@ def lives(process: psutil.Process) -> bool:
 
 def wait_until(condition: Callable[[], object]) -> None:
     """Wait for something that is sure to come."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.02)

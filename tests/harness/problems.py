@@ -6,27 +6,27 @@ from typing import Any
 import httpx
 
 # Words of the machine room: none of them helps a client, and some help an attacker.
-UNSAID = re.compile(
+FORBIDDEN_WORDS = re.compile(
     r"traceback|exception|\w+error\b|\.py\b|python|nonetype|\b(dict|str|int)\b|0x"
     r"|connexion|starlette|uvicorn|orjson|jsonschema|\bregex|\^\["
     r"|does not match|is not of type|is not valid under"
     r"|psycopg|postgres|sqlalchemy|sqlstate|\b(select|insert|join|relation)\b",
     re.IGNORECASE,
 )
-FAULT = re.compile(r"(is|must|cannot|ended) [^.]+")
+ERROR_DETAIL = re.compile(r"(is|must|cannot|ended) [^.]+")
 
 
 def check_wording(problem: dict[str, Any]) -> None:
     """Fail unless a problem is put in sentences for people."""
     details = [fault["detail"] for fault in problem.get("errors", ())]
     for text in (problem["title"], problem["detail"], *details):
-        assert not UNSAID.search(text), text
+        assert not FORBIDDEN_WORDS.search(text), text
     assert re.fullmatch(r".*[^.]\.", problem["detail"], re.DOTALL), problem["detail"]
     for detail in details:
-        assert FAULT.fullmatch(detail), detail
+        assert ERROR_DETAIL.fullmatch(detail), detail
 
 
-def faults(answer: httpx.Response) -> dict[str, str]:
+def validation_errors(answer: httpx.Response) -> dict[str, str]:
     """Return what a 400 finds wrong, by pointer or name of the parameter."""
     assert answer.status_code == 400, answer.text
     return {

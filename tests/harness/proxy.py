@@ -15,7 +15,7 @@ class Proxy:
         """Lead to a port; `target` can be changed for connections to come."""
         self.target = target
         self.port = 0
-        self.heard: list[tuple[str, bytes]] = []
+        self.recorded: list[tuple[str, bytes]] = []
         self._open = asyncio.Event()
         self._open.set()
         self._listener: asyncio.Server | None = None
@@ -27,7 +27,7 @@ class Proxy:
         self._listener = await asyncio.start_server(self._welcome, _HOST, self.port)
         self.port = self._listener.sockets[0].getsockname()[1]
 
-    async def refuse(self) -> None:
+    async def disconnect(self) -> None:
         """Refuse clients, and hang up on those who are here."""
         if self._listener:
             self._listener.close()
@@ -35,7 +35,7 @@ class Proxy:
             session.cancel()
         await asyncio.gather(*self._sessions, return_exceptions=True)
 
-    def silence(self) -> None:
+    def pause(self) -> None:
         """Pass on nothing more, and hang up on nobody: the worst that a network does."""
         self._open.clear()
 
@@ -43,18 +43,18 @@ class Proxy:
         """Pass on again, what was held back too."""
         self._open.set()
 
-    def babble(self) -> None:
+    def send_invalid_message(self) -> None:
         """Tell every client what no server says: a message shorter than its own length."""
         for client in self._clients:
             client.write(b"T\0\0\0\0")
 
-    def trips(self) -> list[str]:
+    def turns(self) -> list[str]:
         """Tell who spoke, in turns."""
-        return [speaker for speaker, _ in groupby(speaker for speaker, _ in self.heard)]
+        return [speaker for speaker, _ in groupby(speaker for speaker, _ in self.recorded)]
 
-    def sent(self) -> bytes:
+    def client_bytes(self) -> bytes:
         """Return all that clients have said."""
-        return b"".join(data for speaker, data in self.heard if speaker == "client")
+        return b"".join(data for speaker, data in self.recorded if speaker == "client")
 
     async def _welcome(
         self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter
@@ -84,19 +84,19 @@ class Proxy:
     ) -> None:
         while data := await source.read(65536):
             await self._open.wait()
-            self.heard.append((speaker, data))
+            self.recorded.append((speaker, data))
             sink.write(data)
             await sink.drain()
         raise ConnectionResetError  # so that the other half of the session ends too
 
 
 @asynccontextmanager
-async def proxy(target: int) -> AsyncIterator[Proxy]:
+async def running_proxy(target: int) -> AsyncIterator[Proxy]:
     """Run a proxy to a port."""
-    way = Proxy(target)
-    await way.listen()
+    proxy = Proxy(target)
+    await proxy.listen()
     try:
-        yield way
+        yield proxy
     finally:
-        way.resume()
-        await way.refuse()
+        proxy.resume()
+        await proxy.disconnect()

@@ -12,17 +12,17 @@ def send(service: Service, *lines: str | bytes, body: bytes = b"") -> httpx.Resp
     """Send a request line and header lines; return what is answered."""
     encoded = [line.encode() if isinstance(line, str) else line for line in lines]
     request = b"\r\n".join([*encoded, b"Host: test", b"Connection: close", b"", body])
-    with connected(service) as connection:
+    with connect(service) as connection:
         connection.sendall(request)
-        return read_answer(connection, encoded[0].partition(b" ")[0].decode("latin-1"))
+        return read_response(connection, encoded[0].partition(b" ")[0].decode("latin-1"))
 
 
-def connected(service: Service) -> socket.socket:
+def connect(service: Service) -> socket.socket:
     """Connect, for whoever wants to say less than a whole request, or more."""
     return socket.create_connection(("127.0.0.1", service.port), timeout=30)
 
 
-def read_answer(connection: socket.socket, method: str = "GET") -> httpx.Response:
+def read_response(connection: socket.socket, method: str = "GET") -> httpx.Response:
     """Read an answer to its end, and nothing behind it."""
     with HTTPResponse(connection, method=method) as response:
         response.begin()

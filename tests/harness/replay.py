@@ -24,10 +24,10 @@ from harness.operation_index import Operation
 from openapi.contract import Contract
 
 # A request with one of these was found to keep the contract.
-SERVED = {200, 201, 204, 304, 404, 412}
+VALID_REQUEST_STATUSES = {200, 201, 204, 304, 404, 412}
 
 # Faults that openapi-core cannot see, and why.
-BEYOND = {
+NOT_DETECTED = {
     # OpenAPI has no word for it: a query with other parameters is as good.
     "is not a known parameter",
     "must have at most 100 parameters",
@@ -42,7 +42,7 @@ BEYOND = {
 }
 
 # What differs from one exchange to the next, and something as good instead.
-SAME = {
+VOLATILE = {
     re.compile(rb"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"): str(UUID(int=0)).encode(),
     re.compile(rb"\b[0-9a-f]{32}\b"): UUID(int=0).hex.encode(),
     re.compile(rb"T([01][0-9]|2[0-3])(:[0-5][0-9]){2}\.[0-9]{6}Z"): b"T00:00:00.000000Z",
@@ -52,7 +52,7 @@ Target = tuple[str, str]
 Pairs = tuple[tuple[str, str], ...]
 
 
-class Asked:
+class ReplayedRequest:
     """A request as openapi-core wants it."""
 
     host_url = "http://localhost"
@@ -77,7 +77,7 @@ class Asked:
         self.content_type = media_type.strip().lower()
 
 
-class Answered:
+class ReplayedResponse:
     """An answer as openapi-core wants it."""
 
     def __init__(self, status_code: int, headers: Pairs, data: bytes) -> None:
@@ -105,7 +105,7 @@ class Replay:
 
     def check(self, response: httpx.Response, operation: Operation, path: str) -> None:
         """Fail if openapi-core does not agree with the service, or with its answer."""
-        target = operation.method, same(path.encode()).decode()
+        target = operation.method, normalise(path.encode()).decode()
         if response.request.method != "HEAD":
             self._check_answer(response, operation, target)
         with suppress(httpx.RequestNotRead):  # sent piece by piece, it is gone
@@ -117,7 +117,7 @@ class Replay:
         status = response.status_code
         described = operation.responses[str(status)].get("headers", {})
         headers = _only(described, response.headers)
-        faults = self._faults_of_answer(target, status, headers, same(response.content))
+        faults = self._faults_of_answer(target, status, headers, normalise(response.content))
         assert faults == [], f"openapi-core on the answer: {faults}"
 
     def _check_request(
@@ -128,17 +128,19 @@ class Replay:
         headers = _only((each["name"] for each in operation.parameters), request.headers)
         if "authorization" in request.headers:
             headers += (("authorization", "Bearer token"),)
-        faults = self._faults_of_request(target, query, headers, same(body))
-        if status in SERVED:
+        faults = self._faults_of_request(target, query, headers, normalise(body))
+        if status in VALID_REQUEST_STATUSES:
             assert faults == [], f"openapi-core on the request that got a {status}: {faults}"
         if status == HTTPStatus.BAD_REQUEST and not faults:
             details = {fault["detail"] for fault in response.json()["errors"]}
-            assert details <= BEYOND, f"openapi-core finds nothing wrong, not even {details}"
+            assert details <= NOT_DETECTED, (
+                f"openapi-core finds nothing wrong, not even {details}"
+            )
 
     def _find_faults_of_request(
         self, target: Target, query: Pairs, headers: Pairs, body: bytes
     ) -> list[str]:
-        asked = Asked(*target, query, headers, body)
+        asked = ReplayedRequest(*target, query, headers, body)
         try:
             return [repr(error) for error in self._openapi.iter_request_errors(asked)]
         except RecursionError:  # while it describes what is nested deeply, and wrong
@@ -147,8 +149,8 @@ class Replay:
     def _find_faults_of_answer(
         self, target: Target, status: int, headers: Pairs, data: bytes
     ) -> list[str]:
-        asked = Asked(*target)
-        answered = Answered(status, headers, data)
+        asked = ReplayedRequest(*target)
+        answered = ReplayedResponse(status, headers, data)
         errors = self._openapi.iter_response_errors(asked, answered)
         return [f"{error!r} {error.__cause__!r}" for error in errors]
 
@@ -161,9 +163,9 @@ def is_date_time(value: object) -> bool:
         return False
 
 
-def same(content: bytes) -> bytes:
+def normalise(content: bytes) -> bytes:
     """Return what is as good, and the same for many."""
-    for pattern, replacement in SAME.items():
+    for pattern, replacement in VOLATILE.items():
         content = pattern.sub(replacement, content)
     return content
 
@@ -171,7 +173,7 @@ def same(content: bytes) -> bytes:
 def _only(described: Iterable[str], headers: httpx.Headers) -> Pairs:
     names = {"content-type", *map(str.lower, described)}
     return tuple(
-        (name, same(value.encode()).decode())
+        (name, normalise(value.encode()).decode())
         for name, value in headers.multi_items()
         if name in names
     )

@@ -11,22 +11,22 @@ from typing import Any, Self
 
 import httpx
 
-from harness.clients import AuthedClient, someone
-from harness.postgres import PATIENCE_SECONDS
+from harness.clients import AuthedClient, new_user_id
+from harness.postgres import TIMEOUT_SECONDS
 
 PAUSE = 0.02  # seconds after a refusal: nobody learns more from a thousand of them
 CHANGED = " (changed)"
 
 
-class Ledger:
+class WriteLedger:
     """People who create tasks and change each once, for as long as this is entered."""
 
     def __init__(self, url: str, writers: int = 4, *, service_may_die: bool = False) -> None:
         """Accept 2xx, and 503 with Retry-After; broken connections only if said so."""
         self.counts: Counter[int | str] = Counter()
-        self.surprises: list[str] = []
+        self.unexpected: list[str] = []
         self._service_may_die = service_may_die
-        self._people = [AuthedClient(url, someone()) for _ in range(writers)]
+        self._people = [AuthedClient(url, new_user_id()) for _ in range(writers)]
         self._tried: set[str] = set()
         self._titles: dict[str, set[str]] = {}  # of an acknowledged task: what it may be now
         self._acknowledged = dict.fromkeys((client.id for client in self._people), 0)
@@ -52,7 +52,7 @@ class Ledger:
         """Come to an end; fails if somebody hangs."""
         self._over.set()
         for thread in self._threads:
-            thread.join(PATIENCE_SECONDS)
+            thread.join(TIMEOUT_SECONDS)
         assert not any(thread.is_alive() for thread in self._threads), "somebody hangs"
         for client in self._people:
             client.close()
@@ -69,12 +69,12 @@ class Ledger:
 
     def verify(self, url: str) -> None:
         """Compare what is stored with what was acknowledged."""
-        assert self.surprises == []
+        assert self.unexpected == []
         stored: dict[str, str] = {}
         with ExitStack() as people:
             for writer in self._people:
                 client = people.enter_context(AuthedClient(url, writer.id))
-                stored |= {task["id"]: task["title"] for task in client.lists()}
+                stored |= {task["id"]: task["title"] for task in client.list_tasks()}
         lost = self._titles.keys() - stored.keys()
         assert not lost, f"{len(lost)} of {len(self._titles)} acknowledged writes are lost"
         for task_id, titles in self._titles.items():
@@ -112,7 +112,7 @@ class Ledger:
         with self._lock:
             self.counts[outcome] += 1
             if surprise:
-                self.surprises.append(surprise)
+                self.unexpected.append(surprise)
         if outcome != good:
             self._over.wait(PAUSE)
             return None
@@ -120,10 +120,10 @@ class Ledger:
         return answer.json()
 
     def _wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not condition():
-            assert time.monotonic() < deadline, (self.counts, self.surprises[:3])
-            assert not self.surprises, self.surprises[:3]
+            assert time.monotonic() < deadline, (self.counts, self.unexpected[:3])
+            assert not self.unexpected, self.unexpected[:3]
             time.sleep(PAUSE)
 
 

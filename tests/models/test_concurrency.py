@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from harness.cluster import Cluster, opened, someone
+from harness.cluster import Cluster, new_user_id, open_database
 from models.errors import NotFound, VersionConflict
 from models.postgres.database import Database
 from models.tasks import (
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_first_writes_of_a_new_user_may_come_all_at_once(cluster: Cluster) -> None:
-    alice = someone()
-    async with opened(cluster.serving, pool_size=20) as database:
+    alice = new_user_id()
+    async with open_database(cluster.app, pool_size=20) as database:
         writes = [create_task(database, alice, {"title": f"{n}"}) for n in range(20)]
         stored = await asyncio.gather(*writes)
         page = await list_tasks(
@@ -35,8 +35,8 @@ async def test_the_first_writes_of_a_new_user_may_come_all_at_once(cluster: Clus
 
 @pytest.mark.parametrize("toggles", [100, 101])
 async def test_no_toggle_is_lost(toggles: int, cluster: Cluster) -> None:
-    alice = someone()
-    async with opened(cluster.serving, pool_size=10) as database:
+    alice = new_user_id()
+    async with open_database(cluster.app, pool_size=10) as database:
         task = await create_task(database, alice, {"title": "x"})
         flips = [complete_task(database, alice, task.id, None, None) for _ in range(toggles)]
         versions = {flip.version for flip in await asyncio.gather(*flips)}
@@ -47,8 +47,8 @@ async def test_no_toggle_is_lost(toggles: int, cluster: Cluster) -> None:
 
 
 async def test_of_many_updates_of_one_version_one_succeeds(cluster: Cluster) -> None:
-    alice = someone()
-    async with opened(cluster.serving, pool_size=10) as database:
+    alice = new_user_id()
+    async with open_database(cluster.app, pool_size=10) as database:
         task = await create_task(database, alice, {"title": "x"})
         updates = [
             update_task(database, alice, task.id, {"title": f"{n}"}, [1]) for n in range(30)
@@ -60,7 +60,7 @@ async def test_of_many_updates_of_one_version_one_succeeds(cluster: Cluster) -> 
 
 
 async def test_an_update_and_a_deletion_end_with_the_task_gone(database: Database) -> None:
-    alice = someone()
+    alice = new_user_id()
     for _ in range(20):
         task = await create_task(database, alice, {"title": "x"})
         updated, deleted = await asyncio.gather(
@@ -77,7 +77,7 @@ async def test_an_update_and_a_deletion_end_with_the_task_gone(database: Databas
 async def test_an_update_and_a_deletion_of_one_version_do_not_both_succeed(
     database: Database,
 ) -> None:
-    alice = someone()
+    alice = new_user_id()
     for _ in range(20):
         task = await create_task(database, alice, {"title": "x"})
         updated, deleted = await asyncio.gather(

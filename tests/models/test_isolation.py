@@ -10,7 +10,7 @@ import pytest
 from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import TupleRow
 
-from harness.cluster import Cluster, run, settings_of, someone
+from harness.cluster import Cluster, identity_query, new_user_id, run_query
 from harness.statements import STATEMENTS, values_for
 from models.postgres.statements import Statement
 
@@ -24,7 +24,7 @@ class People:
     """Alice and Bob, who have a task each, in a transaction that will be rolled back."""
 
     def __init__(self, superuser: Connection) -> None:
-        self.alice, self.bob = someone(), someone()
+        self.alice, self.bob = new_user_id(), new_user_id()
         self.alices, self.bobs = uuid4(), uuid4()
         for user, task_id in ((self.alice, self.alices), (self.bob, self.bobs)):
             superuser.execute("INSERT INTO todo.users (id) VALUES (%s)", [user])
@@ -49,7 +49,7 @@ def people(superuser: Connection) -> People:
 
 def serve(connection: Connection, user_id: str) -> Connection:
     """Leave row security only: from here on, any SQL may follow."""
-    run(connection, settings_of(user_id))
+    run_query(connection, identity_query(user_id))
     return connection
 
 
@@ -69,7 +69,7 @@ def test_without_row_security_a_statement_still_leaves_others_alone(
     statement: Statement, superuser: Connection, people: People
 ) -> None:
     before = others(superuser, people.bob)
-    rows = run(superuser, statement.bind(values_for(people.bob, people.alices)))
+    rows = run_query(superuser, statement.bind(values_for(people.bob, people.alices)))
     assert others(superuser, people.bob) == before
     assert people.alice not in repr(rows)
 
@@ -79,8 +79,8 @@ def test_without_row_security_a_statement_finds_no_row_of_anothers(
     name: str, superuser: Connection, people: People
 ) -> None:
     statement = STATEMENTS[name]
-    assert run(superuser, statement.bind(values_for(people.bob, people.alices))) == []
-    assert run(superuser, statement.bind(values_for(people.bob, people.bobs))) != []
+    assert run_query(superuser, statement.bind(values_for(people.bob, people.alices))) == []
+    assert run_query(superuser, statement.bind(values_for(people.bob, people.bobs))) != []
 
 
 @pytest.mark.parametrize("name", [name for name in STATEMENTS if "list" in name])
@@ -90,7 +90,7 @@ def test_without_row_security_a_list_and_its_total_are_still_ones_own(
     superuser.execute("UPDATE todo.tasks SET completed = %s", ["completed" in name])
     for limit in (1, 10):  # counted, and not
         values = {**values_for(people.bob, people.bobs), "limit": limit}
-        ((tasks, count, total),) = run(superuser, STATEMENTS[name].bind(values))
+        ((tasks, count, total),) = run_query(superuser, STATEMENTS[name].bind(values))
         assert [task["user_id"] for task in json.loads(tasks or b"")] == [people.bob]
         assert (count, total) == (b"1", b"1")
 
@@ -134,7 +134,7 @@ def test_without_a_where_one_deletes_only_ones_own(
 def test_nobody_can_write_in_anothers_name(
     attempt: str, superuser: Connection, people: People
 ) -> None:
-    values = {"alice": people.alice, "id": uuid4(), "nobody": someone()}
+    values = {"alice": people.alice, "id": uuid4(), "nobody": new_user_id()}
     with pytest.raises(InsufficientPrivilege, match="row-level security"):
         serve(superuser, people.bob).execute(attempt.encode(), values)
 
@@ -154,8 +154,8 @@ def test_nobody_can_write_in_anothers_name(
 def test_the_serving_role_may_do_no_more_than_the_statements_need(
     attempt: str, cluster: Cluster
 ) -> None:
-    with psycopg.connect(cluster.serving) as connection, pytest.raises(InsufficientPrivilege):
-        serve(connection, someone()).execute(attempt.encode())
+    with psycopg.connect(cluster.app) as connection, pytest.raises(InsufficientPrivilege):
+        serve(connection, new_user_id()).execute(attempt.encode())
 
 
 @each_table
@@ -181,7 +181,7 @@ def test_row_security_binds_the_owner_too(
 
 @each_table
 def test_the_login_alone_may_not_even_look(table: str, cluster: Cluster) -> None:
-    with psycopg.connect(cluster.serving) as connection, pytest.raises(InsufficientPrivilege):
+    with psycopg.connect(cluster.app) as connection, pytest.raises(InsufficientPrivilege):
         connection.execute(f"SELECT 1 FROM todo.{table}".encode())
 
 

@@ -15,8 +15,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from harness.cluster import Cluster, opened, someone
-from harness.waiting import eventually
+from harness.cluster import Cluster, new_user_id, open_database
+from harness.waiting import poll_until
 from models import migrate
 from models.errors import MigrationFailed
 from models.tables import Task
@@ -67,23 +67,23 @@ def alembic(cluster: Cluster, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_migrations_make_what_the_models_say(empty: Cluster, own: Cluster) -> None:
+def test_the_migrations_make_what_the_models_say(empty: Cluster, scratch_db: Cluster) -> None:
     engine = sa.create_engine(
         "postgresql+psycopg://", creator=lambda: psycopg.connect(empty.owner)
     )
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE SCHEMA todo"))
         # Models say what functions are used for, and only migrations what they do.
-        connection.exec_driver_sql(own.ask(TASK_JSON))
+        connection.exec_driver_sql(scratch_db.scalar(TASK_JSON))
         Task.metadata.create_all(connection)
     engine.dispose()
-    assert definitions(own) == definitions(empty)
-    assert all(definitions(own).values())
+    assert definitions(scratch_db) == definitions(empty)
+    assert all(definitions(scratch_db).values())
 
 
-def test_alembic_has_nothing_to_add(own: Cluster) -> None:
-    own.command("CREATE TABLE public.account (id text)")  # Better Auth's, and not ours
-    assert "No new upgrade operations detected" in alembic(own, "check")
+def test_alembic_has_nothing_to_add(scratch_db: Cluster) -> None:
+    scratch_db.execute("CREATE TABLE public.account (id text)")  # Better Auth's, and not ours
+    assert "No new upgrade operations detected" in alembic(scratch_db, "check")
 
 
 @pytest.mark.parametrize(
@@ -95,29 +95,31 @@ def test_alembic_has_nothing_to_add(own: Cluster) -> None:
         "ALTER TABLE todo.tasks ALTER COLUMN version DROP DEFAULT",
     ],
 )
-def test_alembic_notices_a_difference(change: str, own: Cluster) -> None:
-    own.command(change)
+def test_alembic_notices_a_difference(change: str, scratch_db: Cluster) -> None:
+    scratch_db.execute(change)
     with pytest.raises(AssertionError, match="New upgrade operations detected"):
-        alembic(own, "check")
+        alembic(scratch_db, "check")
 
 
-def test_everything_can_be_undone_and_done_again(own: Cluster) -> None:
-    before = definitions(own)
-    alembic(own, "downgrade", "base")
-    assert not any(definitions(own).values())
-    alembic(own, "upgrade", "head")
-    assert definitions(own) == before
+def test_everything_can_be_undone_and_done_again(scratch_db: Cluster) -> None:
+    before = definitions(scratch_db)
+    alembic(scratch_db, "downgrade", "base")
+    assert not any(definitions(scratch_db).values())
+    alembic(scratch_db, "upgrade", "head")
+    assert definitions(scratch_db) == before
 
 
-def test_a_new_migration_is_written_as_the_template_says(own: Cluster, tmp_path: Path) -> None:
+def test_a_new_migration_is_written_as_the_template_says(
+    scratch_db: Cluster, tmp_path: Path
+) -> None:
     shutil.copytree(REPOSITORY / "migrations", tmp_path / "migrations")
     config = str(shutil.copy(REPOSITORY / "pyproject.toml", tmp_path))
-    own.command("ALTER TABLE todo.tasks DROP COLUMN version")
-    alembic(own, "--config", config, "revision", "--autogenerate", "-m", "Put it back")
+    scratch_db.execute("ALTER TABLE todo.tasks DROP COLUMN version")
+    alembic(scratch_db, "--config", config, "revision", "--autogenerate", "-m", "Put it back")
     (script,) = tmp_path.glob("migrations/versions/*_put_it_back.py")
     assert "op.add_column" in script.read_text()
-    alembic(own, "--config", config, "upgrade", "head")
-    assert own.ask("SELECT count(version) FROM todo.tasks") == 0
+    alembic(scratch_db, "--config", config, "upgrade", "head")
+    assert scratch_db.scalar("SELECT count(version) FROM todo.tasks") == 0
 
 
 @contextmanager
@@ -126,7 +128,7 @@ def migrating(*databases: Cluster) -> Iterator[None]:
     script = "import sys; from models import migrate; migrate.upgrade(*sys.argv[1:])"
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", script, database.owner, database.serving], cwd=REPOSITORY
+            [sys.executable, "-c", script, database.owner, database.app], cwd=REPOSITORY
         )
         for database in databases
     ]
@@ -144,16 +146,16 @@ async def test_of_many_processes_that_migrate_at_once_each_waits_for_its_turn(
     async def all_wait() -> bool:
         question = """SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database
             WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"""
-        return bool(empty.ask(question) == 5)
+        return bool(empty.scalar(question) == 5)
 
     with psycopg.connect(empty.superuser) as somebody:
         somebody.execute("SELECT pg_advisory_lock(7020184)")
         with migrating(*(5 * [empty])):
             try:
-                await eventually(all_wait)
+                await poll_until(all_wait)
             finally:
                 somebody.execute("SELECT pg_advisory_unlock(7020184)")
-    assert empty.ask("SELECT count(*) FROM todo.alembic_version") == 1
+    assert empty.scalar("SELECT count(*) FROM todo.alembic_version") == 1
 
 
 def test_databases_of_one_cluster_may_be_migrated_at_once(cluster: Cluster) -> None:
@@ -163,38 +165,38 @@ def test_databases_of_one_cluster_may_be_migrated_at_once(cluster: Cluster) -> N
             pass
 
 
-def test_migrating_again_changes_nothing_and_keeps_the_data(own: Cluster) -> None:
-    user = someone()
-    own.command(f"INSERT INTO todo.users (id) VALUES ('{user}')")
-    before = definitions(own)
-    own.migrate()
-    assert definitions(own) == before
-    assert own.ask("SELECT id FROM todo.users") == user
+def test_migrating_again_changes_nothing_and_keeps_the_data(scratch_db: Cluster) -> None:
+    user = new_user_id()
+    scratch_db.execute(f"INSERT INTO todo.users (id) VALUES ('{user}')")
+    before = definitions(scratch_db)
+    scratch_db.migrate()
+    assert definitions(scratch_db) == before
+    assert scratch_db.scalar("SELECT id FROM todo.users") == user
 
 
-def test_tasks_of_an_earlier_version_get_their_json(own: Cluster) -> None:
-    alembic(own, "downgrade", "0001")
-    user = someone()
-    own.command(f"""
+def test_tasks_of_an_earlier_version_get_their_json(scratch_db: Cluster) -> None:
+    alembic(scratch_db, "downgrade", "0001")
+    user = new_user_id()
+    scratch_db.execute(f"""
         INSERT INTO todo.users (id) VALUES ('{user}');
         INSERT INTO todo.tasks (user_id, id, title) VALUES ('{user}', gen_random_uuid(), 'old')
     """)
-    own.migrate()
-    assert own.ask("SELECT representation::json ->> 'title' FROM todo.tasks") == "old"
+    scratch_db.migrate()
+    assert scratch_db.scalar("SELECT representation::json ->> 'title' FROM todo.tasks") == "old"
 
 
 @pytest.mark.anyio
 async def test_who_serves_may_do_so_even_where_functions_are_nobodys(empty: Cluster) -> None:
-    empty.command("""ALTER DEFAULT PRIVILEGES FOR ROLE todo_owner
+    empty.execute("""ALTER DEFAULT PRIVILEGES FOR ROLE todo_owner
         REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC""")
     empty.migrate()
-    async with opened(empty.serving) as database:
-        await create_task(database, someone(), {"title": "x"})
+    async with open_database(empty.app) as database:
+        await create_task(database, new_user_id(), {"title": "x"})
 
 
 def test_a_migration_that_fails_leaves_nothing(empty: Cluster) -> None:
-    empty.command("CREATE SCHEMA todo AUTHORIZATION todo_owner")
-    empty.command("CREATE TYPE todo.tasks AS ENUM ()")  # in the way of the table
+    empty.execute("CREATE SCHEMA todo AUTHORIZATION todo_owner")
+    empty.execute("CREATE TYPE todo.tasks AS ENUM ()")  # in the way of the table
     with pytest.raises(MigrationFailed, match="SQLSTATE 42710") as failure:
         empty.migrate()
     assert "CREATE TABLE" not in str(failure.value)
@@ -213,32 +215,32 @@ def test_one_login_can_migrate_and_serve(empty: Cluster) -> None:
 
 
 def test_a_login_with_an_awkward_name_can_serve(empty: Cluster) -> None:
-    name = f'o"brien %s :x {someone()}'
+    name = f'o"brien %s :x {new_user_id()}'
     quoted = '"{}"'.format(name.replace('"', '""'))
-    empty.command(f"CREATE ROLE {quoted} LOGIN PASSWORD 'x'")
+    empty.execute(f"CREATE ROLE {quoted} LOGIN PASSWORD 'x'")
     try:
-        serving = empty.at(user=name, password="x").serving
+        serving = empty.with_params(user=name, password="x").app
         migrate.upgrade(empty.owner, serving)
         with psycopg.connect(serving) as connection:
             connection.execute("SET ROLE todo_serving")
     finally:
-        empty.command(f"DROP ROLE {quoted}")
+        empty.execute(f"DROP ROLE {quoted}")
 
 
 def test_a_role_that_may_not_is_told_what_an_administrator_can_run(empty: Cluster) -> None:
-    weak = f"weak_{someone()}"
-    empty.command(f"CREATE ROLE {weak} LOGIN PASSWORD 'x'")
-    owner = empty.at(user=weak, password="x").owner
+    weak = f"weak_{new_user_id()}"
+    empty.execute(f"CREATE ROLE {weak} LOGIN PASSWORD 'x'")
+    owner = empty.with_params(user=weak, password="x").owner
     try:
         with pytest.raises(MigrationFailed, match="As an administrator, run") as failure:
-            migrate.upgrade(owner, empty.serving)
+            migrate.upgrade(owner, empty.app)
         remedy = str(failure.value).partition("\n\n")[2]
         assert re.findall("(?:GRANT|CREATE) .*;", remedy) == remedy.splitlines()
-        empty.command(remedy)
-        migrate.upgrade(owner, empty.serving)
+        empty.execute(remedy)
+        migrate.upgrade(owner, empty.app)
     finally:
-        empty.command(f"DROP OWNED BY {weak} CASCADE")
-        empty.command(f"DROP ROLE {weak}")
+        empty.execute(f"DROP OWNED BY {weak} CASCADE")
+        empty.execute(f"DROP ROLE {weak}")
 
 
 @pytest.mark.parametrize(
@@ -252,35 +254,35 @@ def test_an_unreachable_database_is_named_without_the_password(
     change: dict[str, Any], message: str, cluster: Cluster
 ) -> None:
     with pytest.raises(MigrationFailed, match=message) as failure:
-        cluster.at(**change).migrate()
+        cluster.with_params(**change).migrate()
     assert "wr0ng" not in str(failure.value)
 
 
 def test_a_url_that_cannot_be_read_is_not_quoted(cluster: Cluster) -> None:
     with pytest.raises(MigrationFailed, match="cannot be read") as failure:
-        migrate.upgrade("postgresql://me:s3cr%zz@db/todo", cluster.serving)
+        migrate.upgrade("postgresql://me:s3cr%zz@db/todo", cluster.app)
     assert "s3cr" not in str(failure.value)
 
 
-def test_a_newer_schema_than_this_service_knows_is_reported(own: Cluster) -> None:
-    own.command("UPDATE todo.alembic_version SET version_num = '9999'")
+def test_a_newer_schema_than_this_service_knows_is_reported(scratch_db: Cluster) -> None:
+    scratch_db.execute("UPDATE todo.alembic_version SET version_num = '9999'")
     with pytest.raises(MigrationFailed, match="9999"):
-        own.migrate()
+        scratch_db.migrate()
 
 
 def test_a_login_that_does_not_exist_is_reported(empty: Cluster) -> None:
     with pytest.raises(MigrationFailed, match="no role nobody_of_that_name"):
-        migrate.upgrade(empty.owner, empty.at(user="nobody_of_that_name").serving)
+        migrate.upgrade(empty.owner, empty.with_params(user="nobody_of_that_name").app)
 
 
 def test_a_lock_that_is_never_given_back_is_reported(
-    own: Cluster, monkeypatch: pytest.MonkeyPatch
+    scratch_db: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrate, "_LOCK_TIMEOUT", 0.1)
-    with psycopg.connect(own.superuser) as other:
+    with psycopg.connect(scratch_db.superuser) as other:
         other.execute("LOCK TABLE todo.alembic_version")
         with pytest.raises(MigrationFailed, match="locked"):
-            own.migrate()
+            scratch_db.migrate()
 
 
 def test_logging_stays_as_it_is(empty: Cluster) -> None:

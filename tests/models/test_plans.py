@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from harness.cluster import Cluster, run, settings_of
+from harness.cluster import Cluster, identity_query, run_query
 from harness.statements import STATEMENTS, values_for
 from models.postgres.statements import Query
 
@@ -47,7 +47,7 @@ def million(cluster: Cluster) -> Iterator[Cluster]:
     """Make the table, once."""
     with cluster.new_database() as million:
         million.migrate()
-        million.command(WITHOUT_INDEXES + FILL + WITH_INDEXES)
+        million.execute(WITHOUT_INDEXES + FILL + WITH_INDEXES)
         yield million
 
 
@@ -67,13 +67,13 @@ def explained(
     """
     with psycopg.connect(cluster.superuser) as connection:
         for setting in settings:
-            run(connection, setting)
+            run_query(connection, setting)
         if generic:
             explain = b"EXPLAIN (FORMAT JSON, GENERIC_PLAN) " + query.sql
             plan = connection.pgconn.exec_(explain).get_value(0, 0)
         else:
             explain = b"EXPLAIN (FORMAT JSON) " + query.sql
-            ((plan,),) = run(connection, Query(explain, query.values))
+            ((plan,),) = run_query(connection, Query(explain, query.values))
         connection.rollback()
     return list(nodes(json.loads(plan or b"")[0]["Plan"]))
 
@@ -93,7 +93,7 @@ def test_every_statement_finds_tasks_by_an_index(
     name: str, limit: int, offset: int, user: str, million: Cluster
 ) -> None:
     values = {**values_for(user, uuid4()), "limit": limit, "offset": offset}
-    plan = explained(million, STATEMENTS[name].bind(values), settings_of(user))
+    plan = explained(million, STATEMENTS[name].bind(values), identity_query(user))
     assert reads_of_tasks(plan) or name == "create"
     for node in reads_of_tasks(plan):
         assert node["Node Type"] in BY_INDEX, node
@@ -105,7 +105,7 @@ def test_every_statement_finds_tasks_by_an_index(
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_every_generic_plan_finds_tasks_by_an_index(name: str, million: Cluster) -> None:
     query = STATEMENTS[name].bind(values_for(HEAVY, uuid4()))
-    plan = explained(million, query, settings_of(HEAVY), generic=True)
+    plan = explained(million, query, identity_query(HEAVY), generic=True)
     assert reads_of_tasks(plan) or name == "create"
     for node in reads_of_tasks(plan):
         assert node["Node Type"] in BY_INDEX, node
@@ -118,7 +118,7 @@ def test_a_page_of_everything_is_read_in_order_and_not_sorted(
 ) -> None:
     values = {**values_for(HEAVY, uuid4()), "limit": 50}
     query = STATEMENTS[f"list all {sort}"].bind(values)
-    plan = explained(million, query, settings_of(HEAVY), generic=generic)
+    plan = explained(million, query, identity_query(HEAVY), generic=generic)
     assert {node["Node Type"] for node in plan}.isdisjoint({"Sort", "Incremental Sort"})
 
 
@@ -128,7 +128,7 @@ def test_a_page_of_one_status_is_read_in_order_of_creation(
 ) -> None:
     values = {**values_for(HEAVY, uuid4()), "limit": 50}
     statement = STATEMENTS[f"list {status} created"]
-    plan = explained(million, statement.bind(values), settings_of(HEAVY))
+    plan = explained(million, statement.bind(values), identity_query(HEAVY))
     assert "ix_tasks_completed_created" in {node.get("Index Name") for node in plan}
     assert {node["Node Type"] for node in plan}.isdisjoint({"Sort", "Incremental Sort"})
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
-from harness.cluster import Cluster, opened, run, running, settings_of
+from harness.cluster import Cluster, identity_query, open_database, run_query, running_cluster
 from models.errors import UnsafeRole
 from models.role_check import ROLE_PROBLEMS, check_app_role
 
@@ -23,14 +23,14 @@ def superuser(cluster: Cluster) -> Iterator[Connection]:
 
 
 def faults(superuser: Connection) -> list[str]:
-    run(superuser, settings_of("", writes=False))
-    rows = run(superuser, ROLE_PROBLEMS.bind({}))
+    run_query(superuser, identity_query("", writes=False))
+    rows = run_query(superuser, ROLE_PROBLEMS.bind({}))
     return [(sentence or b"").decode() for (sentence,) in rows]
 
 
 @pytest.mark.anyio
 async def test_a_database_as_it_is_migrated_is_safe(cluster: Cluster) -> None:
-    async with opened(cluster.serving) as database:
+    async with open_database(cluster.app) as database:
         await check_app_role(database)
 
 
@@ -91,10 +91,10 @@ def test_a_server_that_is_too_old_is_found(superuser: Connection) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_service_is_told_every_fault_at_once(own: Cluster) -> None:
-    own.command("ALTER TABLE todo.users DISABLE ROW LEVEL SECURITY")
-    own.command("ALTER TABLE todo.tasks OWNER TO todo_serving")
-    async with opened(own.serving) as database:
+async def test_the_service_is_told_every_fault_at_once(scratch_db: Cluster) -> None:
+    scratch_db.execute("ALTER TABLE todo.users DISABLE ROW LEVEL SECURITY")
+    scratch_db.execute("ALTER TABLE todo.tasks OWNER TO todo_serving")
+    async with open_database(scratch_db.app) as database:
         with pytest.raises(UnsafeRole) as refusal:
             await check_app_role(database)
     assert "todo_serving owns table tasks" in str(refusal.value)
@@ -105,18 +105,20 @@ async def test_the_service_is_told_every_fault_at_once(own: Cluster) -> None:
 async def test_a_login_that_may_not_become_the_serving_role_is_refused(
     cluster: Cluster,
 ) -> None:
-    cluster.command("CREATE ROLE anonymous LOGIN PASSWORD 'x'")
+    cluster.execute("CREATE ROLE anonymous LOGIN PASSWORD 'x'")
     try:
-        async with opened(cluster.at(user="anonymous", password="x").serving) as database:
+        async with open_database(
+            cluster.with_params(user="anonymous", password="x").app
+        ) as database:
             with pytest.raises(UnsafeRole, match="GRANT todo_serving TO"):
                 await check_app_role(database)
     finally:
-        cluster.command("DROP ROLE anonymous")
+        cluster.execute("DROP ROLE anonymous")
 
 
 @pytest.mark.anyio
 async def test_a_server_that_was_never_migrated_is_refused(tmp_path: Path) -> None:
-    with running(tmp_path) as cluster:
-        async with opened(cluster.serving) as database:
+    with running_cluster(tmp_path) as cluster:
+        async with open_database(cluster.app) as database:
             with pytest.raises(UnsafeRole, match="migrated first"):
                 await check_app_role(database)

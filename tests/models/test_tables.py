@@ -15,7 +15,7 @@ from psycopg.errors import (
 )
 from psycopg.rows import TupleRow
 
-from harness.cluster import Cluster, someone
+from harness.cluster import Cluster, new_user_id
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -63,7 +63,7 @@ def test_a_user_id_has_1_to_255_characters(user_id: str, superuser: Connection) 
 def test_a_field_that_no_task_can_have_is_refused(
     field: str, value: str, superuser: Connection
 ) -> None:
-    alice = add_user(superuser, someone())
+    alice = add_user(superuser, new_user_id())
     with pytest.raises(CheckViolation, match=f"ck_tasks_{field}"):
         add_task(superuser, alice, **{field: value})
 
@@ -80,16 +80,16 @@ def test_a_field_that_no_task_can_have_is_refused(
     ],
 )
 def test_a_field_at_its_limit_is_stored(field: str, value: str, superuser: Connection) -> None:
-    add_task(superuser, add_user(superuser, someone()), **{field: value})
+    add_task(superuser, add_user(superuser, new_user_id()), **{field: value})
 
 
 def test_a_task_belongs_to_a_user_who_is_there(superuser: Connection) -> None:
     with pytest.raises(ForeignKeyViolation, match="fk_tasks_user_id"):
-        add_task(superuser, someone())
+        add_task(superuser, new_user_id())
 
 
 def test_a_task_goes_with_its_user(superuser: Connection) -> None:
-    alice = add_user(superuser, someone())
+    alice = add_user(superuser, new_user_id())
     add_task(superuser, alice)
     superuser.execute("DELETE FROM todo.users WHERE id = %s", [alice])
     left = superuser.execute("SELECT 1 FROM todo.tasks WHERE user_id = %s", [alice])
@@ -97,7 +97,7 @@ def test_a_task_goes_with_its_user(superuser: Connection) -> None:
 
 
 def test_nobody_has_a_task_twice(superuser: Connection) -> None:
-    alice = add_user(superuser, someone())
+    alice = add_user(superuser, new_user_id())
     task_id = uuid4()
     add_task(superuser, alice, id=task_id)
     with pytest.raises(UniqueViolation, match="pk_tasks"):
@@ -105,7 +105,7 @@ def test_nobody_has_a_task_twice(superuser: Connection) -> None:
 
 
 def test_a_tasks_json_follows_its_columns_whoever_changes_them(superuser: Connection) -> None:
-    alice = add_user(superuser, someone())
+    alice = add_user(superuser, new_user_id())
     add_task(superuser, alice)
     superuser.execute("UPDATE todo.tasks SET title = 'y' WHERE user_id = %s", [alice])
     assert json.loads(json_of(superuser, alice))["title"] == "y"
@@ -118,7 +118,7 @@ def test_nobody_writes_a_tasks_json_themselves(superuser: Connection) -> None:
 
 @pytest.mark.parametrize("setting", ["TimeZone TO 'Asia/Kathmandu'", "DateStyle TO German"])
 def test_a_tasks_json_depends_on_no_setting(setting: str, superuser: Connection) -> None:
-    alice, bob = (add_user(superuser, someone()) for _ in range(2))
+    alice, bob = (add_user(superuser, new_user_id()) for _ in range(2))
     task = {"id": uuid4(), "description": 'a "b" \\ c', "priority": "low"}
     add_task(superuser, alice, **task)
     superuser.execute(f"SET {setting}".encode())

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from harness.cluster import Cluster, opened, someone
+from harness.cluster import Cluster, new_user_id, open_database
 from models.errors import NotFound, PermissionDenied, VersionConflict
 from models.postgres.database import Database
 from models.tasks import (
@@ -83,7 +83,7 @@ async def titles(database: Database, user: str, **options: Any) -> list[str]:
 async def test_a_created_task_has_every_field_in_the_contracts_order(
     database: Database,
 ) -> None:
-    alice = someone()
+    alice = new_user_id()
     stored = await create_task(database, alice, {"title": "Water the plants"})
     task = shown(stored)
     assert tuple(task) == KEYS
@@ -109,20 +109,22 @@ async def test_a_created_task_keeps_what_was_given(database: Database) -> None:
         "priority": "high",
     }
     due = datetime(2026, 11, 20, 21, 0, 0, 123456, timezone(timedelta(hours=2)))
-    task = shown(await create_task(database, someone(), {**fields, "due_date": due}))
+    task = shown(await create_task(database, new_user_id(), {**fields, "due_date": due}))
     assert task | fields == task
     assert task["due_date"] == "2026-11-20T19:00:00.123456Z"
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York"])
 async def test_instants_are_utc_whatever_time_zone_the_server_has(
-    zone: str, own: Cluster
+    zone: str, scratch_db: Cluster
 ) -> None:
     due = datetime(2026, 7, 1, tzinfo=UTC)
-    own.command(f"ALTER DATABASE {own.name} SET timezone = '{zone}'")
-    async with opened(own.serving) as database:
+    scratch_db.execute(f"ALTER DATABASE {scratch_db.name} SET timezone = '{zone}'")
+    async with open_database(scratch_db.app) as database:
         before = datetime.now(UTC)
-        task = shown(await create_task(database, someone(), {"title": "x", "due_date": due}))
+        task = shown(
+            await create_task(database, new_user_id(), {"title": "x", "due_date": due})
+        )
         after = datetime.now(UTC)
     assert task["due_date"] == "2026-07-01T00:00:00.000000Z"
     created = datetime.strptime(task["created_at"], INSTANT).replace(tzinfo=UTC)
@@ -143,11 +145,11 @@ async def test_due_dates_reach_from_the_year_1_to_the_year_9999(
     due: datetime, text: str, database: Database
 ) -> None:
     fields: TaskCreate = {"title": "x", "due_date": due}
-    assert shown(await create_task(database, someone(), fields))["due_date"] == text
+    assert shown(await create_task(database, new_user_id(), fields))["due_date"] == text
 
 
 async def test_a_task_reads_as_it_was_stored(database: Database) -> None:
-    alice = someone()
+    alice = new_user_id()
     stored = await create_task(database, alice, {"title": "x", "description": "y"})
     assert await get_task(database, alice, stored.id) == stored
 
@@ -170,7 +172,7 @@ async def test_a_task_reads_as_it_was_stored(database: Database) -> None:
 async def test_an_update_changes_what_is_given_and_nothing_else(
     change: TaskUpdate, database: Database
 ) -> None:
-    alice = someone()
+    alice = new_user_id()
     fields: TaskCreate = {
         "title": "old",
         "description": "old",
@@ -188,18 +190,18 @@ async def test_an_update_changes_what_is_given_and_nothing_else(
 
 
 async def test_an_update_can_set_a_due_date(database: Database) -> None:
-    alice = someone()
+    alice = new_user_id()
     stored = await create_task(database, alice, {"title": "x"})
     due: TaskUpdate = {"due_date": datetime(2026, 1, 2, tzinfo=UTC)}
     changed = await update_task(database, alice, stored.id, due, None)
     assert shown(changed)["due_date"] == "2026-01-02T00:00:00.000000Z"
 
 
-async def test_a_change_never_goes_back_in_time(own: Cluster) -> None:
-    alice = someone()
-    async with opened(own.serving) as database:
+async def test_a_change_never_goes_back_in_time(scratch_db: Cluster) -> None:
+    alice = new_user_id()
+    async with open_database(scratch_db.app) as database:
         stored = await create_task(database, alice, {"title": "x"})
-        own.command("UPDATE todo.tasks SET updated_at = '2999-01-01 00:00Z'")
+        scratch_db.execute("UPDATE todo.tasks SET updated_at = '2999-01-01 00:00Z'")
         changed = await update_task(database, alice, stored.id, {"title": "y"}, None)
     assert shown(changed)["updated_at"] == "2999-01-01T00:00:00.000000Z"
 
@@ -209,7 +211,7 @@ async def test_a_change_never_goes_back_in_time(own: Cluster) -> None:
 async def test_complete_sets_what_is_wanted_and_flips_if_nothing_is(
     *, before: bool, wanted: bool | None, database: Database
 ) -> None:
-    alice = someone()
+    alice = new_user_id()
     stored = await create_task(database, alice, {"title": "x", "completed": before})
     changed = await complete_task(database, alice, stored.id, wanted, None)
     assert shown(changed)["completed"] is ((not before) if wanted is None else wanted)
@@ -217,7 +219,7 @@ async def test_complete_sets_what_is_wanted_and_flips_if_nothing_is(
 
 
 async def test_a_deleted_task_is_gone_and_no_other(database: Database) -> None:
-    alice = someone()
+    alice = new_user_id()
     stored = await create_task(database, alice, {"title": "x"})
     kept = await create_task(database, alice, {"title": "kept"})
     await delete_task(database, alice, stored.id, None)
@@ -230,14 +232,14 @@ async def test_a_deleted_task_is_gone_and_no_other(database: Database) -> None:
 async def test_an_id_that_nobody_has_is_not_found(access: About, database: Database) -> None:
     for versions in (None, [1]):
         with pytest.raises(NotFound):
-            await access(database, someone(), str(uuid4()), versions)
+            await access(database, new_user_id(), str(uuid4()), versions)
 
 
 @access
 async def test_anothers_task_is_not_yours_and_stays_as_it_is(
     access: About, database: Database
 ) -> None:
-    alice, bob = someone(), someone()
+    alice, bob = new_user_id(), new_user_id()
     stored = await create_task(database, alice, {"title": "alice's"})
     for versions in (None, [1]):
         with pytest.raises(PermissionDenied):
@@ -250,7 +252,7 @@ async def test_anothers_task_is_not_yours_and_stays_as_it_is(
 async def test_a_task_at_another_version_is_stale_and_stays_as_it_is(
     write: About, versions: list[int], database: Database
 ) -> None:
-    alice = someone()
+    alice = new_user_id()
     stored = await create_task(database, alice, {"title": "x"})
     with pytest.raises(VersionConflict):
         await write(database, alice, stored.id, versions)
@@ -262,7 +264,7 @@ async def test_a_task_at_another_version_is_stale_and_stays_as_it_is(
 async def test_a_task_at_a_version_that_is_wanted_is_written(
     write: About, versions: list[int] | None, database: Database
 ) -> None:
-    alice = someone()
+    alice = new_user_id()
     stored = await create_task(database, alice, {"title": "x"})
     await write(database, alice, stored.id, versions)
     with pytest.raises((NotFound, VersionConflict)):
@@ -270,19 +272,19 @@ async def test_a_task_at_a_version_that_is_wanted_is_written(
 
 
 async def test_somebody_never_seen_has_an_empty_list(database: Database) -> None:
-    _, page = await listed(database, someone())
+    _, page = await listed(database, new_user_id())
     assert page == TaskPage(json=b"[]", count=0, total=0)
 
 
 async def test_a_list_shows_the_same_bytes_as_each_task(database: Database) -> None:
-    alice = someone()
+    alice = new_user_id()
     stored = [await create_task(database, alice, {"title": f"{n}"}) for n in range(3)]
     _, page = await listed(database, alice, sort="title")
     assert page.json == b"[%b]" % b",".join(task.json for task in stored)
 
 
 async def test_the_status_filters(database: Database) -> None:
-    alice = someone()
+    alice = new_user_id()
     for title, completed in (("a", True), ("b", False), ("c", True)):
         await create_task(database, alice, {"title": title, "completed": completed})
     assert await titles(database, alice, status="all", sort="title") == ["a", "b", "c"]
@@ -291,14 +293,14 @@ async def test_the_status_filters(database: Database) -> None:
 
 
 async def test_created_sorts_newest_first(database: Database) -> None:
-    alice = someone()
+    alice = new_user_id()
     for title in "abc":
         await create_task(database, alice, {"title": title})
     assert await titles(database, alice, sort="created") == ["c", "b", "a"]
 
 
 async def test_title_sorts_from_a_to_z_ignoring_case(database: Database) -> None:
-    alice = someone()
+    alice = new_user_id()
     expected = ["10", "9", "apple", "Banana", "cherry", "Éclair", "élan", "Ünder", "日本"]
     for title in reversed(expected):
         await create_task(database, alice, {"title": title})
@@ -306,7 +308,7 @@ async def test_title_sorts_from_a_to_z_ignoring_case(database: Database) -> None
 
 
 async def test_due_date_sorts_soonest_first_and_without_one_last(database: Database) -> None:
-    alice = someone()
+    alice = new_user_id()
     for title, day in (("none", None), ("third", 3), ("first", 1), ("second", 2)):
         due = datetime(2026, 1, day, tzinfo=UTC) if day else None
         await create_task(database, alice, {"title": title, "due_date": due})
@@ -317,12 +319,14 @@ async def test_due_date_sorts_soonest_first_and_without_one_last(database: Datab
 @pytest.mark.parametrize(
     ("sort", "reverse"), [("created", True), ("title", False), ("due_date", False)]
 )
-async def test_ties_are_broken_by_the_id(*, sort: Sort, reverse: bool, own: Cluster) -> None:
-    alice = someone()
-    async with opened(own.serving) as database:
+async def test_ties_are_broken_by_the_id(
+    *, sort: Sort, reverse: bool, scratch_db: Cluster
+) -> None:
+    alice = new_user_id()
+    async with open_database(scratch_db.app) as database:
         for title in ("Same", "same", "SAME") * 4:
             await create_task(database, alice, {"title": title})
-        own.command("UPDATE todo.tasks SET created_at = '2026-01-01'")
+        scratch_db.execute("UPDATE todo.tasks SET created_at = '2026-01-01'")
         tasks, _ = await listed(database, alice, sort=sort)
     ids = [task["id"] for task in tasks]
     assert ids == sorted(ids, reverse=reverse)
@@ -333,7 +337,7 @@ async def test_ties_are_broken_by_the_id(*, sort: Sort, reverse: bool, own: Clus
 async def test_pages_make_up_the_list_and_know_the_total(
     status: Status, sort: Sort, database: Database
 ) -> None:
-    alice = someone()
+    alice = new_user_id()
     for n in range(14):
         due = datetime(2026, 1, n // 3 + 1, tzinfo=UTC) if n % 3 else None
         await create_task(
@@ -351,7 +355,7 @@ async def test_pages_make_up_the_list_and_know_the_total(
 
 
 async def test_a_page_past_the_end_is_empty_and_knows_the_total(database: Database) -> None:
-    alice = someone()
+    alice = new_user_id()
     await create_task(database, alice, {"title": "x"})
     _, page = await listed(database, alice, limit=10, offset=10**12)
     assert page == TaskPage(json=b"[]", count=0, total=1)

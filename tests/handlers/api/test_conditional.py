@@ -8,8 +8,8 @@ import pytest
 
 from harness.clients import AuthedClient
 from harness.operation_index import Operation
-from harness.operations import BY_ID, NO_TASK, ask, name
-from harness.problems import faults
+from harness.operations import BY_ID, UNKNOWN_TASK_ID, name, request_operation
+from harness.problems import validation_errors
 
 CHANGES = [operation for operation in BY_ID if operation.method != "GET"]
 each_change = pytest.mark.parametrize("operation", CHANGES, ids=name)
@@ -150,7 +150,7 @@ def test_a_read_on_a_garbled_condition_is_refused(
     path, tag = page
     for how, pattern in GARBAGE.items():
         answer = alice.get(path, headers={"If-None-Match": written(pattern, tag)})
-        assert faults(answer).keys() == {"If-None-Match"}, how
+        assert validation_errors(answer).keys() == {"If-None-Match"}, how
 
 
 def test_a_tag_from_before_a_change_fetches_the_task_anew(alice: AuthedClient) -> None:
@@ -160,7 +160,7 @@ def test_a_tag_from_before_a_change_fetches_the_task_anew(alice: AuthedClient) -
     assert (answer.status_code, answer.json()) == (200, changed.json())
 
 
-@pytest.mark.parametrize("path", ["/api/tasks?status=foo", f"/api/tasks/{NO_TASK}"])
+@pytest.mark.parametrize("path", ["/api/tasks?status=foo", f"/api/tasks/{UNKNOWN_TASK_ID}"])
 def test_a_condition_hides_no_error(alice: AuthedClient, path: str) -> None:
     plain = alice.get(path)
     assert alice.get(path, headers={"If-None-Match": "*"}).json() == plain.json()
@@ -180,7 +180,7 @@ def changed(
 ) -> httpx.Response:
     """Ask for a change on condition of these tags, each in a header of its own."""
     headers = httpx.Headers([("If-Match", tag) for tag in tags])
-    return ask(client, operation, path.rpartition("/")[2], headers=headers)
+    return request_operation(client, operation, path.rpartition("/")[2], headers=headers)
 
 
 def untouched(client: AuthedClient, path: str, tag: str) -> bool:
@@ -233,7 +233,7 @@ def test_a_change_on_a_garbled_condition_is_refused(
     path, tag = tagged(alice)
     for how, pattern in GARBAGE.items():
         answer = changed(alice, operation, path, written(pattern, tag))
-        assert faults(answer).keys() == {"If-Match"}, how
+        assert validation_errors(answer).keys() == {"If-Match"}, how
     assert untouched(alice, path, tag)
 
 
@@ -243,6 +243,6 @@ def test_a_condition_does_not_hide_that_there_is_no_such_task(
     alice: AuthedClient, bob: AuthedClient, operation: Operation, condition: str
 ) -> None:
     path, tag = tagged(alice)
-    assert changed(alice, operation, f"/{NO_TASK}", condition).status_code == 404
+    assert changed(alice, operation, f"/{UNKNOWN_TASK_ID}", condition).status_code == 404
     assert changed(bob, operation, path, condition).status_code == 403
     assert untouched(alice, path, tag)

@@ -8,8 +8,16 @@ import pytest
 from harness.clients import AuthedClient
 from harness.contract import CONTRACT, OPERATIONS
 from harness.operation_index import Operation
-from harness.operations import BY_ID, NO_TASK, SECURED, ask, body, name, path
-from harness.problems import faults
+from harness.operations import (
+    BY_ID,
+    SECURED,
+    UNKNOWN_TASK_ID,
+    body,
+    name,
+    path,
+    request_operation,
+)
+from harness.problems import validation_errors
 
 ONLY_ONCE = "must be given only once"
 UNKNOWN = "is not a known parameter"
@@ -147,7 +155,7 @@ def test_a_good_query_is_accepted(alice: AuthedClient, query: str) -> None:
 def test_a_bad_query_is_refused_by_name(alice: AuthedClient, how: str) -> None:
     query, found = REFUSED[how]
     answer = alice.get(f"/api/tasks?{query}")
-    assert faults(answer) == found
+    assert validation_errors(answer) == found
     assert all(place in answer.json()["detail"] for place in found)
 
 
@@ -156,7 +164,7 @@ def test_every_operation_refuses_a_parameter_that_it_does_not_know(
     alice: AuthedClient, operation: Operation
 ) -> None:
     answer = ask_with(alice, operation, "colour=green")
-    assert faults(answer) == {"colour": UNKNOWN}
+    assert validation_errors(answer) == {"colour": UNKNOWN}
     assert answer.json()["detail"] == "colour: is not a known parameter."
 
 
@@ -164,7 +172,7 @@ def test_every_operation_refuses_a_parameter_that_it_does_not_know(
 def test_every_operation_refuses_a_query_that_is_not_utf_8(
     alice: AuthedClient, operation: Operation
 ) -> None:
-    assert faults(ask_with(alice, operation, "%ff")) == {"query": UTF_8}
+    assert validation_errors(ask_with(alice, operation, "%ff")) == {"query": UTF_8}
 
 
 @each_operation
@@ -172,27 +180,27 @@ def test_a_query_of_a_thousand_parameters_is_refused(
     alice: AuthedClient, operation: Operation
 ) -> None:
     thousand = "&".join(f"f{number}=1" for number in range(1_000))
-    assert faults(ask_with(alice, operation, thousand)) == {
+    assert validation_errors(ask_with(alice, operation, thousand)) == {
         "query": "must have at most 100 parameters"
     }
 
 
 def test_of_a_hundred_unknown_parameters_all_are_named(alice: AuthedClient) -> None:
     answer = alice.get("/api/tasks", params={f"f{number}": 1 for number in range(100)})
-    assert len(faults(answer)) == 100
+    assert len(validation_errors(answer)) == 100
     assert answer.json()["detail"].endswith(" And 95 more.")
 
 
 @pytest.mark.parametrize("character", ["a", "%F0%9F%98%80", "%00"])
 def test_a_long_name_is_cut(alice: AuthedClient, character: str) -> None:
     answer = alice.get(f"/api/tasks?{character * 3_000}=1")
-    ((named, detail),) = faults(answer).items()
+    ((named, detail),) = validation_errors(answer).items()
     assert (len(named), named[-1], detail) == (100, "…", UNKNOWN)
 
 
 def test_a_name_may_be_long_and_a_value_too(alice: AuthedClient) -> None:
     answer = alice.get(f"/api/tasks?status={'x' * 30_000}")
-    assert faults(answer) == {"status": "must be all, pending or completed"}
+    assert validation_errors(answer) == {"status": "must be all, pending or completed"}
     assert len(answer.content) < 1_000
 
 
@@ -228,16 +236,18 @@ NO_IDS = {
 
 @pytest.mark.parametrize("operation", BY_ID, ids=name)
 def test_what_is_no_uuid_is_refused_by_name(alice: AuthedClient, operation: Operation) -> None:
-    task = alice.creates()
+    task = alice.create_task()
     for how, pattern in NO_IDS.items():
         written = pattern.format(id=task["id"], bare=task["id"].replace("-", ""))
-        assert faults(ask(alice, operation, written)) == {"task_id": TASK_ID}, how
-    assert alice.lists() == [task]
+        assert validation_errors(request_operation(alice, operation, written)) == {
+            "task_id": TASK_ID
+        }, how
+    assert alice.list_tasks() == [task]
 
 
 @pytest.mark.parametrize("encode", ["-", "[0-9a-f]", "."])
 def test_an_id_may_be_percent_encoded(alice: AuthedClient, encode: str) -> None:
-    task = alice.creates()
+    task = alice.create_task()
     encoded = re.sub(encode, lambda found: f"%{ord(found[0]):02x}", task["id"])
     assert alice.get(f"/api/tasks/{encoded}").json() == task
 
@@ -247,15 +257,15 @@ def test_a_header_that_the_operation_does_not_know_is_ignored(
     alice: AuthedClient, operation: Operation
 ) -> None:
     unknown = {"X-Colour": "green", "If-Modified-Since": "yesterday", "Range": "bytes=0-"}
-    task = alice.creates()
-    assert ask(alice, operation, task["id"], headers=unknown).is_success
+    task = alice.create_task()
+    assert request_operation(alice, operation, task["id"], headers=unknown).is_success
 
 
 def test_an_id_that_no_uuid_version_has_is_an_id_all_the_same(alice: AuthedClient) -> None:
     for task_id in (
-        NO_TASK.replace("4", "0"),
-        "f" * 8 + NO_TASK[8:],
-        NO_TASK.replace("8", "c"),
+        UNKNOWN_TASK_ID.replace("4", "0"),
+        "f" * 8 + UNKNOWN_TASK_ID[8:],
+        UNKNOWN_TASK_ID.replace("8", "c"),
     ):
         assert alice.get(f"/api/tasks/{task_id}").status_code == 404
 

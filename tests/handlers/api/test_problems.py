@@ -15,7 +15,7 @@ from harness.clients import AuthedClient, token
 from harness.contract import CONTRACT, OPERATIONS
 from harness.in_process import InProcessClient
 from harness.operation_index import Operation
-from harness.operations import NO_TASK, SECURED, body, name, path
+from harness.operations import SECURED, UNKNOWN_TASK_ID, body, name, path
 from harness.service import Service
 from models import tasks
 from models.postgres.database import Database
@@ -63,7 +63,7 @@ Said = Callable[[AuthedClient], Any]
 
 
 def changed_meanwhile(alice: AuthedClient) -> Any:
-    url = f"/api/tasks/{alice.creates()['id']}"
+    url = f"/api/tasks/{alice.create_task()['id']}"
     return alice.put(url, json={"title": "x"}, headers={"If-Match": '"0"'})
 
 
@@ -77,7 +77,7 @@ SAID: dict[str, Said] = {
         "/api/tasks", headers={"Authorization": f"Bearer {token(alice.id, exp=1)}"}
     ),
     "NotYours": lambda alice: alice.get("/api/bob/tasks"),
-    "NoSuchTask": lambda alice: alice.get(f"/api/tasks/{NO_TASK}"),
+    "NoSuchTask": lambda alice: alice.get(f"/api/tasks/{UNKNOWN_TASK_ID}"),
     "StaleTask": changed_meanwhile,
     "TooLarge": lambda alice: alice.post("/api/tasks", content=b" " * 65_537),
     "NotJson": lambda alice: alice.post("/api/tasks", data={"title": "x"}),

@@ -15,9 +15,9 @@ from handlers.api.request_body import has_body
 from harness.clients import AuthedClient
 from harness.contract import CONTRACT, OPERATIONS, check_problem
 from harness.operation_index import Operation
-from harness.operations import NO_TASK, SECURED, name, path
-from harness.problems import faults
-from harness.raw_http import connected, read_answer
+from harness.operations import SECURED, UNKNOWN_TASK_ID, name, path
+from harness.problems import validation_errors
+from harness.raw_http import connect, read_response
 from harness.service import Service
 
 JSON = "application/json"
@@ -118,7 +118,7 @@ def test_json_may_be_announced_in_any_way_that_means_it(
 ) -> None:
     assert post(alice, GOOD, ("Content-Type", media_type)).status_code == 201
     refusal = post(alice, b'{"title": 5}', ("Content-Type", media_type))
-    assert faults(refusal) == {"#/title": "must be a string"}
+    assert validation_errors(refusal) == {"#/title": "must be a string"}
 
 
 @each_with_body
@@ -129,7 +129,7 @@ def test_what_is_announced_as_anything_else_is_refused(
         answer = send(alice, operation, GOOD, ("Content-Type", media_type.encode()))
         assert answer.status_code == 415, how
         assert answer.json()["detail"] == "The body must be application/json in UTF-8."
-    assert alice.lists() == []
+    assert alice.list_tasks() == []
 
 
 @each_with_body
@@ -170,7 +170,7 @@ def test_an_encoded_body_is_refused(alice: AuthedClient, how: str) -> None:
     coding, body = ENCODINGS[how]
     answer = post(alice, body, ("Content-Type", JSON), ("Content-Encoding", coding))
     assert answer.status_code == 415
-    assert alice.lists() == []
+    assert alice.list_tasks() == []
 
 
 # What is no JSON
@@ -230,15 +230,17 @@ def test_what_is_no_json_is_refused_and_where_is_said(
     alice: AuthedClient, operation: Operation
 ) -> None:
     for how, body in NO_JSON.items():
-        found = faults(send(alice, operation, body))
+        found = validation_errors(send(alice, operation, body))
         assert found.keys() == {"#"}, how
         assert found["#"].startswith("cannot be read as JSON in UTF-8 (line 1, column "), how
-    assert alice.lists() == []
+    assert alice.list_tasks() == []
 
 
 def test_an_unreadable_body_is_located_by_line_and_column(alice: AuthedClient) -> None:
     answer = post(alice, b'{\n  "title": "x",\n  "priority" "low"\n}')
-    assert faults(answer) == {"#": "cannot be read as JSON in UTF-8 (line 3, column 14)"}
+    assert validation_errors(answer) == {
+        "#": "cannot be read as JSON in UTF-8 (line 3, column 14)"
+    }
 
 
 # JSON that is no object, and objects nested deeply
@@ -250,7 +252,7 @@ def test_json_that_is_no_object_is_refused(
     alice: AuthedClient, operation: Operation, value: str
 ) -> None:
     answer = send(alice, operation, f" {value}\n".encode())
-    assert faults(answer) == {"#": "must be a JSON object"}
+    assert validation_errors(answer) == {"#": "must be a JSON object"}
 
 
 NESTED: dict[str, Callable[[int], str]] = {
@@ -266,8 +268,8 @@ NESTED: dict[str, Callable[[int], str]] = {
 @pytest.mark.parametrize("shape", NESTED)
 @pytest.mark.parametrize("depth", [100, 254, 255, 256, 300, 1_000, 1_023, 1_024, 5_000])
 def test_a_body_nested_deeply_is_refused(alice: AuthedClient, shape: str, depth: int) -> None:
-    assert faults(post(alice, NESTED[shape](depth).encode()))
-    assert alice.lists() == []
+    assert validation_errors(post(alice, NESTED[shape](depth).encode()))
+    assert alice.list_tasks() == []
 
 
 @pytest.mark.parametrize("shape", NESTED)
@@ -387,20 +389,22 @@ def test_a_field_that_is_wrong_is_named_and_explained(
     for value in values:
         fields = {"title": '"x"', field: value}
         body = ",".join(f'"{key}":{text}' for key, text in fields.items())
-        assert faults(send(alice, operation, f"{{{body}}}".encode())) == {f"#/{field}": detail}
-    assert alice.lists() == []
+        assert validation_errors(send(alice, operation, f"{{{body}}}".encode())) == {
+            f"#/{field}": detail
+        }
+    assert alice.list_tasks() == []
 
 
 def test_a_missing_title_is_named(alice: AuthedClient) -> None:
-    assert faults(post(alice, b"{}")) == {"#/title": "is required"}
-    assert faults(post(alice, b'{"priority": "low"}')) == {"#/title": "is required"}
+    assert validation_errors(post(alice, b"{}")) == {"#/title": "is required"}
+    assert validation_errors(post(alice, b'{"priority": "low"}')) == {"#/title": "is required"}
 
 
 @pytest.mark.parametrize("operation", WITH_FIELDS, ids=name)
 def test_a_missing_body_is_named(alice: AuthedClient, operation: Operation) -> None:
     for body in (b"", iter(())):
         answer = send(alice, operation, body)
-        assert faults(answer) == {"#": "is required: send a JSON object"}
+        assert validation_errors(answer) == {"#": "is required: send a JSON object"}
 
 
 @pytest.mark.parametrize("operation", WITH_FIELDS, ids=name)
@@ -411,11 +415,11 @@ def test_every_fault_is_named_at_once(alice: AuthedClient, operation: Operation)
         "completed": "yes",
         "priority": "urgent",
         "due_date": "tomorrow",
-        "id": NO_TASK,
+        "id": UNKNOWN_TASK_ID,
         "colour": "green",
     }
     answer = send(alice, operation, json.dumps(body).encode())
-    assert faults(answer) == {
+    assert validation_errors(answer) == {
         "#/title": means("Title"),
         "#/description": "must be a string or null",
         "#/completed": "must be true or false",
@@ -433,7 +437,7 @@ def test_faults_in_path_query_header_and_body_are_named_together(alice: AuthedCl
         json={"title": "", "colour": "green"},
         headers={"If-Match": "7"},
     )
-    assert faults(answer) == {
+    assert validation_errors(answer) == {
         "task_id": means("TaskId"),
         "colour": "is not a known parameter",
         "verbose": "is not a known parameter",
@@ -446,8 +450,8 @@ def test_faults_in_path_query_header_and_body_are_named_together(alice: AuthedCl
 def test_of_thousands_of_unknown_fields_a_hundred_are_named(alice: AuthedClient) -> None:
     body = json.dumps({"title": "x", **{f"f{number:04}": 1 for number in range(4_500)}})
     answer = post(alice, body.encode())
-    assert len(faults(answer)) == 100
-    assert set(faults(answer).values()) == {"is not a known field"}
+    assert len(validation_errors(answer)) == 100
+    assert set(validation_errors(answer).values()) == {"is not a known field"}
     assert answer.json()["detail"].endswith(" f0004: is not a known field. And 4495 more.")
     assert len(answer.content) < 10_000
 
@@ -480,7 +484,7 @@ def test_unknown_fields_are_named_whatever_their_names(
     alice: AuthedClient, operation: Operation
 ) -> None:
     fields = {"completed": True, **dict.fromkeys(NAMES, 1)}
-    found = faults(send(alice, operation, json.dumps(fields).encode()))
+    found = validation_errors(send(alice, operation, json.dumps(fields).encode()))
     named = {
         unquote(pointer).removeprefix("#/").replace("~1", "/").replace("~0", "~")
         for pointer, detail in found.items()
@@ -492,12 +496,12 @@ def test_unknown_fields_are_named_whatever_their_names(
 def test_a_name_in_a_sentence_is_written_as_it_was_sent(alice: AuthedClient) -> None:
     answer = post(alice, b'{"title": "x", "and/or ~ 100%": 1}')
     assert answer.json()["detail"] == "and/or ~ 100%: is not a known field."
-    assert faults(answer) == {"#/and~1or%20~0%20100%25": "is not a known field"}
+    assert validation_errors(answer) == {"#/and~1or%20~0%20100%25": "is not a known field"}
 
 
 def test_a_field_without_a_name_is_pointed_at(alice: AuthedClient) -> None:
     answer = post(alice, b'{"title": "x", "": 1}')
-    assert faults(answer) == {"#/": "is not a known field"}
+    assert validation_errors(answer) == {"#/": "is not a known field"}
     assert answer.json()["detail"] == '"": is not a known field.'
 
 
@@ -505,7 +509,7 @@ def test_a_field_without_a_name_is_pointed_at(alice: AuthedClient) -> None:
 def test_a_long_name_is_cut(alice: AuthedClient, character: str) -> None:
     body = json.dumps({"title": "x", character * 5_000: 1}, ensure_ascii=False)
     answer = post(alice, body.replace("\0", r"\u0000").encode())
-    ((pointer, detail),) = faults(answer).items()
+    ((pointer, detail),) = validation_errors(answer).items()
     assert unquote(pointer).endswith("…")
     assert detail == "is not a known field"
     assert len(answer.content) < 3_000
@@ -515,7 +519,7 @@ def test_of_a_field_sent_twice_the_last_counts(alice: AuthedClient) -> None:
     answer = post(alice, b'{"title": 5, "title": "first", "title": "last"}')
     assert (answer.status_code, answer.json()["title"]) == (201, "last")
     refusal = post(alice, b'{"title": "first", "title": 5}')
-    assert faults(refusal) == {"#/title": "must be a string"}
+    assert validation_errors(refusal) == {"#/title": "must be a string"}
 
 
 # Sizes
@@ -541,7 +545,7 @@ def test_a_body_is_read_however_it_is_sent(alice: AuthedClient, transfer: str) -
     answer = post(alice, TRANSFERS[transfer](body))
     assert answer.json()["description"] == text
     refusal = post(alice, TRANSFERS[transfer](b'{"title": 5}'))
-    assert faults(refusal) == {"#/title": "must be a string"}
+    assert validation_errors(refusal) == {"#/title": "must be a string"}
 
 
 def test_a_body_may_come_byte_by_byte(alice: AuthedClient) -> None:
@@ -578,7 +582,7 @@ def test_a_body_of_65_536_bytes_is_read_and_one_more_is_too_many(
     refusal = post(alice, send_as(padded(LIMIT + 1)))
     assert refusal.status_code == 413
     assert refusal.json()["detail"] == "The body must be at most 65,536 bytes."
-    assert len(alice.lists()) == 1
+    assert len(alice.list_tasks()) == 1
 
 
 @each_with_body
@@ -607,16 +611,16 @@ def test_who_sends_megabytes_can_read_why_they_are_refused(
     else:
         head += CHUNKED
         chunk, end = b"%x\r\n%s\r\n" % (len(chunk), chunk), b"0\r\n\r\n"
-    with connected(service) as connection:
+    with connect(service) as connection:
         connection.sendall(head)
         for _ in range(count):
             connection.sendall(chunk)
         connection.sendall(end)
-        refusal = read_answer(connection)
+        refusal = read_response(connection)
         check_problem(refusal)
         assert refusal.status_code == 413
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n")
-        assert read_answer(connection).status_code == 200
+        assert read_response(connection).status_code == 200
 
 
 def cut_off(
@@ -625,7 +629,7 @@ def cut_off(
     """Send a request that is not all there, and hang up."""
     head = f"{method} {where} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
     head += f"Authorization: {client.headers['authorization']}\r\n"
-    with connected(service) as connection:
+    with connect(service) as connection:
         connection.sendall(head.encode() + rest)
         time.sleep(0.05)  # for the service to read what there is
 
@@ -643,11 +647,11 @@ CUT_OFF = {
 def test_a_body_that_is_cut_off_stores_nothing(
     service: Service, alice: AuthedClient, how: str
 ) -> None:
-    task = alice.creates("whole")
+    task = alice.create_task("whole")
     cut_off(service, alice, "POST", "/api/tasks", CUT_OFF[how])
     cut_off(service, alice, "PUT", f"/api/tasks/{task['id']}", CUT_OFF[how])
     for _ in range(10):
-        assert alice.lists() == [task]
+        assert alice.list_tasks() == [task]
         time.sleep(0.01)
 
 

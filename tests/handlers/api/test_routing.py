@@ -9,8 +9,8 @@ import pytest
 from harness.anonymous import AnonymousClient
 from harness.clients import AuthedClient
 from harness.contract import CONTRACT, check_problem
-from harness.operations import NO_TASK
-from harness.raw_http import connected, read_answer, send
+from harness.operations import UNKNOWN_TASK_ID
+from harness.raw_http import connect, read_response, send
 from harness.service import Service
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -34,11 +34,11 @@ PAGES = (
     "/problems/not-found",
     "/reference",
 )
-TASK = f"/api/tasks/{NO_TASK}"
+TASK = f"/api/tasks/{UNKNOWN_TASK_ID}"
 
 # Every path of the contract as it can be asked for, and the methods that it knows.
 KNOWN = {
-    path.replace("{task_id}", NO_TASK): {
+    path.replace("{task_id}", UNKNOWN_TASK_ID): {
         method.upper() for method in item if method != "parameters"
     }
     for path, item in CONTRACT.document["paths"].items()
@@ -113,10 +113,10 @@ UNKNOWN = {
     "a capital": "/Health",
     "something before": "/v1/api/tasks",
     "something behind": f"{TASK}/complete/now",
-    "tasks of tasks": f"/api/tasks/tasks/{NO_TASK}",
+    "tasks of tasks": f"/api/tasks/tasks/{UNKNOWN_TASK_ID}",
     "two slashes before": "//api/tasks",
     "two slashes everywhere": "//api//tasks",
-    "two slashes before an id": f"/api/tasks//{NO_TASK}",
+    "two slashes before an id": f"/api/tasks//{UNKNOWN_TASK_ID}",
     "two slashes behind an id": f"{TASK}//complete",
     "a line break behind": "/api/tasks%0A",
     "a line break behind an id": f"{TASK}%0A",
@@ -183,7 +183,7 @@ SAME = {
 def test_other_ways_to_write_a_path_are_answered_where_they_are(
     service: Service, alice: AuthedClient, target: str
 ) -> None:
-    task = alice.creates()
+    task = alice.create_task()
     answer = ask(service, target, f"Authorization: {alice.headers['authorization']}")
     assert (answer.status_code, answer.json()) == (200, [task])
 
@@ -262,12 +262,12 @@ def test_bad_chunks_get_a_problem_and_store_nothing(
         b"ffffffffffffffffff\r\n",
         b'e\r\n{"title": "x"}0\r\n',
     ):
-        with connected(service) as connection:
+        with connect(service) as connection:
             connection.sendall(head.encode() + chunk + b"\r\n0\r\n\r\n")
-            answer = read_answer(connection)
+            answer = read_response(connection)
         check_problem(answer)
         assert answer.status_code == 400
-    assert alice.lists() == []
+    assert alice.list_tasks() == []
 
 
 def test_http_1_0_is_answered(service: Service) -> None:
@@ -298,15 +298,15 @@ def test_who_waits_to_be_told_to_continue_is_told(
         f"Authorization: {alice.headers['authorization']}\r\n"
         "Content-Length: 14\r\nExpect: 100-continue\r\n\r\n"
     )
-    with connected(service) as connection:
+    with connect(service) as connection:
         connection.sendall(head.encode())
         assert connection.recv(1_000).startswith(b"HTTP/1.1 100 ")
         connection.sendall(b'{"title": "x"}')
-        assert read_answer(connection).status_code == 201
+        assert read_response(connection).status_code == 201
 
 
 def test_requests_may_follow_each_other_without_waiting(service: Service) -> None:
-    with connected(service) as connection:
+    with connect(service) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n" * 3)
         text = b""
         while text.count(b'{"status":"ok"}') < 3:

@@ -7,8 +7,8 @@ from urllib.parse import quote
 import pytest
 
 from harness.anonymous import EXPIRED, INVALID, MALFORMED, AnonymousClient
-from harness.clients import AuthedClient, someone
-from harness.forgery import HS256, claims, forged
+from harness.clients import AuthedClient, new_user_id
+from harness.forgery import HS256, claims_json, forge_token
 
 LATER = int(time.time()) + 3600
 
@@ -57,7 +57,7 @@ BAD_SUBJECTS = {
 
 
 def with_claim(name: str, text: str) -> Callable[[], str]:
-    return lambda: forged(payload=claims(**{name: text}))
+    return lambda: forge_token(payload=claims_json(**{name: text}))
 
 
 UNACCEPTABLE: dict[str, Callable[[], str]] = {
@@ -67,30 +67,36 @@ UNACCEPTABLE: dict[str, Callable[[], str]] = {
         for name, text in BAD_INSTANTS.items()
     },
     **{f"sub {name}": with_claim("sub", text) for name, text in BAD_SUBJECTS.items()},
-    "no exp": lambda: forged(payload=claims(exp=None)),
-    "no sub": lambda: forged(payload=claims(sub=None)),
-    "sub in upper case": lambda: forged(payload=claims(sub=None, SUB='"alice"')),
-    "id for sub": lambda: forged(payload=claims(sub=None, id='"alice"', user_id='"alice"')),
-    # Better Auth signs these with the same secret; they are no proof of who is asking.
-    "an e-mail verification of Better Auth": lambda: forged(
-        payload=claims(sub=None, email='"alice@example.org"', requestType='"change-email"')
+    "no exp": lambda: forge_token(payload=claims_json(exp=None)),
+    "no sub": lambda: forge_token(payload=claims_json(sub=None)),
+    "sub in upper case": lambda: forge_token(payload=claims_json(sub=None, SUB='"alice"')),
+    "id for sub": lambda: forge_token(
+        payload=claims_json(sub=None, id='"alice"', user_id='"alice"')
     ),
-    "a session cookie of Better Auth": lambda: forged(
-        payload=claims(sub=None, session='{"userId":"alice"}', user='{"id":"alice"}')
+    # Better Auth signs these with the same secret; they are no proof of who is asking.
+    "an e-mail verification of Better Auth": lambda: forge_token(
+        payload=claims_json(sub=None, email='"alice@example.org"', requestType='"change-email"')
+    ),
+    "a session cookie of Better Auth": lambda: forge_token(
+        payload=claims_json(sub=None, session='{"userId":"alice"}', user='{"id":"alice"}')
     ),
     "jti a number": with_claim("jti", "5"),
-    "sub twice, the last bad": lambda: forged(payload=claims(sub='"alice","sub":""')),
-    "exp twice, the last bad": lambda: forged(payload=claims(exp=f'{LATER},"exp":null')),
-    "payload empty object": lambda: forged(payload=b"{}"),
-    "payload a list": lambda: forged(payload=[["sub", "alice"], ["exp", LATER]]),
-    "payload a string": lambda: forged(payload=b'"alice"'),
-    "payload a number": lambda: forged(payload=b"5"),
-    "payload null": lambda: forged(payload=b"null"),
-    "payload no JSON": lambda: forged(payload=b"sub=alice"),
-    "payload cut off": lambda: forged(payload=claims()[:-1]),
-    "payload of two objects": lambda: forged(payload=claims() + claims()),
-    "payload not in UTF-8": lambda: forged(payload=b'{"sub":"\xff\xfe"}'),
-    "payload compressed": lambda: forged(HS256 | {"zip": "DEF"}, b"x\x9c\xab\x56\x2a.\xd2\x51"),
+    "sub twice, the last bad": lambda: forge_token(payload=claims_json(sub='"alice","sub":""')),
+    "exp twice, the last bad": lambda: forge_token(
+        payload=claims_json(exp=f'{LATER},"exp":null')
+    ),
+    "payload empty object": lambda: forge_token(payload=b"{}"),
+    "payload a list": lambda: forge_token(payload=[["sub", "alice"], ["exp", LATER]]),
+    "payload a string": lambda: forge_token(payload=b'"alice"'),
+    "payload a number": lambda: forge_token(payload=b"5"),
+    "payload null": lambda: forge_token(payload=b"null"),
+    "payload no JSON": lambda: forge_token(payload=b"sub=alice"),
+    "payload cut off": lambda: forge_token(payload=claims_json()[:-1]),
+    "payload of two objects": lambda: forge_token(payload=claims_json() + claims_json()),
+    "payload not in UTF-8": lambda: forge_token(payload=b'{"sub":"\xff\xfe"}'),
+    "payload compressed": lambda: forge_token(
+        HS256 | {"zip": "DEF"}, b"x\x9c\xab\x56\x2a.\xd2\x51"
+    ),
     "payload nested deeply": with_claim("x", "[" * 5000),
     "payload nested deeply, and closed": with_claim("x", "[" * 4000 + "]" * 4000),
     "payload with a number of 5,000 digits": with_claim("x", "9" * 5000),
@@ -116,17 +122,17 @@ GOOD_SUBJECTS = {
 def test_no_operation_accepts_unacceptable_claims(
     anonymous: AnonymousClient, name: str
 ) -> None:
-    assert anonymous.is_refused(UNACCEPTABLE[name]()) <= {MALFORMED, EXPIRED, INVALID}
+    assert anonymous.unauthorized_details(UNACCEPTABLE[name]()) <= {MALFORMED, EXPIRED, INVALID}
 
 
 @pytest.mark.parametrize("name", GOOD_SUBJECTS)
 def test_whatever_can_name_a_user_does(
-    client_of: Callable[[str], AuthedClient], name: str
+    make_client: Callable[[str], AuthedClient], name: str
 ) -> None:
-    user = client_of(GOOD_SUBJECTS[name])
-    task = user.creates()
+    user = make_client(GOOD_SUBJECTS[name])
+    task = user.create_task()
     assert task["user_id"] == user.id
-    assert task in user.lists()
+    assert task in user.list_tasks()
     assert task in user.get(f"/api/{quote(user.id, safe='')}/tasks").json()
 
 
@@ -134,8 +140,8 @@ def test_whatever_can_name_a_user_does(
 def test_clocks_may_disagree_a_little(
     anonymous: AnonymousClient, claim: str, seconds: int
 ) -> None:
-    token = forged(payload=claims(**{claim: str(int(time.time()) + seconds)}))
-    assert anonymous.lists(token).status_code == 200
+    token = forge_token(payload=claims_json(**{claim: str(int(time.time()) + seconds)}))
+    assert anonymous.list_tasks(token).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -145,15 +151,15 @@ def test_clocks_may_disagree_a_little(
 def test_clocks_must_not_disagree_much(
     anonymous: AnonymousClient, claim: str, seconds: int, reason: str
 ) -> None:
-    token = forged(payload=claims(**{claim: str(int(time.time()) + seconds)}))
-    assert anonymous.is_refused(token) == {reason}
+    token = forge_token(payload=claims_json(**{claim: str(int(time.time()) + seconds)}))
+    assert anonymous.unauthorized_details(token) == {reason}
 
 
 def test_an_expired_token_with_a_bad_signature_is_not_called_expired(
     anonymous: AnonymousClient,
 ) -> None:
-    token = forged(payload=claims(exp="1"), key=b"another secret")
-    assert anonymous.is_refused(token) == {INVALID}
+    token = forge_token(payload=claims_json(exp="1"), key=b"another secret")
+    assert anonymous.unauthorized_details(token) == {INVALID}
 
 
 @pytest.mark.parametrize(
@@ -170,7 +176,7 @@ def test_an_expired_token_with_a_bad_signature_is_not_called_expired(
 def test_times_are_numbers_of_any_form(
     anonymous: AnonymousClient, times: dict[str, str]
 ) -> None:
-    assert anonymous.lists(forged(payload=claims(**times))).status_code == 200
+    assert anonymous.list_tasks(forge_token(payload=claims_json(**times))).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -188,7 +194,7 @@ def test_times_are_numbers_of_any_form(
 def test_other_claims_make_no_difference(
     anonymous: AnonymousClient, more: dict[str, str]
 ) -> None:
-    assert anonymous.lists(forged(payload=claims(**more))).status_code == 200
+    assert anonymous.list_tasks(forge_token(payload=claims_json(**more))).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -204,17 +210,17 @@ def test_other_claims_make_no_difference(
 def test_other_headers_make_no_difference(
     anonymous: AnonymousClient, header: dict[str, object]
 ) -> None:
-    assert anonymous.lists(forged(header)).status_code == 200
+    assert anonymous.list_tasks(forge_token(header)).status_code == 200
 
 
 def test_of_two_subjects_the_last_one_counts(
-    client_of: Callable[[str], AuthedClient], alice: AuthedClient
+    make_client: Callable[[str], AuthedClient], alice: AuthedClient
 ) -> None:
     """RFC 7519, 4: a parser refuses duplicates, or takes the last one."""
-    task = alice.creates()
-    bob = someone()
-    token = forged(payload=claims(sub=f'"{alice.id}","sub":"{bob}"'))
-    both = client_of(bob)
+    task = alice.create_task()
+    bob = new_user_id()
+    token = forge_token(payload=claims_json(sub=f'"{alice.id}","sub":"{bob}"'))
+    both = make_client(bob)
     both.headers["Authorization"] = f"Bearer {token}"
-    assert both.lists() == []
+    assert both.list_tasks() == []
     assert both.get(f"/api/tasks/{task['id']}").status_code == 403

@@ -16,14 +16,23 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
 from handlers.auth.verifier import InvalidToken, TokenVerifier
-from harness.anonymous import INVALID, MALFORMED, AnonymousClient, refusal
-from harness.forgery import HS256, KEY, base64url, claims, forged, part, signature, signed
+from harness.anonymous import INVALID, MALFORMED, AnonymousClient, unauthorized_detail
+from harness.forgery import (
+    HS256,
+    KEY,
+    base64url,
+    claims_json,
+    encode_part,
+    forge_token,
+    signature_of,
+    with_signature,
+)
 from harness.service import SECRET
 
 LATER = int(time.time()) + 3600
 HEADER = json.dumps(HS256).encode()
-ALICES = claims(sub='"alice"')
-UNSIGNED = f"{part(HS256)}.{part(claims())}"
+ALICES = claims_json(sub='"alice"')
+UNSIGNED = f"{encode_part(HS256)}.{encode_part(claims_json())}"
 
 
 @cache
@@ -51,7 +60,7 @@ def by_own_key(algorithm: str, **header: object) -> str:
         key = ed25519.Ed25519PrivateKey.generate()
     else:
         key = rsa_key()
-    return jwt.encode(json.loads(claims()), key, algorithm, dict(header))
+    return jwt.encode(json.loads(claims_json()), key, algorithm, dict(header))
 
 
 def by_key_in_header() -> str:
@@ -61,17 +70,17 @@ def by_key_in_header() -> str:
 
 
 def with_header(key: bytes = KEY, **header: object) -> Callable[[], str]:
-    return lambda: forged(HS256 | header, key=key)
+    return lambda: forge_token(HS256 | header, key=key)
 
 
 def unsigned(algorithm: str, sign: Callable[[str], str]) -> Callable[[], str]:
-    signing_input = f"{part({'alg': algorithm})}.{part(claims())}"
+    signing_input = f"{encode_part({'alg': algorithm})}.{encode_part(claims_json())}"
     return lambda: f"{signing_input}.{sign(signing_input)}"
 
 
 def broken(change: Callable[[str], str]) -> Callable[[], str]:
     """Change a good token."""
-    return lambda: change(forged())
+    return lambda: change(forge_token())
 
 
 def parts(change: Callable[[str, str, str], str]) -> Callable[[], str]:
@@ -90,10 +99,10 @@ def padded(data: bytes) -> str:
 
 def standard_alphabet() -> str:
     """Sign a token in base64 with `+` and `/`, where base64url has `-` and `_`."""
-    payload = claims(name='"~~~???>>>~~~???>>>"', other='" ~~~???>>>~~~???>>>"')
+    payload = claims_json(name='"~~~???>>>~~~???>>>"', other='" ~~~???>>>~~~???>>>"')
     text = base64.b64encode(payload).decode().rstrip("=")
     assert set("+/") & set(text)
-    return signed(f"{part(HS256)}.{text}")
+    return with_signature(f"{encode_part(HS256)}.{text}")
 
 
 def with_spare_bits(token: str) -> str:
@@ -104,8 +113,8 @@ def with_spare_bits(token: str) -> str:
 
 def detached() -> str:
     """Leave the payload to be found elsewhere (RFC 7797)."""
-    head = part(HS256 | {"b64": False, "crit": ["b64"]})
-    return f"{head}..{signature(f'{head}.{claims().decode()}')}"
+    head = encode_part(HS256 | {"b64": False, "crit": ["b64"]})
+    return f"{head}..{signature_of(f'{head}.{claims_json().decode()}')}"
 
 
 NONES = ("none", "None", "NONE", "nOnE", "none ", " none", "", "null")
@@ -114,29 +123,29 @@ UNSIGNED_TOKENS = {
     for none in NONES
     for how, sign in {
         "without a signature": lambda _: "",
-        "with an empty object for a signature": lambda _: part({}),
-        "with a good signature": signature,
+        "with an empty object for a signature": lambda _: encode_part({}),
+        "with a good signature": signature_of,
     }.items()
 }
 
 ALGORITHMS: dict[str, Callable[[], str]] = {
-    "HS384 with our key": lambda: forged({"alg": "HS384"}, digest="sha384"),
-    "HS512 with our key": lambda: forged({"alg": "HS512"}, digest="sha512"),
-    "HS512 announced, HS256 signed": lambda: forged({"alg": "HS512"}),
-    "HS256 announced, HS512 signed": lambda: forged(digest="sha512"),
-    "HS1 with our key": lambda: forged({"alg": "HS1"}, digest="sha1"),
-    "HS256 announced, SHA-1 signed": lambda: forged(digest="sha1"),
+    "HS384 with our key": lambda: forge_token({"alg": "HS384"}, digest="sha384"),
+    "HS512 with our key": lambda: forge_token({"alg": "HS512"}, digest="sha512"),
+    "HS512 announced, HS256 signed": lambda: forge_token({"alg": "HS512"}),
+    "HS256 announced, HS512 signed": lambda: forge_token(digest="sha512"),
+    "HS1 with our key": lambda: forge_token({"alg": "HS1"}, digest="sha1"),
+    "HS256 announced, SHA-1 signed": lambda: forge_token(digest="sha1"),
     "hs256 in lower case": with_header(alg="hs256"),
     "HS256 and a space": with_header(alg="HS256 "),
     "HS256 and a NUL": with_header(alg="HS256\0"),
     "HS256 in full width": with_header(alg="ＨＳ２５６"),  # noqa: RUF001 (the attack)
-    "no alg": lambda: forged({"typ": "JWT"}),
+    "no alg": lambda: forge_token({"typ": "JWT"}),
     "alg null": with_header(alg=None),
     "alg true": with_header(alg=True),
     "alg a number": with_header(alg=256),
     "alg a list": with_header(alg=["HS256"]),
     "alg an object": with_header(alg={"HS256": 1}),
-    "alg twice, the last none": lambda: forged(b'{"alg":"HS256","alg":"none"}'),
+    "alg twice, the last none": lambda: forge_token(b'{"alg":"HS256","alg":"none"}'),
     "RS256": lambda: by_own_key("RS256"),
     "PS256": lambda: by_own_key("PS256"),
     "ES256": lambda: by_own_key("ES256"),
@@ -144,12 +153,12 @@ ALGORITHMS: dict[str, Callable[[], str]] = {
     "ES512": lambda: by_own_key("ES512"),
     "EdDSA": lambda: by_own_key("EdDSA"),
     "ES256 with r and s of zero": lambda: (
-        f"{part({'alg': 'ES256'})}.{part(claims())}.{'A' * 86}"
+        f"{encode_part({'alg': 'ES256'})}.{encode_part(claims_json())}.{'A' * 86}"
     ),
-    "HS256 with a public key as PEM": lambda: forged(key=pem()),
-    "HS256 with a public key as DER": lambda: forged(key=der()),
-    "RS256 announced, HS256 signed with PEM": lambda: forged({"alg": "RS256"}, key=pem()),
-    "RS256 announced, HS256 signed with our key": lambda: forged({"alg": "RS256"}),
+    "HS256 with a public key as PEM": lambda: forge_token(key=pem()),
+    "HS256 with a public key as DER": lambda: forge_token(key=der()),
+    "RS256 announced, HS256 signed with PEM": lambda: forge_token({"alg": "RS256"}, key=pem()),
+    "RS256 announced, HS256 signed with our key": lambda: forge_token({"alg": "RS256"}),
 }
 
 SIGNATURES: dict[str, Callable[[], str]] = {
@@ -165,12 +174,12 @@ SIGNATURES: dict[str, Callable[[], str]] = {
     "a signature in hexadecimal": parts(
         lambda h, p, s: f"{h}.{p}.{base64.urlsafe_b64decode(f'{s}=').hex()}"
     ),
-    "the signature of another payload": lambda: f"{UNSIGNED}.{signature('e30.e30')}",
-    "a payload changed after signing": parts(lambda h, _, s: f"{h}.{part(ALICES)}.{s}"),
+    "the signature of another payload": lambda: f"{UNSIGNED}.{signature_of('e30.e30')}",
+    "a payload changed after signing": parts(lambda h, _, s: f"{h}.{encode_part(ALICES)}.{s}"),
     "a header changed after signing": parts(
-        lambda _, p, s: f"{part({'alg': 'HS256'})}.{p}.{s}"
+        lambda _, p, s: f"{encode_part({'alg': 'HS256'})}.{p}.{s}"
     ),
-    "only the payload signed": lambda: f"{UNSIGNED}.{signature(UNSIGNED.split('.')[1])}",
+    "only the payload signed": lambda: f"{UNSIGNED}.{signature_of(UNSIGNED.split('.')[1])}",
     "header and payload swapped": parts(lambda h, p, s: f"{p}.{h}.{s}"),
 }
 
@@ -189,9 +198,9 @@ SHAPES: dict[str, Callable[[], str]] = {
     "a fourth part": broken(lambda token: f"{token}.{base64url(b'more')}"),
     "a part in between": parts(lambda h, p, s: f"{h}.{p}.{p}.{s}"),
     "JWE compact, five parts": lambda: (
-        f"{part({'alg': 'dir', 'enc': 'A256GCM'})}..{'A' * 16}.{'A' * 40}.{'A' * 22}"
+        f"{encode_part({'alg': 'dir', 'enc': 'A256GCM'})}..{'A' * 16}.{'A' * 40}.{'A' * 22}"
     ),
-    "JWE header, signed": lambda: forged({"alg": "dir", "enc": "A256GCM"}),
+    "JWE header, signed": lambda: forge_token({"alg": "dir", "enc": "A256GCM"}),
     "JWS as JSON": parts(
         lambda h, p, s: json.dumps({"protected": h, "payload": p, "signature": s})
     ),
@@ -204,23 +213,27 @@ SHAPES: dict[str, Callable[[], str]] = {
     "two tokens, a comma between": broken(lambda token: f"{token}, {token}"),
     "two tokens, a space between": broken(lambda token: f"{token} {token}"),
     "two tokens, another scheme": broken(lambda token: f"{token}, Bearer {token}"),
-    "a megabyte of header": lambda: forged(HS256 | {"x": "x" * 1_000_000}),
-    "a megabyte of payload": lambda: forged(payload=claims(x=f'"{"x" * 1_000_000}"')),
+    "a megabyte of header": lambda: forge_token(HS256 | {"x": "x" * 1_000_000}),
+    "a megabyte of payload": lambda: forge_token(payload=claims_json(x=f'"{"x" * 1_000_000}"')),
     "a megabyte of signature": broken(lambda token: token + "A" * 1_000_000),
     "a megabyte of dots": lambda: "." * 1_000_000,
-    "a nested token": lambda: forged(HS256 | {"cty": "JWT"}, forged().encode()),
+    "a nested token": lambda: forge_token(HS256 | {"cty": "JWT"}, forge_token().encode()),
 }
 
 ENCODINGS: dict[str, Callable[[], str]] = {
     "padding behind the signature": broken(lambda token: f"{token}="),
     "too much padding behind it": broken(lambda token: f"{token}=="),
-    "padding in a signed header": lambda: signed(f"{padded(HEADER)}.{part(claims())}"),
-    "padding in a signed payload": lambda: signed(f"{part(HS256)}.{padded(claims())}"),
+    "padding in a signed header": lambda: with_signature(
+        f"{padded(HEADER)}.{encode_part(claims_json())}"
+    ),
+    "padding in a signed payload": lambda: with_signature(
+        f"{encode_part(HS256)}.{padded(claims_json())}"
+    ),
     "base64 for base64url, signed": standard_alphabet,
     "dots as %2E": broken(lambda token: token.replace(".", "%2E")),
     "dots in full width": broken(lambda token: token.replace(".", "\N{FULLWIDTH FULL STOP}")),
-    "other unused bits in a signed payload": lambda: signed(
-        f"{part(HS256)}.{with_spare_bits(padded(claims()).rstrip('='))}"
+    "other unused bits in a signed payload": lambda: with_signature(
+        f"{encode_part(HS256)}.{with_spare_bits(padded(claims_json()).rstrip('='))}"
     ),
     **{
         f"{name} in the {place}": broken(partial(inserted, junk, at))
@@ -268,24 +281,24 @@ HEADERS: dict[str, Callable[[], str]] = {
     "b64 false": with_header(b64=False, crit=["b64"]),
     "b64 false and not critical": with_header(b64=False),
     "b64 false, the payload detached": detached,
-    "header a list": lambda: forged(["HS256"]),
-    "header a string": lambda: forged("HS256"),
-    "header a number": lambda: forged(5),
-    "header null": lambda: forged(b"null"),
-    "header true": lambda: forged(b"true"),
-    "header no JSON": lambda: forged(b"{alg: HS256}"),
-    "header cut off": lambda: forged(b'{"alg":"HS256"'),
-    "header of two objects": lambda: forged(b'{"alg":"HS256"}{}'),
-    "header not in UTF-8": lambda: forged(b'{"alg":"HS256","x":"\xff"}'),
-    "header of zeros": lambda: forged(b"\0" * 16),
-    "header nested deeply": lambda: forged(b'{"alg":"HS256","x":' + b"[" * 5000),
-    "header with a number of 5,000 digits": lambda: forged(
+    "header a list": lambda: forge_token(["HS256"]),
+    "header a string": lambda: forge_token("HS256"),
+    "header a number": lambda: forge_token(5),
+    "header null": lambda: forge_token(b"null"),
+    "header true": lambda: forge_token(b"true"),
+    "header no JSON": lambda: forge_token(b"{alg: HS256}"),
+    "header cut off": lambda: forge_token(b'{"alg":"HS256"'),
+    "header of two objects": lambda: forge_token(b'{"alg":"HS256"}{}'),
+    "header not in UTF-8": lambda: forge_token(b'{"alg":"HS256","x":"\xff"}'),
+    "header of zeros": lambda: forge_token(b"\0" * 16),
+    "header nested deeply": lambda: forge_token(b'{"alg":"HS256","x":' + b"[" * 5000),
+    "header with a number of 5,000 digits": lambda: forge_token(
         b'{"alg":"HS256","x":' + b"9" * 5000 + b"}"
     ),
 }
 
 SECRETS: dict[str, Callable[[], str]] = {
-    f"signed with {name}": partial(forged, key=key)
+    f"signed with {name}": partial(forge_token, key=key)
     for name, key in {
         "another secret": b"another secret, which is long enough too",
         "an empty secret": b"",
@@ -320,28 +333,28 @@ FORGED = {
 
 
 def test_a_token_made_like_these_but_good_is_accepted(anonymous: AnonymousClient) -> None:
-    assert anonymous.lists(forged()).status_code == 200
+    assert anonymous.list_tasks(forge_token()).status_code == 200
 
 
 @pytest.mark.parametrize("name", FORGED)
 def test_no_operation_accepts_a_forged_token(anonymous: AnonymousClient, name: str) -> None:
-    assert anonymous.is_refused(FORGED[name]()) <= {MALFORMED, INVALID}
+    assert anonymous.unauthorized_details(FORGED[name]()) <= {MALFORMED, INVALID}
 
 
 def test_no_bit_of_a_signature_can_be_flipped(anonymous: AnonymousClient) -> None:
-    signing_input, _, encoded = forged().rpartition(".")
+    signing_input, _, encoded = forge_token().rpartition(".")
     good = base64.urlsafe_b64decode(f"{encoded}=")
     for bit in range(len(good) * 8):
         flipped = int.from_bytes(good) ^ 1 << bit
         token = f"{signing_input}.{base64url(flipped.to_bytes(len(good)))}"
-        assert refusal(anonymous.lists(token)) == INVALID
+        assert unauthorized_detail(anonymous.list_tasks(token)) == INVALID
 
 
 def test_no_single_character_of_a_token_can_be_changed(anonymous: AnonymousClient) -> None:
-    token = forged()
+    token = forge_token()
     for place, character in enumerate(token):
         changed = f"{token[:place]}{'B' if character == 'A' else 'A'}{token[place + 1 :]}"
-        assert refusal(anonymous.lists(changed)) in {MALFORMED, INVALID}
+        assert unauthorized_detail(anonymous.list_tasks(changed)) in {MALFORMED, INVALID}
 
 
 @pytest.mark.parametrize("header", ["jku", "x5u", "kid"])
@@ -351,8 +364,8 @@ def test_nobody_is_asked_for_a_key_that_a_token_names(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/keys.json"
-        assert anonymous.is_refused(by_own_key("RS256", **{header: url})) == {INVALID}
-        assert anonymous.lists(forged(HS256 | {header: url})).status_code == 200
+        assert anonymous.unauthorized_details(by_own_key("RS256", **{header: url})) == {INVALID}
+        assert anonymous.list_tasks(forge_token(HS256 | {header: url})).status_code == 200
         with pytest.raises(BlockingIOError):
             listener.accept()
 
@@ -372,9 +385,9 @@ def test_the_algorithm_belongs_to_the_key_and_not_to_the_token() -> None:
     accepted = asyncio.run(verifier.verify(by_own_key("RS256")))
     assert accepted["sub"] == "mallory"
     for token in (
-        forged(key=pem()),
-        forged({"alg": "RS256"}, key=pem()),
-        forged(key=der()),
+        forge_token(key=pem()),
+        forge_token({"alg": "RS256"}, key=pem()),
+        forge_token(key=der()),
         by_own_key("PS256"),
         by_own_key("ES256"),
     ):

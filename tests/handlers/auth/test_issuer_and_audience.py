@@ -11,11 +11,11 @@ from harness.anonymous import (
     EXPIRED,
     INVALID,
     AnonymousClient,
-    assert_tells_nothing_of,
-    without,
+    assert_does_not_leak,
+    contains_no_part_of,
 )
-from harness.clients import someone
-from harness.forgery import HS256, claims, forged
+from harness.clients import new_user_id
+from harness.forgery import HS256, claims_json, forge_token
 from harness.service import SECRET, Service
 
 ISSUER = "https://todo.example"
@@ -92,7 +92,7 @@ def anonymous(particular: Service) -> Iterator[AnonymousClient]:
 
 
 def minted(key: bytes = KEY, **texts: str | None) -> str:
-    return forged(payload=claims(**GOOD | texts), key=key)
+    return forge_token(payload=claims_json(**GOOD | texts), key=key)
 
 
 @pytest.mark.parametrize(
@@ -103,39 +103,39 @@ def minted(key: bytes = KEY, **texts: str | None) -> str:
 def test_the_audience_is_a_string_or_in_a_list(
     anonymous: AnonymousClient, audience: str
 ) -> None:
-    assert anonymous.lists(minted(aud=audience)).status_code == 200
+    assert anonymous.list_tasks(minted(aud=audience)).status_code == 200
 
 
 @pytest.mark.parametrize("name", OTHER_AUDIENCES)
 def test_a_token_for_another_audience_is_refused(anonymous: AnonymousClient, name: str) -> None:
-    assert anonymous.is_refused(minted(aud=OTHER_AUDIENCES[name])) == {INVALID}
+    assert anonymous.unauthorized_details(minted(aud=OTHER_AUDIENCES[name])) == {INVALID}
 
 
 @pytest.mark.parametrize("name", OTHER_ISSUERS)
 def test_a_token_of_another_issuer_is_refused(anonymous: AnonymousClient, name: str) -> None:
-    assert anonymous.is_refused(minted(iss=OTHER_ISSUERS[name])) == {INVALID}
+    assert anonymous.unauthorized_details(minted(iss=OTHER_ISSUERS[name])) == {INVALID}
 
 
 @pytest.mark.parametrize("name", OTHER_KEYS)
 def test_the_secret_is_taken_as_its_utf_8_bytes(anonymous: AnonymousClient, name: str) -> None:
-    assert anonymous.lists(minted()).status_code == 200
-    assert anonymous.is_refused(minted(OTHER_KEYS[name])) == {INVALID}
+    assert anonymous.list_tasks(minted()).status_code == 200
+    assert anonymous.unauthorized_details(minted(OTHER_KEYS[name])) == {INVALID}
 
 
 def test_an_expired_token_is_still_called_expired(anonymous: AnonymousClient) -> None:
-    assert anonymous.is_refused(minted(exp="1")) == {EXPIRED}
+    assert anonymous.unauthorized_details(minted(exp="1")) == {EXPIRED}
 
 
 def test_a_token_is_in_no_log_however_much_is_logged(
     particular: Service, anonymous: AnonymousClient
 ) -> None:
-    good = forged(HS256 | {"kid": someone()}, claims(**GOOD), key=KEY)
+    good = forge_token(HS256 | {"kid": new_user_id()}, claims_json(**GOOD), key=KEY)
     for text in (good, f"{good}="):
         for header in ({"Authorization": f"Bearer {text}"}, {"Cookie": f"token={text}"}):
             query = {"access_token": text}
             answer = anonymous.get("/api/tasks", headers=header, params=query)
-            assert_tells_nothing_of(good, answer)
+            assert_does_not_leak(good, answer)
             assert answer.headers["x-request-id"] in particular.log.read_text()
     log = particular.log.read_text()
-    assert without(good, log)
+    assert contains_no_part_of(good, log)
     assert KEY_TEXT not in log

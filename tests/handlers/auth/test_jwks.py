@@ -12,9 +12,9 @@ import pytest
 
 from handlers.auth import jwks
 from handlers.auth.jwks import MAX_BYTES, JWKSClient, KeysUnavailable
-from harness.clients import someone
-from harness.jwks_server import KeyPair, Publisher
-from harness.waiting import eventually, soon
+from harness.clients import new_user_id
+from harness.jwks_server import JWKSServer, KeyPair
+from harness.waiting import poll_until, time_limit
 
 pytestmark = pytest.mark.anyio
 
@@ -30,19 +30,19 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def publisher() -> Publisher:
-    return Publisher(ED)
+def jwks_server() -> JWKSServer:
+    return JWKSServer(ED)
 
 
 @pytest.fixture
-def running(publisher: Publisher) -> Iterator[Publisher]:
-    with publisher.running():
-        yield publisher
+def running(jwks_server: JWKSServer) -> Iterator[JWKSServer]:
+    with jwks_server.running():
+        yield jwks_server
 
 
 @asynccontextmanager
-async def kept(publisher: Publisher) -> AsyncIterator[JWKSClient]:
-    keys = JWKSClient(publisher.url)
+async def kept(jwks_server: JWKSServer) -> AsyncIterator[JWKSClient]:
+    keys = JWKSClient(jwks_server.url)
     async with keys.running():
         yield keys
 
@@ -51,7 +51,7 @@ async def ask(keys: JWKSClient, pair: KeyPair) -> str:
     """Ask for a key, and tell what comes of it: its kid, or the error's name."""
     header = {"alg": pair.algorithm, "kid": pair.kid}
     try:
-        async with soon():
+        async with time_limit():
             return str((await keys.key_for(header)).key_id)
     except (jwt.InvalidKeyError, KeysUnavailable) as error:
         return type(error).__name__
@@ -61,43 +61,43 @@ NOBODYS = "InvalidKeyError"
 UNKNOWABLE = "KeysUnavailable"
 
 
-async def test_the_first_request_waits_for_the_first_fetch(running: Publisher) -> None:
+async def test_the_first_request_waits_for_the_first_fetch(running: JWKSServer) -> None:
     async with kept(running) as keys:
         assert await ask(keys, ED) == ED.kid
-        assert running.asked == 1
+        assert running.request_count == 1
 
 
-async def test_a_new_key_is_found_at_once(running: Publisher) -> None:
+async def test_a_new_key_is_found_at_once(running: JWKSServer) -> None:
     async with kept(running) as keys:
         assert await ask(keys, ED) == ED.kid
         running.publish(NEW, ED)
         assert await ask(keys, NEW) == NEW.kid
         assert await ask(keys, ED) == ED.kid
-        assert running.asked == 2
+        assert running.request_count == 2
 
 
 async def test_a_key_that_is_published_during_a_fetch_is_found_by_the_next(
-    running: Publisher,
+    running: JWKSServer,
 ) -> None:
     async with kept(running) as keys:
         assert await ask(keys, ED) == ED.kid
         running.delay = 0.3
         before = asyncio.create_task(ask(keys, KeyPair()))
-        await eventually(lambda: reached(running, 2))
+        await poll_until(lambda: reached(running, 2))
         running.publish(NEW)
         assert await ask(keys, NEW) == NEW.kid
         assert await before == NOBODYS
 
 
 async def test_a_key_that_is_no_longer_published_goes(
-    running: Publisher, monkeypatch: pytest.MonkeyPatch
+    running: JWKSServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jwks, "REFRESH_INTERVAL", PAUSE)
     async with kept(running) as keys:
         assert await ask(keys, ED) == ED.kid
         version = keys.version
         running.publish(NEW)
-        await eventually(lambda: changed(keys, version))
+        await poll_until(lambda: changed(keys, version))
         assert await ask(keys, ED) == NOBODYS
         running.publish()
         assert await ask(keys, KeyPair()) == NOBODYS
@@ -109,23 +109,23 @@ async def changed(keys: JWKSClient, version: int) -> bool:
 
 
 async def test_while_nothing_changes_the_version_does_not_either(
-    running: Publisher, monkeypatch: pytest.MonkeyPatch
+    running: JWKSServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jwks, "REFRESH_INTERVAL", PAUSE)
     async with kept(running) as keys:
         assert await ask(keys, ED) == ED.kid
         version = keys.version
-        asked = running.asked
-        await eventually(lambda: reached(running, asked + 5))
+        asked = running.request_count
+        await poll_until(lambda: reached(running, asked + 5))
         assert keys.version == version
 
 
-async def reached(publisher: Publisher, asked: int) -> bool:
-    return publisher.asked >= asked
+async def reached(jwks_server: JWKSServer, asked: int) -> bool:
+    return jwks_server.request_count >= asked
 
 
 async def test_unknown_kids_cause_one_fetch_at_a_time_and_few_of_them(
-    running: Publisher,
+    running: JWKSServer,
 ) -> None:
     async with kept(running) as keys:
         assert await ask(keys, ED) == ED.kid
@@ -134,11 +134,11 @@ async def test_unknown_kids_cause_one_fetch_at_a_time_and_few_of_them(
             many = [ask(keys, KeyPair(private=ED.private)) for _ in range(200)]
             assert set(await asyncio.gather(*many)) == {NOBODYS}
         seconds = time.monotonic() - began
-        assert running.asked <= 2 + seconds / PAUSE
+        assert running.request_count <= 2 + seconds / PAUSE
 
 
 async def test_unknown_kids_keep_nobody_waiting_whose_key_is_known(
-    running: Publisher,
+    running: JWKSServer,
 ) -> None:
     async with kept(running) as keys:
         assert await ask(keys, ED) == ED.kid
@@ -153,48 +153,50 @@ async def test_unknown_kids_keep_nobody_waiting_whose_key_is_known(
         assert set(await asyncio.gather(*strangers)) == {NOBODYS}
 
 
-async def test_an_algorithm_that_nobody_publishes_causes_no_fetch(running: Publisher) -> None:
+async def test_an_algorithm_that_nobody_publishes_causes_no_fetch(running: JWKSServer) -> None:
     async with kept(running) as keys:
         assert await ask(keys, ED) == ED.kid
         for algorithm in ("none", "HS256", "ES384", "EdDSA ", ""):
             with pytest.raises(jwt.InvalidKeyError):
-                await keys.key_for({"alg": algorithm, "kid": someone()})
-        assert running.asked == 1
+                await keys.key_for({"alg": algorithm, "kid": new_user_id()})
+        assert running.request_count == 1
 
 
 async def test_keys_that_were_never_there_come_when_the_address_does(
-    publisher: Publisher, caplog: pytest.LogCaptureFixture
+    jwks_server: JWKSServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "todo.auth")
-    async with kept(publisher) as keys:
+    async with kept(jwks_server) as keys:
         for _ in range(3):
             assert await ask(keys, ED) == UNKNOWABLE
             await asyncio.sleep(2 * PAUSE)  # so that the next fetch fails, too
-        with publisher.running():
-            await eventually(lambda: known(keys))
+        with jwks_server.running():
+            await poll_until(lambda: known(keys))
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
-    assert caplog.messages[0].startswith(f"The keys at {publisher.url} cannot be fetched: ")
-    assert caplog.messages[2] == f"The keys at {publisher.url} can be fetched again."
+    assert caplog.messages[0].startswith(f"The keys at {jwks_server.url} cannot be fetched: ")
+    assert caplog.messages[2] == f"The keys at {jwks_server.url} can be fetched again."
 
 
 async def known(keys: JWKSClient) -> bool:
     return await ask(keys, ED) == ED.kid
 
 
-async def test_known_keys_stay_good_while_the_address_is_silent(publisher: Publisher) -> None:
-    async with kept(publisher) as keys:
-        with publisher.running():
-            await eventually(lambda: known(keys))
+async def test_known_keys_stay_good_while_the_address_is_silent(
+    jwks_server: JWKSServer,
+) -> None:
+    async with kept(jwks_server) as keys:
+        with jwks_server.running():
+            await poll_until(lambda: known(keys))
         assert await ask(keys, NEW) == UNKNOWABLE
         assert await ask(keys, ED) == ED.kid
-        publisher.publish(NEW)
-        with publisher.running():
-            await eventually(lambda: changed(keys, 1))
+        jwks_server.publish(NEW)
+        with jwks_server.running():
+            await poll_until(lambda: changed(keys, 1))
         assert await ask(keys, NEW) == NEW.kid
 
 
 async def test_an_address_that_says_nothing_is_not_waited_for_for_long(
-    running: Publisher, monkeypatch: pytest.MonkeyPatch
+    running: JWKSServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jwks, "FETCH_TIMEOUT", 0.3)
     running.delay = 2
@@ -205,31 +207,31 @@ async def test_an_address_that_says_nothing_is_not_waited_for_for_long(
         assert time.monotonic() - began < 1.5
 
 
-def broken_json(publisher: Publisher) -> None:
-    publisher.body = publisher.body[:-1]
+def broken_json(jwks_server: JWKSServer) -> None:
+    jwks_server.body = jwks_server.body[:-1]
 
 
-def compressed(publisher: Publisher) -> None:
-    publisher.headers["Content-Encoding"] = "gzip"
-    publisher.body = b"\x1f\x8b" + publisher.body
+def compressed(jwks_server: JWKSServer) -> None:
+    jwks_server.headers["Content-Encoding"] = "gzip"
+    jwks_server.body = b"\x1f\x8b" + jwks_server.body
 
 
-def padded(size: int) -> Callable[[Publisher], None]:
-    def change(publisher: Publisher) -> None:
-        publisher.body = publisher.body.ljust(size)
+def padded(size: int) -> Callable[[JWKSServer], None]:
+    def change(jwks_server: JWKSServer) -> None:
+        jwks_server.body = jwks_server.body.ljust(size)
 
     return change
 
 
-def saying(body: bytes) -> Callable[[Publisher], None]:
-    return lambda publisher: setattr(publisher, "body", body)
+def saying(body: bytes) -> Callable[[JWKSServer], None]:
+    return lambda jwks_server: setattr(jwks_server, "body", body)
 
 
-def status(number: int) -> Callable[[Publisher], None]:
-    return lambda publisher: setattr(publisher, "status", number)
+def status(number: int) -> Callable[[JWKSServer], None]:
+    return lambda jwks_server: setattr(jwks_server, "status", number)
 
 
-BAD_ANSWERS: dict[str, Callable[[Publisher], None]] = {
+BAD_ANSWERS: dict[str, Callable[[JWKSServer], None]] = {
     "not modified": status(304),
     "a page that is not there": status(404),
     "a failure": status(500),
@@ -252,7 +254,7 @@ BAD_ANSWERS: dict[str, Callable[[Publisher], None]] = {
 
 @pytest.mark.parametrize("name", BAD_ANSWERS)
 async def test_a_bad_answer_brings_no_keys_and_takes_none_away(
-    running: Publisher, name: str
+    running: JWKSServer, name: str
 ) -> None:
     good = vars(running).copy()
     async with kept(running) as keys:
@@ -261,35 +263,35 @@ async def test_a_bad_answer_brings_no_keys_and_takes_none_away(
         BAD_ANSWERS[name](running)
         assert await ask(keys, NEW) == UNKNOWABLE
         assert await ask(keys, ED) == ED.kid
-        asked = running.asked
+        asked = running.request_count
         vars(running).update(good | {"headers": {}, "asked": asked})
         running.publish(NEW, ED)
-        await eventually(lambda: changed(keys, 1))
+        await poll_until(lambda: changed(keys, 1))
         assert await ask(keys, NEW) == NEW.kid
 
 
 @pytest.mark.parametrize("number", [301, 302, 303, 307, 308])
-async def test_a_redirect_leads_nowhere(running: Publisher, number: int) -> None:
-    with Publisher(NEW).running() as elsewhere:
+async def test_a_redirect_leads_nowhere(running: JWKSServer, number: int) -> None:
+    with JWKSServer(NEW).running() as elsewhere:
         async with kept(running) as keys:
             assert await ask(keys, ED) == ED.kid
             running.status = number
             for location in (elsewhere.url, f"{running.url}?again"):
                 running.headers = {"Location": location}
                 assert await ask(keys, NEW) == UNKNOWABLE
-                after = running.asked + 2
-                await eventually(partial(reached, running, after))
-        assert elsewhere.asked == 0
+                after = running.request_count + 2
+                await poll_until(partial(reached, running, after))
+        assert elsewhere.request_count == 0
 
 
-async def test_the_largest_answer_is_read(running: Publisher) -> None:
+async def test_the_largest_answer_is_read(running: JWKSServer) -> None:
     padded(MAX_BYTES)(running)
     async with kept(running) as keys:
         assert await ask(keys, ED) == ED.kid
 
 
 async def test_no_proxy_of_the_environment_has_a_say(
-    running: Publisher, monkeypatch: pytest.MonkeyPatch
+    running: JWKSServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
@@ -297,7 +299,7 @@ async def test_no_proxy_of_the_environment_has_a_say(
         assert await ask(keys, ED) == ED.kid
 
 
-async def test_after_the_end_nobody_asks_any_more(running: Publisher) -> None:
+async def test_after_the_end_nobody_asks_any_more(running: JWKSServer) -> None:
     async with kept(running) as keys:
         assert await ask(keys, ED) == ED.kid
         before: set[asyncio.Task[Any]] = asyncio.all_tasks()

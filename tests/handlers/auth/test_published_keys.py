@@ -15,12 +15,19 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA512
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from harness.anonymous import EXPIRED, INVALID, MALFORMED, AnonymousClient, refusal
-from harness.clients import someone
+from harness.anonymous import EXPIRED, INVALID, MALFORMED, AnonymousClient, unauthorized_detail
+from harness.clients import new_user_id
 from harness.clients import token as hs256
-from harness.forgery import HS256, base64url, claims, forged, part, signed
-from harness.jwks_server import KeyPair, Publisher
-from harness.operations import SECURED, ask
+from harness.forgery import (
+    HS256,
+    base64url,
+    claims_json,
+    encode_part,
+    forge_token,
+    with_signature,
+)
+from harness.jwks_server import JWKSServer, KeyPair
+from harness.operations import SECURED, request_operation
 from harness.postgres import wait_until
 from harness.service import SECRET, Serve, Service
 
@@ -63,18 +70,18 @@ ENTRIES: list[Any] = [
 
 
 @pytest.fixture(scope="module")
-def publisher() -> Iterator[Publisher]:
-    publisher = Publisher()
-    publisher.publish(*ENTRIES)
-    with publisher.running():
-        yield publisher
+def jwks_server() -> Iterator[JWKSServer]:
+    jwks_server = JWKSServer()
+    jwks_server.publish(*ENTRIES)
+    with jwks_server.running():
+        yield jwks_server
 
 
 @pytest.fixture(scope="module")
 def both(
     service: Service,
     data_dir: Path,
-    publisher: Publisher,
+    jwks_server: JWKSServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
     """Run a service that knows the secret and the published keys, on the same database.
@@ -85,7 +92,7 @@ def both(
     environment = {
         "DATA_DIR": str(data_dir),
         "BETTER_AUTH_SECRET": SECRET,
-        "BETTER_AUTH_URL": f"{publisher.origin}/",
+        "BETTER_AUTH_URL": f"{jwks_server.origin}/",
         "LOG_LEVEL": "debug",
     }
     both = Service(environment, tmp_path_factory.mktemp("both") / "log")
@@ -110,7 +117,7 @@ def pem(pair: KeyPair) -> bytes:
 
 def by_hand(header: dict[str, Any], sign: Sign = ED.private.sign) -> str:
     """Sign under any header, with a published Ed25519 key if not otherwise."""
-    signing_input = f"{part(header)}.{part(claims())}"
+    signing_input = f"{encode_part(header)}.{encode_part(claims_json())}"
     return f"{signing_input}.{base64url(sign(signing_input.encode()))}"
 
 
@@ -127,7 +134,7 @@ def by_short_key(data: bytes) -> bytes:
 def confused(key: Callable[[KeyPair], bytes], algorithm: str) -> Callable[[], str]:
     """Sign with HS256, and what everybody may know of a key pair (RFC 8725, 2.1)."""
     pair = PAIRS[algorithm]
-    return lambda: forged(HS256 | {"kid": pair.kid}, key=key(pair))
+    return lambda: forge_token(HS256 | {"kid": pair.kid}, key=key(pair))
 
 
 def borrowed(algorithm: str, kid_of: str, **header: Any) -> Callable[[], str]:
@@ -148,7 +155,7 @@ FORGED: dict[str, Callable[[], str]] = {
     "HS256 with the raw bytes of EdDSA": confused(
         lambda pair: pair.private.public_key().public_bytes_raw(), "EdDSA"
     ),
-    "EdDSA announced, HS256 signed with our secret": lambda: forged(
+    "EdDSA announced, HS256 signed with our secret": lambda: forge_token(
         {"alg": "EdDSA", "kid": ED.kid}
     ),
     "PS256 with a key for RS256": lambda: RS.token(algorithm="PS256"),
@@ -177,9 +184,12 @@ FORGED: dict[str, Callable[[], str]] = {
     "kid a list": lambda: by_hand({"alg": "EdDSA", "kid": [ED.kid]}),
     "kid an object": lambda: by_hand({"alg": "EdDSA", "kid": {"kid": ED.kid}}),
     "crit unknown": lambda: by_hand({"alg": "EdDSA", "kid": ED.kid, "crit": ["x"], "x": 1}),
-    "our secret under an unknown algorithm": lambda: signed(f"{part({'alg': 'X'})}.e30"),
-    "a published key that is symmetric": lambda: signed(
-        f"{part(HS256 | {'kid': 'symmetric'})}.{part(claims())}", b"published"
+    "our secret under an unknown algorithm": lambda: with_signature(
+        f"{encode_part({'alg': 'X'})}.e30"
+    ),
+    "a published key that is symmetric": lambda: with_signature(
+        f"{encode_part(HS256 | {'kid': 'symmetric'})}.{encode_part(claims_json())}",
+        b"published",
     ),
 }
 
@@ -200,7 +210,7 @@ UNKNOWN: dict[str, Callable[[], str]] = {
     **{
         f"kid {name}": partial(ED.token, header={"kid": kid})
         for name, kid in {
-            "of nobody": someone(),
+            "of nobody": new_user_id(),
             "empty": "",
             "a path": "../../../../etc/passwd",
             "a URL": "http://127.0.0.1:9/keys.json",
@@ -220,7 +230,7 @@ UNKNOWN: dict[str, Callable[[], str]] = {
 def test_a_token_of_each_algorithm_names_its_user(
     anonymous: AnonymousClient, algorithm: str
 ) -> None:
-    user = someone()
+    user = new_user_id()
     header = {"Authorization": f"Bearer {PAIRS[algorithm].token(user)}"}
     created = anonymous.post("/api/tasks", headers=header, json={"title": algorithm})
     assert created.json()["user_id"] == user
@@ -229,24 +239,24 @@ def test_a_token_of_each_algorithm_names_its_user(
 
 
 def test_the_shared_secret_is_good_beside_them(anonymous: AnonymousClient) -> None:
-    assert anonymous.lists(hs256(someone())).status_code == 200
-    assert anonymous.lists(forged(HS256 | {"kid": ED.kid})).status_code == 200
+    assert anonymous.list_tasks(hs256(new_user_id())).status_code == 200
+    assert anonymous.list_tasks(forge_token(HS256 | {"kid": ED.kid})).status_code == 200
 
 
 def test_a_key_without_an_algorithm_has_that_of_its_kind(anonymous: AnonymousClient) -> None:
-    assert anonymous.lists(NAMELESS.token()).status_code == 200
+    assert anonymous.list_tasks(NAMELESS.token()).status_code == 200
 
 
 def test_a_token_without_kid_has_no_choice_of_keys(anonymous: AnonymousClient) -> None:
     for pair in (PAIRS["ES512"], PAIRS["PS256"], RS):
-        assert anonymous.lists(pair.token(header={"kid": None})).status_code == 200
+        assert anonymous.list_tasks(pair.token(header={"kid": None})).status_code == 200
     another = KeyPair("ES512").token(header={"kid": None})
-    assert anonymous.is_refused(another) == {INVALID}
+    assert anonymous.unauthorized_details(another) == {INVALID}
 
 
 @pytest.mark.parametrize("name", FORGED)
 def test_no_operation_accepts_a_forged_token(anonymous: AnonymousClient, name: str) -> None:
-    assert anonymous.is_refused(FORGED[name]()) <= {MALFORMED, INVALID}
+    assert anonymous.unauthorized_details(FORGED[name]()) <= {MALFORMED, INVALID}
 
 
 def test_no_key_that_is_unknown_or_unusable_lets_anybody_in(both: Service) -> None:
@@ -261,26 +271,26 @@ def test_no_key_that_is_unknown_or_unusable_lets_anybody_in(both: Service) -> No
             return dict(zip(tokens, await asyncio.gather(*asked), strict=True))
 
     answers = asyncio.run(all_at_once())
-    assert {name: refusal(answer) for name, answer in answers.items()} == dict.fromkeys(
-        UNKNOWN, INVALID
-    )
+    assert {
+        name: unauthorized_detail(answer) for name, answer in answers.items()
+    } == dict.fromkeys(UNKNOWN, INVALID)
 
 
 def test_an_address_in_a_header_is_never_asked(
     both: Service, anonymous: AnonymousClient
 ) -> None:
     assert both.process.poll() is None
-    with Publisher(MINE).running() as mine:
+    with JWKSServer(MINE).running() as mine:
         for header in ("jku", "x5u"):
             token = MINE.token(header={header: mine.url, "kid": ED.kid})
-            assert anonymous.is_refused(token) == {INVALID}
-        assert mine.asked == 0
+            assert anonymous.unauthorized_details(token) == {INVALID}
+        assert mine.request_count == 0
 
 
 def test_claims_are_checked_as_those_of_any_token(anonymous: AnonymousClient) -> None:
-    assert anonymous.is_refused(ED.token(exp=1)) == {EXPIRED}
-    assert anonymous.is_refused(ED.token(nbf=2**40)) == {INVALID}
-    assert anonymous.is_refused(ED.token(subject="")) == {INVALID}
+    assert anonymous.unauthorized_details(ED.token(exp=1)) == {EXPIRED}
+    assert anonymous.unauthorized_details(ED.token(nbf=2**40)) == {INVALID}
+    assert anonymous.unauthorized_details(ED.token(subject="")) == {INVALID}
 
 
 def test_the_log_says_which_keys_are_left_out_and_no_token(both: Service) -> None:
@@ -294,16 +304,16 @@ def test_the_log_says_which_keys_are_left_out_and_no_token(both: Service) -> Non
 def test_nobody_is_called_invalid_before_the_keys_were_ever_there(
     service: Service, data_dir: Path, serve: Serve
 ) -> None:
-    publisher = Publisher(ED)
+    jwks_server = JWKSServer(ED)
     assert service.process.poll() is None
     environment = {
         "DATA_DIR": str(data_dir),
         "BETTER_AUTH_SECRET": SECRET,
-        "JWKS_URL": publisher.url,
+        "JWKS_URL": jwks_server.url,
     }
     with AnonymousClient(serve(environment).wait_until_healthy().url) as anonymous:
         for operation in SECURED:
-            answer = ask(
+            answer = request_operation(
                 anonymous, operation, headers={"Authorization": f"Bearer {ED.token()}"}
             )
             assert answer.status_code == 503
@@ -311,10 +321,10 @@ def test_nobody_is_called_invalid_before_the_keys_were_ever_there(
             assert answer.json()["detail"].startswith(
                 "The keys that verify tokens cannot be had"
             )
-        assert anonymous.lists(hs256(someone())).status_code == 200
-        assert anonymous.is_refused(forged(key=b"another secret")) == {INVALID}
-        assert anonymous.is_refused("no-token") == {MALFORMED}
-        with publisher.running():
-            wait_until(lambda: anonymous.lists(ED.token()).status_code == 200)
-        assert anonymous.lists(ED.token()).status_code == 200
-        assert anonymous.lists(hs256(someone())).status_code == 200
+        assert anonymous.list_tasks(hs256(new_user_id())).status_code == 200
+        assert anonymous.unauthorized_details(forge_token(key=b"another secret")) == {INVALID}
+        assert anonymous.unauthorized_details("no-token") == {MALFORMED}
+        with jwks_server.running():
+            wait_until(lambda: anonymous.list_tasks(ED.token()).status_code == 200)
+        assert anonymous.list_tasks(ED.token()).status_code == 200
+        assert anonymous.list_tasks(hs256(new_user_id())).status_code == 200

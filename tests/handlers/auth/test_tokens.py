@@ -8,15 +8,15 @@ from harness.anonymous import (
     MALFORMED,
     MISSING,
     AnonymousClient,
-    assert_tells_nothing_of,
-    refusal,
-    without,
+    assert_does_not_leak,
+    contains_no_part_of,
+    unauthorized_detail,
 )
-from harness.clients import AuthedClient, someone, token
+from harness.clients import AuthedClient, new_user_id, token
 from harness.contract import OPERATIONS, check_problem
-from harness.forgery import HS256, claims, forged
+from harness.forgery import HS256, claims_json, forge_token
 from harness.operation_index import Operation
-from harness.operations import SECURED, ask, body, name, path
+from harness.operations import SECURED, body, name, path, request_operation
 from harness.raw_http import send
 from harness.service import SECRET, Service
 
@@ -107,10 +107,13 @@ def test_every_operation_on_tasks_wants_a_token(
     anonymous: AnonymousClient, operation: Operation
 ) -> None:
     assert operation.path.startswith("/api/")
-    assert refusal(ask(anonymous, operation)) == MISSING
-    assert refusal(ask(anonymous, operation, user=someone())) == MISSING
+    assert unauthorized_detail(request_operation(anonymous, operation)) == MISSING
+    assert (
+        unauthorized_detail(request_operation(anonymous, operation, user=new_user_id()))
+        == MISSING
+    )
     slash = f"{path(operation)}/"
-    assert refusal(anonymous.request(operation.method, slash)) == MISSING
+    assert unauthorized_detail(anonymous.request(operation.method, slash)) == MISSING
 
 
 def test_head_wants_a_token_too(anonymous: AnonymousClient) -> None:
@@ -123,7 +126,9 @@ def test_only_health_and_readiness_want_none(anonymous: AnonymousClient) -> None
     for operation in OPERATIONS.values():
         if not operation.secured:
             assert not operation.path.startswith("/api")
-            answer = ask(anonymous, operation, headers={"Authorization": "Bearer nonsense"})
+            answer = request_operation(
+                anonymous, operation, headers={"Authorization": "Bearer nonsense"}
+            )
             assert answer.status_code == 200
 
 
@@ -132,16 +137,16 @@ def test_only_health_and_readiness_want_none(anonymous: AnonymousClient) -> None
     ("bad", "reason"),
     [
         ("no-token", MALFORMED),
-        (forged(payload=claims(exp="1")), EXPIRED),
-        (forged(key=b"another secret"), INVALID),
+        (forge_token(payload=claims_json(exp="1")), EXPIRED),
+        (forge_token(key=b"another secret"), INVALID),
     ],
     ids=["malformed", "expired", "invalid"],
 )
 def test_a_refused_token_is_called_what_it_is(
     anonymous: AnonymousClient, operation: Operation, bad: str, reason: str
 ) -> None:
-    answer = ask(anonymous, operation, headers={"Authorization": f"Bearer {bad}"})
-    assert refusal(answer) == reason
+    answer = request_operation(anonymous, operation, headers={"Authorization": f"Bearer {bad}"})
+    assert unauthorized_detail(answer) == reason
 
 
 @every_secured_operation
@@ -158,7 +163,7 @@ def test_who_is_asking_is_looked_at_before_anything_else(
         {"url": bad_id, "content": b"x" * 100_000},
         {"url": path(operation, "no-uuid", user="somebody else")},
     ):
-        assert refusal(anonymous.request(operation.method, **request)) == MISSING
+        assert unauthorized_detail(anonymous.request(operation.method, **request)) == MISSING
 
 
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER ", "bEaReR ", "Bearer    "])
@@ -166,65 +171,79 @@ def test_the_scheme_is_written_in_any_case_and_followed_by_spaces(
     anonymous: AnonymousClient, scheme: str
 ) -> None:
     """RFC 9110, 11.1, and RFC 6750, 2.1: `"Bearer" 1*SP b64token`."""
-    header = {"Authorization": f"{scheme}{forged()}"}
+    header = {"Authorization": f"{scheme}{forge_token()}"}
     assert anonymous.get("/api/tasks", headers=header).status_code == 200
 
 
 @pytest.mark.parametrize("scheme", OTHER_SCHEMES, ids=ascii)
 def test_no_other_scheme_carries_a_token(anonymous: AnonymousClient, scheme: str) -> None:
-    assert anonymous.is_refused(forged(), scheme) == {MISSING}
+    assert anonymous.unauthorized_details(forge_token(), scheme) == {MISSING}
 
 
 @pytest.mark.parametrize("header", OTHER_HEADERS)
 def test_no_other_header_carries_a_token(anonymous: AnonymousClient, header: str) -> None:
     for operation in SECURED:
-        for value in (forged(), f"Bearer {forged()}"):
-            assert refusal(ask(anonymous, operation, headers={header: value})) == MISSING
+        for value in (forge_token(), f"Bearer {forge_token()}"):
+            assert (
+                unauthorized_detail(
+                    request_operation(anonymous, operation, headers={header: value})
+                )
+                == MISSING
+            )
 
 
 @pytest.mark.parametrize("cookie", OTHER_COOKIES)
 def test_no_cookie_carries_a_token(anonymous: AnonymousClient, cookie: str) -> None:
     for operation in SECURED:
-        header = {"Cookie": f"{cookie}={forged()}"}
-        assert refusal(ask(anonymous, operation, headers=header)) == MISSING
+        header = {"Cookie": f"{cookie}={forge_token()}"}
+        assert (
+            unauthorized_detail(request_operation(anonymous, operation, headers=header))
+            == MISSING
+        )
 
 
 @pytest.mark.parametrize("parameter", ["access_token", "token", "jwt", "authorization"])
 def test_no_query_carries_a_token(anonymous: AnonymousClient, parameter: str) -> None:
     for operation in SECURED:
-        good = forged()
+        good = forge_token()
         answer = anonymous.request(
             operation.method, path(operation), params={parameter: good}, **body(operation)
         )
-        assert refusal(answer) == MISSING
-        assert_tells_nothing_of(good, answer)
+        assert unauthorized_detail(answer) == MISSING
+        assert_does_not_leak(good, answer)
 
 
 def test_no_body_carries_a_token(anonymous: AnonymousClient) -> None:
     for operation in SECURED:
-        fields = {"access_token": forged(), "title": "x"}
+        fields = {"access_token": forge_token(), "title": "x"}
         url = path(operation)
-        assert refusal(anonymous.request(operation.method, url, json=fields)) == MISSING
-        assert refusal(anonymous.request(operation.method, url, data=fields)) == MISSING
+        assert (
+            unauthorized_detail(anonymous.request(operation.method, url, json=fields))
+            == MISSING
+        )
+        assert (
+            unauthorized_detail(anonymous.request(operation.method, url, data=fields))
+            == MISSING
+        )
 
 
 @pytest.mark.parametrize("case", REFUSED_HEADERS)
 def test_no_strange_header_carries_a_token(service: Service, case: str) -> None:
-    good = forged().encode()
+    good = forge_token().encode()
     lines = [line.replace(b"%", good) for line in REFUSED_HEADERS[case]]
     for request in ("GET /api/tasks HTTP/1.1", "POST /api/tasks HTTP/1.1"):
-        assert refusal(send(service, request, *lines)) in {MISSING, MALFORMED}
+        assert unauthorized_detail(send(service, request, *lines)) in {MISSING, MALFORMED}
 
 
 @pytest.mark.parametrize("case", BROKEN_HEADERS)
 def test_no_broken_header_carries_a_token(service: Service, case: str) -> None:
-    lines = [line.replace(b"%", forged().encode()) for line in BROKEN_HEADERS[case]]
+    lines = [line.replace(b"%", forge_token().encode()) for line in BROKEN_HEADERS[case]]
     for request in ("GET /api/tasks HTTP/1.1", "POST /api/tasks HTTP/1.1"):
         assert send(service, request, *lines).status_code in {400, 401}
 
 
 def test_a_request_of_http_1_0_wants_a_token_too(service: Service) -> None:
-    assert refusal(send(service, "GET /api/tasks HTTP/1.0")) == MISSING
+    assert unauthorized_detail(send(service, "GET /api/tasks HTTP/1.0")) == MISSING
 
 
 def test_nobody_gets_in_by_web_socket(service: Service) -> None:
@@ -240,7 +259,7 @@ def test_nobody_gets_in_by_web_socket(service: Service) -> None:
 
 
 def test_an_unknown_path_tells_nothing_without_a_token(anonymous: AnonymousClient) -> None:
-    answer = anonymous.get(f"/api/{someone()}/lists")
+    answer = anonymous.get(f"/api/{new_user_id()}/lists")
     assert answer.status_code == 404
     check_problem(answer)
 
@@ -248,8 +267,8 @@ def test_an_unknown_path_tells_nothing_without_a_token(anonymous: AnonymousClien
 def test_a_token_is_in_no_log_and_in_no_answer(
     service: Service, anonymous: AnonymousClient
 ) -> None:
-    good = forged(HS256 | {"kid": someone()})
-    bad = forged(HS256 | {"kid": someone()}, key=b"another secret")
+    good = forge_token(HS256 | {"kid": new_user_id()})
+    bad = forge_token(HS256 | {"kid": new_user_id()}, key=b"another secret")
     answers = [
         answer
         for text in (good, bad, f"{good}=", f"{good[:-3]}!!!")
@@ -264,16 +283,16 @@ def test_a_token_is_in_no_log_and_in_no_answer(
     log = service.log.read_text()
     for answer in answers:
         assert answer.headers["x-request-id"] in log
-        assert_tells_nothing_of(good, answer)
-        assert_tells_nothing_of(bad, answer)
-    assert without(good, log)
-    assert without(bad, log)
+        assert_does_not_leak(good, answer)
+        assert_does_not_leak(bad, answer)
+    assert contains_no_part_of(good, log)
+    assert contains_no_part_of(bad, log)
     assert SECRET not in log
 
 
 def test_a_good_token_is_good_for_one_person_only(
     alice: AuthedClient, bob: AuthedClient
 ) -> None:
-    task = alice.creates()
+    task = alice.create_task()
     bob.headers["Authorization"] = f"Bearer {token(alice.id)}"
-    assert bob.lists() == [task]
+    assert bob.list_tasks() == [task]

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from harness.anonymous import INVALID, AnonymousClient
-from harness.clients import someone
+from harness.clients import new_user_id
 from harness.clients import token as hs256
-from harness.jwks_server import KeyPair, Publisher
+from harness.jwks_server import JWKSServer, KeyPair
 from harness.service import SECRET, Service
 
 ISSUER = "https://todo.example"
@@ -39,11 +39,11 @@ OTHER_USERS: dict[str, dict[str, Any]] = {
 def anonymous(service: Service, data_dir: Path) -> Iterator[AnonymousClient]:
     """Speak to such a service, on the same database, that knows keys of both kinds."""
     assert service.process.poll() is None
-    with Publisher(PAIR).running() as publisher:
+    with JWKSServer(PAIR).running() as jwks_server:
         environment = {
             "DATA_DIR": str(data_dir),
             "BETTER_AUTH_SECRET": SECRET,
-            "JWKS_URL": publisher.url,
+            "JWKS_URL": jwks_server.url,
             "JWT_USER_CLAIM": "user.id",
             "JWT_ISSUER": ISSUER,
             "JWT_AUDIENCE": AUDIENCE,
@@ -62,7 +62,7 @@ def signed(sub: str | None = None, **claims: Any) -> list[str]:
 
 
 def test_the_user_is_found_where_the_setting_says(anonymous: AnonymousClient) -> None:
-    user = someone()
+    user = new_user_id()
     for text in signed(user={"id": user}, **GOOD):
         header = {"Authorization": f"Bearer {text}"}
         created = anonymous.post("/api/tasks", headers=header, json={"title": "x"})
@@ -71,7 +71,7 @@ def test_the_user_is_found_where_the_setting_says(anonymous: AnonymousClient) ->
 
 
 def test_sub_is_then_nobody_in_particular(anonymous: AnonymousClient) -> None:
-    user, other = someone(), someone()
+    user, other = new_user_id(), new_user_id()
     for text in signed(sub=other, user={"id": user}, **GOOD):
         header = {"Authorization": f"Bearer {text}"}
         assert anonymous.get(f"/api/{user}/tasks", headers=header).status_code == 200
@@ -83,7 +83,7 @@ def test_who_is_not_there_or_unusable_is_not_looked_for_elsewhere(
     anonymous: AnonymousClient, name: str
 ) -> None:
     for text in signed(sub="alice", **OTHER_USERS[name], **GOOD):
-        assert anonymous.is_refused(text) == {INVALID}
+        assert anonymous.unauthorized_details(text) == {INVALID}
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_who_is_not_there_or_unusable_is_not_looked_for_elsewhere(
 def test_the_audience_is_a_string_or_in_a_list(
     anonymous: AnonymousClient, audience: object
 ) -> None:
-    for text in signed(user={"id": someone()}, iss=ISSUER, aud=audience):
-        assert anonymous.lists(text).status_code == 200
+    for text in signed(user={"id": new_user_id()}, iss=ISSUER, aud=audience):
+        assert anonymous.list_tasks(text).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -112,5 +112,5 @@ def test_the_audience_is_a_string_or_in_a_list(
 def test_another_issuer_or_audience_is_refused_whoever_signed(
     anonymous: AnonymousClient, wrong: dict[str, Any]
 ) -> None:
-    for text in signed(user={"id": someone()}, **GOOD | wrong):
-        assert anonymous.is_refused(text) == {INVALID}
+    for text in signed(user={"id": new_user_id()}, **GOOD | wrong):
+        assert anonymous.unauthorized_details(text) == {INVALID}

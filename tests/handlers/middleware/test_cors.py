@@ -12,7 +12,7 @@ from harness.clients import AuthedClient
 from harness.contract import OPERATIONS
 from harness.in_process import InProcessClient
 from harness.operation_index import Operation
-from harness.operations import NO_TASK, SECURED, ask, body, name, path
+from harness.operations import SECURED, UNKNOWN_TASK_ID, body, name, path, request_operation
 from harness.service import Service
 from models import tasks
 
@@ -39,7 +39,7 @@ TO_EXPOSE = {
     *("retry-after", "x-request-id"),
 }
 TO_SEND = {"authorization", "content-type", "if-match", "if-none-match"}
-TASK = f"/api/tasks/{NO_TASK}"
+TASK = f"/api/tasks/{UNKNOWN_TASK_ID}"
 
 
 def words(answer: httpx.Response, header: str) -> set[str]:
@@ -115,7 +115,7 @@ def test_the_frontend_may_read_every_answer(
 
 
 def test_the_frontend_may_read_changes_and_refused_changes(alice: AuthedClient) -> None:
-    task = f"/api/tasks/{alice.creates()['id']}"
+    task = f"/api/tasks/{alice.create_task()['id']}"
     alice.headers["Origin"] = FRONTEND
     stale = alice.put(task, json={"title": "y"}, headers={"If-Match": '"0"'})
     for status, answer in (
@@ -187,5 +187,5 @@ def test_options_that_are_no_preflight_are_a_method_like_any_other(alice: Authed
 
 
 def test_who_has_no_origin_hears_nothing_of_cors(alice: AuthedClient) -> None:
-    for answer in (alice.get("/api/tasks"), ask(alice, SECURED[-1])):
+    for answer in (alice.get("/api/tasks"), request_operation(alice, SECURED[-1])):
         assert not any(header.startswith("access-control") for header in answer.headers)

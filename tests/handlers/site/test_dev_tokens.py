@@ -19,9 +19,9 @@ PATHS = [f"/docs/token/{user}" for user in USERS]
 
 
 @pytest.fixture
-def visitor(development: Service) -> Iterator[AnonymousClient]:
+def visitor(dev_service: Service) -> Iterator[AnonymousClient]:
     """Return somebody without a token, where one is offered."""
-    with AnonymousClient(development.url) as client:
+    with AnonymousClient(dev_service.url) as client:
         yield client
 
 
@@ -36,7 +36,7 @@ def test_the_page_gets_a_token_that_is_good_for_an_hour(
     claims = jwt.decode(token, options={"verify_signature": False})
     assert claims["sub"] == user
     assert timedelta(seconds=claims["exp"] - claims["iat"]) == timedelta(hours=1)
-    assert visitor.lists(token).status_code == 200
+    assert visitor.list_tasks(token).status_code == 200
 
 
 ELSEWHERE = {

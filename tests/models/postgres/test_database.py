@@ -11,10 +11,10 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
-from harness.cluster import Cluster, opened, someone
-from harness.proxy import proxy
+from harness.cluster import Cluster, new_user_id, open_database
+from harness.proxy import running_proxy
 from harness.statements import STATEMENTS
-from harness.waiting import eventually, soon
+from harness.waiting import poll_until, time_limit
 from models.errors import Unavailable
 from models.postgres.connection import Batch, Connection
 from models.postgres.database import Database
@@ -48,9 +48,9 @@ async def one_waits(cluster: Cluster) -> None:
 
     async def stands() -> bool:
         question = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        return bool(cluster.ask(question) == 1)
+        return bool(cluster.scalar(question) == 1)
 
-    await eventually(stands)
+    await poll_until(stands)
     await asyncio.sleep(0.05)  # until nobody is sent after it any more
 
 
@@ -58,7 +58,7 @@ async def one_waits(cluster: Cluster) -> None:
 async def busy(database: Database, cluster: Cluster) -> AsyncIterator[None]:
     """Have one request take its time in the database."""
     with closed_gate(cluster) as gate:
-        task = asyncio.create_task(database.fetch(someone(), GATE, {}))
+        task = asyncio.create_task(database.fetch(new_user_id(), GATE, {}))
         await one_waits(cluster)
         yield
         gate.rollback()
@@ -81,25 +81,27 @@ async def test_settings_and_statement_make_one_round_trip_and_one_transaction(
     values = dict.fromkeys(STATEMENTS[name].parameters) | {"limit": 1, "offset": 0}
     values |= {"new_title": "x", "new_completed": False, "task_id": 16 * "00"}
     async with (
-        proxy(cluster.port) as way,
-        opened(cluster.at(port=way.port).serving, pool_size=1) as database,
+        running_proxy(cluster.port) as proxy,
+        open_database(cluster.with_params(port=proxy.port).app, pool_size=1) as database,
     ):
-        await database.fetch(someone(), PID, {})
-        way.heard.clear()
-        await database.fetch(someone(), STATEMENTS[name], values)
-        assert way.trips() == ["client", "server"]
-        assert messages(way.sent()) == "BDE" + "BDE" + "S"  # nothing is parsed any more
+        await database.fetch(new_user_id(), PID, {})
+        proxy.recorded.clear()
+        await database.fetch(new_user_id(), STATEMENTS[name], values)
+        assert proxy.turns() == ["client", "server"]
+        assert (
+            messages(proxy.client_bytes()) == "BDE" + "BDE" + "S"
+        )  # nothing is parsed any more
 
 
 async def test_a_statement_runs_as_the_serving_role_for_the_user(database: Database) -> None:
-    alice = someone()
+    alice = new_user_id()
     assert await database.fetch(alice, WHO, {}) == [(alice.encode(), b"todo_serving")]
 
 
 async def test_nothing_is_left_for_the_next_who_has_the_connection(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(cluster.serving, pool_size=1, statement_timeout=7) as database:
+    async with open_database(cluster.app, pool_size=1, statement_timeout=7) as database:
         during = await database.fetch("alice", LEFT, {})
         assert during == [(b"todo_serving", b"alice", b"7s", b"on")]
         monkeypatch.setattr(
@@ -113,13 +115,13 @@ async def test_a_statement_that_reads_cannot_write(database: Database) -> None:
     insert = b"INSERT INTO todo.users (id) VALUES ($1) RETURNING id"
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         await database.fetch("alice", Statement(insert, ("user_id",), writes=False), {})
-    alice = someone()
+    alice = new_user_id()
     statement = Statement(insert, ("user_id",), writes=True)
     assert await database.fetch(alice, statement, {}) == [(alice.encode(),)]
 
 
 async def test_what_a_failed_statement_wrote_is_undone(database: Database) -> None:
-    alice = someone()
+    alice = new_user_id()
     statement = Statement(
         b"WITH u AS (INSERT INTO todo.users (id) VALUES ($1) RETURNING id)"
         b" SELECT 1 / (length(id) - 32) FROM u",
@@ -153,7 +155,7 @@ async def test_text_that_cannot_be_stored_is_refused_before_it_is_sent(
 
 
 async def test_a_slow_statement_is_stopped_and_its_connection_kept(cluster: Cluster) -> None:
-    async with opened(cluster.serving, pool_size=1, statement_timeout=0.5) as database:
+    async with open_database(cluster.app, pool_size=1, statement_timeout=0.5) as database:
         before = await database.fetch("alice", PID, {})
         with pytest.raises(Unavailable):
             await database.fetch("alice", SLEEP, {})
@@ -161,7 +163,7 @@ async def test_a_slow_statement_is_stopped_and_its_connection_kept(cluster: Clus
 
 
 async def test_a_bug_passes_as_it_is_and_the_connection_is_kept(cluster: Cluster) -> None:
-    async with opened(cluster.serving, pool_size=1) as database:
+    async with open_database(cluster.app, pool_size=1) as database:
         before = await database.fetch("alice", PID, {})
         with pytest.raises(psycopg.errors.UndefinedColumn):
             await database.fetch("alice", Statement(b"SELECT nonsense", (), writes=False), {})
@@ -171,9 +173,9 @@ async def test_a_bug_passes_as_it_is_and_the_connection_is_kept(cluster: Cluster
 async def test_errors_and_log_tell_no_values(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    alice = someone()
+    alice = new_user_id()
     secret = Statement(b"SELECT $1::text, pg_sleep(1000)", ("secret",), writes=False)
-    async with opened(cluster.serving, statement_timeout=0.5) as database:
+    async with open_database(cluster.app, statement_timeout=0.5) as database:
         with pytest.raises(Unavailable) as failure:
             await database.fetch(alice, secret, {"secret": "the cake"})
     assert str(failure.value) == "the database is unavailable"
@@ -186,7 +188,7 @@ async def test_requests_that_go_well_are_not_worth_a_line_in_the_log(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    async with opened(cluster.serving) as database:
+    async with open_database(cluster.app) as database:
         for _ in range(5):
             await database.fetch("alice", WHO, {})
     assert caplog.messages == []
@@ -195,7 +197,7 @@ async def test_requests_that_go_well_are_not_worth_a_line_in_the_log(
 async def test_past_the_queue_requests_are_refused_and_those_in_it_are_served(
     cluster: Cluster,
 ) -> None:
-    async with opened(cluster.serving, pool_size=1, queue_size=2) as database:
+    async with open_database(cluster.app, pool_size=1, queue_size=2) as database:
         async with busy(database, cluster):
             queued = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(2)]
             await asyncio.sleep(0)
@@ -206,19 +208,19 @@ async def test_past_the_queue_requests_are_refused_and_those_in_it_are_served(
 
 
 async def test_who_waits_too_long_in_the_queue_is_refused(cluster: Cluster) -> None:
-    async with opened(cluster.serving, pool_size=1, queue_timeout=1) as database:
+    async with open_database(cluster.app, pool_size=1, queue_timeout=1) as database:
         async with busy(database, cluster):
             with pytest.raises(Unavailable):
                 await database.fetch("alice", WHO, {})
-        await eventually(database.ready)
+        await poll_until(database.ready)
 
 
 async def test_each_in_the_queue_is_refused_when_its_own_time_is_over(
     cluster: Cluster,
 ) -> None:
     async with (
-        opened(cluster.serving, pool_size=1, queue_timeout=1) as database,
-        soon(),
+        open_database(cluster.app, pool_size=1, queue_timeout=1) as database,
+        time_limit(),
         busy(database, cluster),
     ):
         gone, first = (asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(2))
@@ -234,22 +236,22 @@ async def test_each_in_the_queue_is_refused_when_its_own_time_is_over(
 
 async def test_many_trips_are_under_way_on_one_connection(cluster: Cluster) -> None:
     async with (
-        proxy(cluster.port) as way,
-        opened(cluster.at(port=way.port).serving, pool_size=1) as database,
-        soon(),
+        running_proxy(cluster.port) as proxy,
+        open_database(cluster.with_params(port=proxy.port).app, pool_size=1) as database,
+        time_limit(),
     ):
-        users = [someone(), someone()]
-        way.heard.clear()
+        users = [new_user_id(), new_user_id()]
+        proxy.recorded.clear()
         requests = [asyncio.create_task(database.fetch(user, WHO, {})) for user in users]
         answers = await asyncio.gather(*requests)
-        assert messages(way.sent()).count("S") == 2
-        assert way.trips() == ["client", "server"]
+        assert messages(proxy.client_bytes()).count("S") == 2
+        assert proxy.turns() == ["client", "server"]
     assert answers == [[(user.encode(), b"todo_serving")] for user in users]
 
 
 async def test_a_failed_trip_leaves_those_around_it_alone(cluster: Cluster) -> None:
     bug = Statement(b"SELECT 1 / 0", (), writes=False)
-    async with opened(cluster.serving, pool_size=1) as database, soon():
+    async with open_database(cluster.app, pool_size=1) as database, time_limit():
         outcomes = await asyncio.gather(
             *(database.fetch("x", statement, {}) for statement in (WHO, bug, WHO, bug)),
             return_exceptions=True,
@@ -258,11 +260,11 @@ async def test_a_failed_trip_leaves_those_around_it_alone(cluster: Cluster) -> N
     assert {type(error) for error in outcomes[1::2]} == {psycopg.errors.DivisionByZero}
 
 
-async def test_what_fails_when_it_is_committed_was_not_written(own: Cluster) -> None:
-    own.command("""CREATE TABLE todo.late (n int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+async def test_what_fails_when_it_is_committed_was_not_written(scratch_db: Cluster) -> None:
+    scratch_db.execute("""CREATE TABLE todo.late (n int UNIQUE DEFERRABLE INITIALLY DEFERRED);
         GRANT ALL ON todo.late TO todo_serving""")
     late = Statement(b"INSERT INTO todo.late VALUES (1) RETURNING n", (), writes=True)
-    async with opened(own.serving, pool_size=1) as database, soon():
+    async with open_database(scratch_db.app, pool_size=1) as database, time_limit():
         assert await database.fetch("x", late, {}) == [(b"1",)]
         with pytest.raises(psycopg.errors.UniqueViolation):
             await database.fetch("x", late, {})
@@ -273,8 +275,8 @@ async def test_a_slow_statement_holds_up_nobody_while_a_connection_is_free(
     cluster: Cluster,
 ) -> None:
     async with (
-        opened(cluster.serving, pool_size=2) as database,
-        soon(),
+        open_database(cluster.app, pool_size=2) as database,
+        time_limit(),
         busy(database, cluster),
     ):
         for _ in range(20):
@@ -283,23 +285,23 @@ async def test_a_slow_statement_holds_up_nobody_while_a_connection_is_free(
 
 
 async def test_many_more_requests_than_connections_are_all_served(database: Database) -> None:
-    users = [someone() for _ in range(150)]
+    users = [new_user_id() for _ in range(150)]
     answers = await asyncio.gather(*(database.fetch(user, WHO, {}) for user in users))
     assert answers == [[(user.encode(), b"todo_serving")] for user in users]
 
 
 async def test_cancelled_requests_leave_nothing_behind(cluster: Cluster) -> None:
     async def cancelled(pause: float) -> None:
-        task = asyncio.create_task(database.fetch(someone(), NAP, {}))
+        task = asyncio.create_task(database.fetch(new_user_id(), NAP, {}))
         await asyncio.sleep(pause)
         task.cancel()
         await asyncio.wait([task])
 
     async def served() -> None:
-        user = someone()
+        user = new_user_id()
         assert await database.fetch(user, WHO, {}) == [(user.encode(), b"todo_serving")]
 
-    async with opened(cluster.serving) as database, soon():
+    async with open_database(cluster.app) as database, time_limit():
         for n in range(60):
             tries = [cancelled(0.0003 * (n % 30)) for _ in range(2)]
             await asyncio.gather(*tries, served(), served())
@@ -309,25 +311,25 @@ async def test_cancelled_requests_leave_nothing_behind(cluster: Cluster) -> None
 async def test_a_cancelled_statement_is_stopped_in_the_database_too(cluster: Cluster) -> None:
     async def sleepers() -> int:
         question = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-        return int(cluster.ask(question))
+        return int(cluster.scalar(question))
 
     async def nobody_sleeps() -> bool:
         return await sleepers() == 0
 
-    async with opened(cluster.serving, statement_timeout=1000) as database, soon():
-        await eventually(nobody_sleeps)
+    async with open_database(cluster.app, statement_timeout=1000) as database, time_limit():
+        await poll_until(nobody_sleeps)
         task = asyncio.create_task(database.fetch("alice", SLEEP, {}))
-        await eventually(sleepers)
+        await poll_until(sleepers)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await eventually(nobody_sleeps)
+        await poll_until(nobody_sleeps)
 
 
 async def test_a_request_cancelled_again_and_again_gives_its_connection_back(
     cluster: Cluster,
 ) -> None:
-    async with opened(cluster.serving, pool_size=1) as database, soon():
+    async with open_database(cluster.app, pool_size=1) as database, time_limit():
         for _ in range(10):
             with anyio.move_on_after(0.01):  # cancels at every await until it is left
                 await database.fetch("alice", SLEEP, {})
@@ -344,7 +346,7 @@ async def test_a_connection_that_ends_as_it_is_used_again_costs_one_who_waits(
         link._raw.pgconn.finish()  # noqa: SLF001 (nobody else can at this moment)
         link.send(trip)
 
-    async with opened(cluster.serving, pool_size=1) as database, soon():
+    async with open_database(cluster.app, pool_size=1) as database, time_limit():
         async with busy(database, cluster):
             queued = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(3)]
             await asyncio.sleep(0)
@@ -355,7 +357,7 @@ async def test_a_connection_that_ends_as_it_is_used_again_costs_one_who_waits(
 
 
 async def test_who_is_cancelled_in_the_queue_is_no_loss(cluster: Cluster) -> None:
-    async with opened(cluster.serving, pool_size=1) as database, soon():
+    async with open_database(cluster.app, pool_size=1) as database, time_limit():
         async with busy(database, cluster):
             queued = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(20)]
             await asyncio.sleep(0)
@@ -367,7 +369,7 @@ async def test_who_is_cancelled_in_the_queue_is_no_loss(cluster: Cluster) -> Non
 
 
 async def test_closing_waits_for_those_who_are_being_served(cluster: Cluster) -> None:
-    async with opened(cluster.serving) as database:
+    async with open_database(cluster.app) as database:
         with closed_gate(cluster) as gate:
             served = asyncio.create_task(database.fetch("alice", GATE, {}))
             await one_waits(cluster)
@@ -382,7 +384,7 @@ async def test_closing_waits_for_those_who_are_being_served(cluster: Cluster) ->
 
 
 async def test_closing_does_not_wait_for_ever(cluster: Cluster) -> None:
-    async with opened(cluster.serving) as database, soon():
+    async with open_database(cluster.app) as database, time_limit():
         with closed_gate(cluster):
             served = asyncio.create_task(database.fetch("alice", GATE, {}))
             await one_waits(cluster)
@@ -394,13 +396,13 @@ async def test_closing_does_not_wait_for_ever(cluster: Cluster) -> None:
 async def test_a_database_that_serves_is_ready_and_a_closed_one_is_not(
     cluster: Cluster,
 ) -> None:
-    async with opened(cluster.serving) as database:
-        await eventually(database.ready)
+    async with open_database(cluster.app) as database:
+        await poll_until(database.ready)
     assert not await database.ready()
 
 
 async def test_a_database_without_a_free_connection_is_not_ready(cluster: Cluster) -> None:
-    async with opened(cluster.serving, pool_size=1, queue_timeout=1000) as database:
-        async with busy(database, cluster), soon():
+    async with open_database(cluster.app, pool_size=1, queue_timeout=1000) as database:
+        async with busy(database, cluster), time_limit():
             assert not await database.ready()
-        await eventually(database.ready)
+        await poll_until(database.ready)

@@ -16,8 +16,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
-from harness.cluster import Cluster, opened, someone
-from harness.waiting import eventually, soon
+from harness.cluster import Cluster, new_user_id, open_database
+from harness.waiting import poll_until, time_limit
 from models.errors import NotFound, PermissionDenied
 from models.postgres.database import Database
 from models.role_check import check_app_role
@@ -47,17 +47,17 @@ pytestmark = [
 
 
 @pytest.fixture
-def pooler(own: Cluster, tmp_path: Path) -> Iterator[Cluster]:
+def pooler(scratch_db: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     """Run PgBouncer, with fewer connections than there will be clients."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     users = tmp_path / "users"
-    accounts = [conninfo_to_dict(url) for url in (own.serving, own.owner)]
+    accounts = [conninfo_to_dict(url) for url in (scratch_db.app, scratch_db.owner)]
     users.write_text("".join(f'"{a["user"]}" "{a["password"]}"\n' for a in accounts))
     configuration = tmp_path / "pgbouncer.ini"
     configuration.write_text(
         CONFIGURATION.format(
-            server=own.port,
+            server=scratch_db.port,
             port=port,
             users=users,
             servers=SERVERS,
@@ -68,7 +68,7 @@ def pooler(own: Cluster, tmp_path: Path) -> Iterator[Cluster]:
         process = subprocess.Popen([str(PGBOUNCER), configuration], stdout=log, stderr=log)
     try:
         wait_for(port, process)
-        yield own.at(port=port)
+        yield scratch_db.with_params(port=port)
     finally:
         process.terminate()
         process.wait()
@@ -97,11 +97,11 @@ async def live(database: Database, user: str) -> None:
 async def test_people_who_share_connections_see_their_own_tasks_only(
     pooler: Cluster,
 ) -> None:
-    people = [someone() for _ in range(20)]
+    people = [new_user_id() for _ in range(20)]
     async with (
-        opened(pooler.serving, pool_size=8) as one,
-        opened(pooler.serving, pool_size=8) as two,
-        soon(),
+        open_database(pooler.app, pool_size=8) as one,
+        open_database(pooler.app, pool_size=8) as two,
+        time_limit(),
     ):
         await check_app_role(one)
         await asyncio.gather(
@@ -115,7 +115,7 @@ async def test_people_who_share_connections_see_their_own_tasks_only(
 async def test_no_connection_stays_tied_to_a_client(pooler: Cluster) -> None:
     console = psycopg.ClientCursor(
         psycopg.connect(
-            pooler.at(dbname="pgbouncer").owner, autocommit=True, row_factory=dict_row
+            pooler.with_params(dbname="pgbouncer").owner, autocommit=True, row_factory=dict_row
         )
     )
 
@@ -123,11 +123,11 @@ async def test_no_connection_stays_tied_to_a_client(pooler: Cluster) -> None:
         return all(server["state"] != "active" for server in console.execute("SHOW SERVERS"))
 
     with console.connection:
-        async with opened(pooler.serving, pool_size=6) as database, soon():
+        async with open_database(pooler.app, pool_size=6) as database, time_limit():
             for _ in range(300):
                 with pytest.raises(NotFound):
-                    await get_task(database, someone(), str(UUID(int=0)))
-                await eventually(all_free)
+                    await get_task(database, new_user_id(), str(UUID(int=0)))
+                await poll_until(all_free)
 
 
 async def test_the_schema_is_migrated_through_it(pooler: Cluster) -> None:
