@@ -1,1 +1,1 @@
-"""How fast this service is, beside others that do the same: `python -m benchmarks`."""
+"""Benchmarks of this service and its competitors; run with `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""The command; see `python -m benchmarks --help`."""
+"""The command line; see `python -m benchmarks --help`."""
 
 import argparse
 import signal
@@ -7,30 +7,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import agreement, growth, report, rounds
+from benchmarks import environment
 from benchmarks.chart import chart
-from benchmarks.conditions import conditions, peak_memory
-from benchmarks.installation import NotInstalled, install
-from benchmarks.laboratory import laboratory
-from benchmarks.results import as_json
+from benchmarks.equivalence import ResponseMismatch, verify_responses
+from benchmarks.growth import growth_report, measure_growth
+from benchmarks.install import SetupError, install_wrk
+from benchmarks.report import report
+from benchmarks.results import to_json
+from benchmarks.rounds import run_rounds
 from benchmarks.scenarios import SCENARIOS, Scenario
-from benchmarks.stacks import OURS, ROOT, STACKS, Stack, service
+from benchmarks.services import COMPETITOR_SERVICES, ROOT, THIS_SERVICE, Service, candidate
+from benchmarks.testbed import running_testbed
 
 RESULTS = Path(__file__).with_name("results")
-"""What the README shows: whole runs only."""
+"""The published results; complete runs only."""
 SCRATCH = ROOT / ".data" / "benchmarks"
 
 DESCRIPTION = """\
-Measure this service beside others that do the same, on the same PostgreSQL, and write a
-report. Installs what it needs. A whole run takes half an hour and wants a machine
-of its own; its report goes to benchmarks/results, that of any other to .data/benchmarks."""
+Measure this service and its competitors on the same PostgreSQL server and write a report.
+Installs what it needs. A complete run takes half an hour on an otherwise idle machine; its
+report goes to benchmarks/results, that of any other run to .data/benchmarks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What has been asked for."""
+    """The parsed command line."""
 
-    stacks: list[Stack]
+    services: list[Service]
     scenarios: list[Scenario]
     rounds: int
     seconds: int
@@ -39,95 +42,129 @@ class Options:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure, and write the report; returns the exit status."""
-    # Ends the process in good order, through every `finally` on the way.
+    """Run the benchmark and write the report; return the exit status."""
+    # Exit through all `finally` blocks, so that services and PostgreSQL are stopped.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
-    options = read(arguments)
+    options = parse_options(arguments)
     try:
-        install()
+        install(options.services)
         run(options)
-    except (NotInstalled, agreement.Disagreement) as error:
+    except (SetupError, ResponseMismatch) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     return 0
 
 
+def install(services: Sequence[Service]) -> None:
+    """Install wrk and what the chosen services need. Raises SetupError."""
+    install_wrk()
+    for step in dict.fromkeys(service.install for service in services):
+        if step:
+            step()
+
+
 def run(options: Options) -> None:
-    """Measure what has been asked for."""
-    method = f"rounds: {options.rounds}, seconds of each drive: {options.seconds}"
-    with laboratory(options.stacks) as place:
-        described = conditions(place.dataset, method)
-        agreement.check(place, options.scenarios)
-        print("All services answer alike.", flush=True)
+    """Measure, print the report and write it to the output directory."""
+    method = f"{options.rounds} rounds, {options.seconds} s per run"
+    with running_testbed(options.services) as testbed:
+        description = environment.describe(testbed, method)
+        verify_responses(testbed, options.scenarios)
+        print("All services give equivalent responses.", flush=True)
         if options.growth:
-            found = growth.measure(place, rounds=options.rounds, seconds=options.seconds)
+            results = measure_growth(testbed, rounds=options.rounds, seconds=options.seconds)
         else:
-            found = rounds.play(
-                place, options.scenarios, rounds=options.rounds, seconds=options.seconds
+            results = run_rounds(
+                testbed, options.scenarios, rounds=options.rounds, seconds=options.seconds
             )
-        described["peak memory"] = peak_memory(place.services)
-    name, write = ("growth", growth.report) if options.growth else ("report", report.report)
-    text = write(found, described)
+        description["peak memory"] = environment.peak_memory(testbed.services)
+    name, write = ("growth", growth_report) if options.growth else ("report", report)
+    text = write(results, description)
     options.output.mkdir(parents=True, exist_ok=True)
-    options.output.joinpath(f"{name}.json").write_text(as_json(found, described))
+    options.output.joinpath(f"{name}.json").write_text(to_json(results, description))
     options.output.joinpath(f"{name}.md").write_text(text)
     if not options.growth:
-        options.output.joinpath("chart.svg").write_text(chart(found))
+        options.output.joinpath("chart.svg").write_text(chart(results))
     print(f"\n{text}\nWritten to {options.output}.")
 
 
-def read(arguments: Sequence[str]) -> Options:
-    """Read the command line."""
+def parse_options(arguments: Sequence[str]) -> Options:
+    """Parse the command line."""
     given = parser().parse_args(arguments)
-    others = tuple(stack for stack in STACKS if stack is not OURS)
-    peers = [stack for stack in others if given.peers is None or stack.key in given.peers]
-    if given.growth:
-        peers = []
-    if given.rival:
-        peers.append(service("rival", f"rival ({given.rival.name})", given.rival.resolve()))
-    whole = given.only is None and given.peers is None and not given.quick and not given.rival
+    services = [THIS_SERVICE]
+    if given.candidate:
+        services.append(candidate(given.candidate))
+    if not given.growth:
+        services += [
+            service
+            for service in COMPETITOR_SERVICES
+            if given.competitors is None or service.key in given.competitors
+        ]
+    complete = not (given.only or given.competitors or given.quick or given.candidate)
     return Options(
-        stacks=[OURS, *peers],
+        services=services,
         scenarios=[one for one in SCENARIOS if given.only is None or one.key in given.only],
         rounds=given.rounds or (1 if given.quick else 7),
         seconds=given.seconds or (1 if given.quick else 2),
         growth=given.growth,
-        output=given.output or (RESULTS if whole else SCRATCH),
+        output=given.output or (RESULTS if complete else SCRATCH),
     )
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=DESCRIPTION)
     scenarios = [scenario.key for scenario in SCENARIOS]
-    peers = ["none", *(stack.key for stack in STACKS if stack is not OURS)]
-    parser.add_argument("--quick", action="store_true", help="one round of a second each")
-    parser.add_argument("--rounds", type=int, metavar="N", help="rounds (7)")
-    parser.add_argument("--seconds", type=int, metavar="N", help="seconds of each drive (2)")
+    competitors = ["none", *(service.key for service in COMPETITOR_SERVICES)]
+    parser.add_argument("--quick", action="store_true", help="one round, 1 s per run")
+    parser.add_argument("--rounds", type=int, metavar="N", help="number of rounds (7)")
+    parser.add_argument("--seconds", type=int, metavar="N", help="duration of each run (2)")
     parser.add_argument(
-        "--only", type=some_of(scenarios), help=f"some of {','.join(scenarios)}"
+        "--only",
+        type=comma_separated(scenarios),
+        metavar="SCENARIOS",
+        help=f"comma-separated: {', '.join(scenarios)}",
     )
-    parser.add_argument("--peers", type=some_of(peers), help=f"some of {','.join(peers)}")
     parser.add_argument(
-        "--rival", type=Path, metavar="DIR", help="another checkout of this service beside it"
+        "--competitors",
+        type=comma_separated(competitors),
+        metavar="NAMES",
+        help=f"comma-separated: {', '.join(competitors)}",
     )
     parser.add_argument(
-        "--growth", action="store_true", help="measure how this service bears growth instead"
+        "--candidate",
+        type=checkout_directory,
+        metavar="DIR",
+        help="another checkout of this service to compare with",
     )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="where the report goes")
+    parser.add_argument(
+        "--growth",
+        action="store_true",
+        help="measure this service with more tasks per user and more rows instead",
+    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="directory of the report")
     return parser
 
 
-def some_of(names: list[str]) -> Callable[[str], list[str]]:
-    """Return a reader of names separated by commas."""
+def comma_separated(names: list[str]) -> Callable[[str], list[str]]:
+    """Return a parser of comma-separated names, for argparse."""
 
-    def read_names(text: str) -> list[str]:
+    def parse(text: str) -> list[str]:
         chosen = text.split(",")
         if unknown := set(chosen) - set(names):
-            raise argparse.ArgumentTypeError(", ".join(sorted(unknown)) + " is unknown")
+            message = f"unknown: {', '.join(sorted(unknown))}"
+            raise argparse.ArgumentTypeError(message)
         return chosen
 
-    return read_names
+    return parse
+
+
+def checkout_directory(text: str) -> Path:
+    """Parse the path of a checkout, for argparse."""
+    path = Path(text).resolve()
+    if not path.joinpath("cli.py").is_file():
+        message = f"{text} is not a checkout of this service"
+        raise argparse.ArgumentTypeError(message)
+    return path
 
 
 if __name__ == "__main__":

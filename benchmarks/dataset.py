@@ -1,42 +1,31 @@
-"""The tasks that everybody works on, the same for every service and every drive.
+"""The benchmark data: the same users and tasks for every service and every run.
 
-They are made once, in a schema of their own; `reset` puts a fresh copy into the tables of
-the service. Ids follow from names, so that nobody has to look them up.
+Each database holds a pristine copy in the schema `bench`; `Dataset.reset` restores the
+service's tables from it. Ids are derived from names, so requests can be built without
+querying the database.
 """
 
 import hashlib
-import json
-import secrets
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import psutil
 import psycopg
-from models.task import Task
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from models import embedded, migrate
+from benchmarks.database import COMPETITOR_ROLE, DatabaseUrls, execute
 
-CROWD = 1_000
-"""Users of the crowd to begin with …"""
-EACH = 100
-"""… and the tasks that each of them has."""
-SINGLES = (10, 20, 100, 1_000, 10_000)
-"""Beside the crowd, there is one user with each of these numbers of tasks."""
-PEER = "bench_peer"
+USERS = 1_000
+"""The default number of regular users."""
+TASKS_PER_USER = 100
+TASK_COUNTS = (10, 20, 100, 1_000, 10_000)
+"""For each of these there is one more user, with that many tasks."""
 
-# Checkpoints and autovacuum would hit one service and spare the next.
-CALM = ("checkpoint_timeout = '1d'", "max_wal_size = '32GB'", "autovacuum = off")
-# What PostgreSQL's manual starts from (19.4.1); its default is made for any machine, and
-# holds a tenth of the tables at their largest.
-ROOMY = f"shared_buffers = '{psutil.virtual_memory().total // 4 // 1024**2}MB'"
+# Generated columns are left out, and so are columns that only another checkout has.
+COLUMNS = (
+    "user_id, id, title, description, completed, priority, due_date, "
+    "created_at, updated_at, version"
+)
 
-# PostgreSQL writes the rest itself.
-COLUMNS = ", ".join(column.name for column in Task.__table__.columns if not column.computed)
-
-TASKS = """
+GENERATE_TASKS = """
     INSERT INTO bench.tasks
     SELECT md5(name), md5(name || ' task ' || n)::uuid, titles[1 + n %% 8] || ' ' || n,
         CASE n %% 2 WHEN 0 THEN 'Not before the weather is better, nor without the list' END,
@@ -45,8 +34,8 @@ TASKS = """
         stamp, stamp, 1
     FROM (VALUES (ARRAY['Water the plants', 'Call the bank', 'Buy bread and milk', 'Answer Bob',
         'Pay the rent', 'Book a table', 'Repair the bicycle', 'Write to grandmother'],
-        ARRAY['low', 'medium', 'high', NULL])) AS words (titles, priorities),
-        unnest(%(names)s::text[], %(counts)s::int[]) AS people (name, tasks),
+        ARRAY['low', 'medium', 'high', NULL])) AS samples (titles, priorities),
+        unnest(%(names)s::text[], %(counts)s::int[]) AS users (name, tasks),
         generate_series(1, tasks) AS n,
         LATERAL (SELECT timestamptz '2026-01-01Z' + interval '1 microsecond'
             * (('x' || substr(md5(name || n), 1, 7))::bit(28)::int * 117647::bigint) AS stamp)
@@ -57,99 +46,60 @@ INDEXES = """
     WHERE schemaname = 'todo' AND tablename = 'tasks' AND indexname NOT LIKE 'pk%'"""
 
 
-def crowd_member(number: int) -> str:
-    """Name somebody of the crowd."""
+def regular_user(number: int) -> str:
+    """Return the name of a regular user."""
     return f"user {number}"
 
 
-def single(tasks: int) -> str:
-    """Name the user who has so many tasks."""
-    return f"the user with {tasks}"
+def user_with(tasks: int) -> str:
+    """Return the name of the user with this number of tasks."""
+    return f"user with {tasks} tasks"
 
 
 def user_id(name: str) -> str:
-    """Return the id of a user: 32 characters, as Better Auth's are."""
+    """Return the id of a user: 32 characters, like those of Better Auth."""
     return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
 
 
 def task_id(name: str, number: int) -> UUID:
-    """Return the id of one of a user's tasks; they count from 1."""
+    """Return the id of a user's task; tasks are numbered from 1."""
     return UUID(user_id(f"{name} task {number}"))
 
 
-@dataclass(frozen=True, slots=True)
-class Urls:
-    """Where the database is, for each party."""
-
-    serving: str
-    owner: str
-    superuser: str
-    peer: str
-    """For the peers: a role that row security does not bind, which spares them its cost."""
-
-
-def superuser(urls: embedded.Urls, data_dir: Path) -> str:
-    """Return the URL of the role that may do everything."""
-    passwords = json.loads((data_dir / "postgres" / "secrets").read_text())
-    return make_conninfo(urls.owner, user="postgres", password=passwords["postgres"])
-
-
-def run(url: str, *commands: str) -> None:
-    """Run commands, each for itself."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        for command in commands:
-            connection.execute(command.encode())
-
-
-def configure(urls: embedded.Urls, data_dir: Path) -> None:
-    """Set PostgreSQL up as for all measurements, from its next start on."""
-    settings = (f"ALTER SYSTEM SET {setting}" for setting in (*CALM, ROOMY))
-    run(superuser(urls, data_dir), *settings)
-
-
 class Dataset:
-    """The tables of the service, and the copy that they are filled from."""
+    """The benchmark data in one migrated database."""
 
-    def __init__(self, urls: embedded.Urls, data_dir: Path) -> None:
-        """Migrate the database, and make everything beside it that is needed."""
-        peer = {"user": PEER, "password": secrets.token_hex(16)}
-        place = conninfo_to_dict(urls.owner)
-        where = f"{place['host']}:{place['port']}/{place['dbname']}"
-        self.urls = Urls(
-            serving=urls.serving,
-            owner=urls.owner,
-            superuser=superuser(urls, data_dir),
-            peer=f"postgresql://{peer['user']}:{peer['password']}@{where}",
-        )
-        migrate.upgrade(urls.owner, urls.serving)
-        self.run(
-            f"CREATE ROLE {PEER} LOGIN BYPASSRLS PASSWORD '{peer['password']}'",
-            f"GRANT USAGE ON SCHEMA todo TO {PEER}",
-            f"GRANT ALL ON todo.users, todo.tasks TO {PEER}",
+    def __init__(self, urls: DatabaseUrls) -> None:
+        """Create the pristine copy and load the default data."""
+        self.urls = urls
+        self.execute(
+            f"GRANT USAGE ON SCHEMA todo TO {COMPETITOR_ROLE}",
+            f"GRANT ALL ON todo.users, todo.tasks TO {COMPETITOR_ROLE}",
             "CREATE SCHEMA bench",
             f"CREATE UNLOGGED TABLE bench.tasks AS SELECT {COLUMNS} FROM todo.tasks",  # noqa: S608
         )
-        self.fill(CROWD)
+        self.load(USERS)
 
-    def fill(self, crowd: int) -> None:
-        """Have a crowd of so many users, and those beside it."""
-        self.crowd = crowd
-        people = [(single(tasks), tasks) for tasks in SINGLES]
-        people += [(crowd_member(number), EACH) for number in range(crowd)]
-        names, counts = zip(*people, strict=True)
+    def load(self, users: int) -> None:
+        """Replace the data: this number of regular users, and those of TASK_COUNTS."""
+        self.users = users
+        counts = {user_with(tasks): tasks for tasks in TASK_COUNTS}
+        counts |= {regular_user(number): TASKS_PER_USER for number in range(users)}
         with psycopg.connect(self.urls.superuser) as connection:
             connection.execute("TRUNCATE bench.tasks")
-            connection.execute(TASKS, {"names": [*names], "counts": [*counts]})
+            connection.execute(
+                GENERATE_TASKS, {"names": [*counts], "counts": [*counts.values()]}
+            )
         self.reset()
 
     def reset(self) -> None:
-        """Bring the tables into the state that every drive begins with.
+        """Restore the service's tables from the pristine copy.
 
-        Without triggers (foreign keys) and with indexes built afterwards: that takes a
+        Triggers (foreign keys) are off and indexes are rebuilt afterwards, which takes a
         tenth of the time.
         """
-        indexes = dict(self.all(INDEXES))
-        self.run(
+        indexes = dict(self.fetch_all(INDEXES))
+        self.execute(
             "CHECKPOINT",
             "SET session_replication_role = replica",
             "TRUNCATE todo.users, todo.tasks",
@@ -159,21 +109,28 @@ class Dataset:
             *indexes.values(),
             "VACUUM (FREEZE, ANALYZE) todo.users, todo.tasks",
         )
+        self._modified = False
 
-    def rows(self) -> int:
-        """Count the tasks."""
-        return int(self.ask("SELECT count(*) FROM bench.tasks"))
+    def prepare_run(self, *, writes: bool) -> None:
+        """Restore the tables if an earlier run has written to them."""
+        if self._modified:
+            self.reset()
+        self._modified = writes
 
-    def ask(self, question: str) -> str:
-        """Ask for one value."""
-        ((answer,),) = self.all(question)
-        return str(answer)
+    def count_tasks(self) -> int:
+        """Return the number of tasks."""
+        return int(self.fetch_value("SELECT count(*) FROM bench.tasks"))
 
-    def all(self, question: str) -> list[tuple[Any, ...]]:
-        """Ask for rows."""
+    def fetch_value(self, query: str) -> str:
+        """Return the single value of a query, as text."""
+        ((value,),) = self.fetch_all(query)
+        return str(value)
+
+    def fetch_all(self, query: str) -> list[tuple[Any, ...]]:
+        """Return all rows of a query, run as superuser."""
         with psycopg.connect(self.urls.superuser) as connection:
-            return connection.execute(question.encode()).fetchall()
+            return connection.execute(query.encode()).fetchall()
 
-    def run(self, *commands: str) -> None:
-        """Run commands as superuser, each for itself."""
-        run(self.urls.superuser, *commands)
+    def execute(self, *commands: str) -> None:
+        """Execute commands as superuser, each in a transaction of its own."""
+        execute(self.urls.superuser, *commands)

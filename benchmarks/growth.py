@@ -1,117 +1,125 @@
-"""Growth: what a request costs when a user has more tasks, and the table more rows."""
+"""Data growth: the cost of a request as users have more tasks and tables more rows."""
 
 from collections.abc import Callable, Iterator
 
-from benchmarks.dataset import CROWD, single, task_id
-from benchmarks.laboratory import Laboratory
-from benchmarks.report import METHOD, number, table, warning
-from benchmarks.results import Row, Rows
-from benchmarks.rounds import play
+from benchmarks.dataset import USERS, task_id, user_with
+from benchmarks.report import METHOD, environment_list, format_number, other_load, table
+from benchmarks.results import Result, Results
+from benchmarks.rounds import run_rounds
 from benchmarks.scenarios import (
-    CLIENTS,
-    FEW,
+    CONNECTIONS,
+    FEW_CONNECTIONS,
     SCENARIOS,
-    Ask,
-    Chance,
+    RequestBuilder,
+    Sampler,
     Scenario,
+    build_request,
     list_of,
-    request,
 )
-from benchmarks.stacks import OURS
+from benchmarks.services import THIS_SERVICE
+from benchmarks.testbed import Testbed
 
-CROWDS = (CROWD, 10 * CROWD)
-"""With ten times as many users, the table has ten times as many rows."""
-BY_CROWD = tuple(
+USER_COUNTS = (USERS, 10 * USERS)
+"""Numbers of regular users: about 100 thousand rows, and a million."""
+SCENARIOS_BY_ROWS = tuple(
     scenario
     for scenario in SCENARIOS
     if scenario.key in {"get", "create", "update", "toggle", "list-100", "pending"}
 )
-TASKS = (10, 100, 1_000, 10_000)
-MANY_TASKS = 1_000
+TASK_COUNTS = (10, 100, 1_000, 10_000)
+SLOW_LIST = 1_000
 PAGE = "?status=pending&sort=title&limit=20"
 
 
-def get_of(tasks: int) -> Ask:
-    """Read a task of the user who has so many."""
+def get_of(tasks: int) -> RequestBuilder:
+    """Return a builder that gets a task of the user with this number of tasks."""
 
-    def ask(chance: Chance) -> bytes:
-        name = single(tasks)
-        return request("GET", f"/api/tasks/{task_id(name, chance.randint(1, tasks))}", name)
+    def build(sampler: Sampler) -> bytes:
+        name = user_with(tasks)
+        path = f"/api/tasks/{task_id(name, sampler.randint(1, tasks))}"
+        return build_request("GET", path, name)
 
-    return ask
+    return build
 
 
-KINDS: dict[str, Callable[[int], Ask]] = {
+OPERATIONS: dict[str, Callable[[int], RequestBuilder]] = {
     "get one": get_of,
     "first 20 by title": lambda tasks: list_of(tasks, PAGE),
     "whole list": list_of,
 }
 
 
-def by_tasks() -> Iterator[Scenario]:
-    """Return a scenario for each kind of request, and for each number of tasks."""
-    for kind, ask in KINDS.items():
-        for tasks in TASKS:
-            clients = FEW if kind == "whole list" and tasks >= MANY_TASKS else CLIENTS
-            key = f"{kind} {tasks}"
-            yield Scenario(key, f"{kind} of {tasks:,}", ask(tasks), connections=clients)
+def scenarios_by_tasks() -> Iterator[Scenario]:
+    """Yield a scenario for each operation and each number of tasks."""
+    for operation, builder in OPERATIONS.items():
+        for tasks in TASK_COUNTS:
+            slow = operation == "whole list" and tasks >= SLOW_LIST
+            yield Scenario(
+                f"{operation} {tasks}",
+                f"{operation} of {tasks:,}",
+                builder(tasks),
+                connections=FEW_CONNECTIONS if slow else CONNECTIONS,
+            )
 
 
-def measure(laboratory: Laboratory, *, rounds: int, seconds: int) -> Rows:
-    """Measure both kinds of growth.
+def measure_growth(testbed: Testbed, *, rounds: int, seconds: int) -> Results:
+    """Measure growth by tasks of one user, then by rows of the table.
 
-    The crowd grows and shrinks each round, since the machine may be slower after a while.
+    The number of rows alternates each round, since the machine may slow down over time.
     """
-    found = play(laboratory, tuple(by_tasks()), rounds=rounds, seconds=seconds)
-    for turn in range(rounds):
-        for crowd in CROWDS:
-            print(f"With {crowd:,} users, round {turn + 1}:", flush=True)
-            laboratory.fill(crowd)
-            for (key, stack), row in play(
-                laboratory, BY_CROWD, rounds=1, seconds=seconds
-            ).items():
-                name = f"{key} {crowd}", stack
-                earlier = found[name].figures if name in found else ()
-                found[name] = Row((*earlier, *row.figures))
-    return found
+    results = run_rounds(testbed, tuple(scenarios_by_tasks()), rounds=rounds, seconds=seconds)
+    for number in range(rounds):
+        for users in USER_COUNTS:
+            print(f"Round {number + 1} with {users:,} users:", flush=True)
+            testbed.load_data(users)
+            partial = run_rounds(testbed, SCENARIOS_BY_ROWS, rounds=1, seconds=seconds)
+            for (scenario, service), result in partial.items():
+                key = f"{scenario} {users}", service
+                earlier = results[key].measurements if key in results else ()
+                results[key] = Result((*earlier, *result.measurements))
+    return results
 
 
-def report(rows: Rows, conditions: dict[str, str]) -> str:
-    """Write the report."""
-    parts = [
-        "# Measured while it grows",
-        "Processor time for one request, of the service + of PostgreSQL, in µs.",
+def growth_report(results: Results, environment: dict[str, str]) -> str:
+    """Return the report as Markdown."""
+    sections = [
+        "# Data growth",
+        "Processor time per request in µs: service + PostgreSQL.",
         "## Tasks of one user",
-        table(("", *(f"{tasks:,}" for tasks in TASKS)), tasks_table(rows)),
+        table(("", *(f"{tasks:,}" for tasks in TASK_COUNTS)), rows_by_tasks(results)),
         "## Rows of the table",
-        table(CROWD_HEAD, crowd_table(rows)),
-        "## Conditions",
-        "\n".join(f"- {name}: {text}" for name, text in conditions.items()),
-        warning(rows.values()),
+        table(ROWS_HEADER, rows_by_table_size(results)),
+        "## Environment",
+        environment_list(environment),
+        other_load(results.values()),
         METHOD,
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(sections) + "\n"
 
 
-def tasks_table(rows: Rows) -> Iterator[tuple[str, ...]]:
-    """Write a line for each kind of request."""
-    for kind in KINDS:
-        yield kind, *(both(rows[f"{kind} {tasks}", OURS.key]) for tasks in TASKS)
+def rows_by_tasks(results: Results) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each operation, with a column for each number of tasks."""
+    for operation in OPERATIONS:
+        cells = (results[f"{operation} {tasks}", THIS_SERVICE.key] for tasks in TASK_COUNTS)
+        yield operation, *(format_cost(result) for result in cells)
 
 
-CROWD_HEAD = ("", "100 k rows", "1 M rows", "ratio", "p99, 100 k", "p99, 1 M", "errors")
+ROWS_HEADER = ("", "100 k rows", "1 M rows", "ratio", "p99, 100 k", "p99, 1 M", "errors")
 
 
-def crowd_table(rows: Rows) -> Iterator[tuple[str, ...]]:
-    """Write a line for each scenario."""
-    for scenario in BY_CROWD:
-        few, many = (rows[f"{scenario.key} {crowd}", OURS.key] for crowd in CROWDS)
-        times = f"{many.times(few, 'sum_us'):.2f}"
-        p99 = (f"{number(row.middle('p99_ms'))} ms" for row in (few, many))
-        errors = f"{few.errors + many.errors:,}"
-        yield scenario.title, both(few), both(many), times, *p99, errors
+def rows_by_table_size(results: Results) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each scenario."""
+    for scenario in SCENARIOS_BY_ROWS:
+        small, large = (
+            results[f"{scenario.key} {users}", THIS_SERVICE.key] for users in USER_COUNTS
+        )
+        ratio = f"{large.ratio_to(small, 'sum_us'):.2f}"
+        p99 = (f"{format_number(result.median('p99_ms'))} ms" for result in (small, large))
+        errors = f"{small.errors + large.errors:,}"
+        yield scenario.title, format_cost(small), format_cost(large), ratio, *p99, errors
 
 
-def both(row: Row) -> str:
-    """Write the time of the service, and that of PostgreSQL."""
-    return f"{number(row.middle('service_us'))} + {number(row.middle('database_us'))}"
+def format_cost(result: Result) -> str:
+    """Format the processor time of the service and of PostgreSQL."""
+    service, database = (result.median(name) for name in ("service_us", "database_us"))
+    return f"{format_number(service)} + {format_number(database)}"

@@ -1,117 +1,146 @@
-"""The report: one Markdown document, ratios first, then every figure and its conditions."""
+"""The report in Markdown: ratios first, then goals, figures and environment."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
-from benchmarks.goals import TITLES, Measure, judged, ratio, times
-from benchmarks.results import Row, Rows
-from benchmarks.stacks import OURS, STACKS
+from benchmarks.goals import (
+    SCENARIO_TITLES,
+    Metric,
+    cost_ratio,
+    evaluate_goals,
+    format_ratio,
+)
+from benchmarks.results import Result, Results
+from benchmarks.services import COMPETITOR_SERVICES, THIS_SERVICE
 
-STACK_TITLES = {stack.key: stack.title for stack in STACKS}
-NO_PEERS = {stack.key for stack in STACKS if stack is OURS or not stack.answers}
+SERVICE_TITLES = {
+    service.key: service.title for service in (THIS_SERVICE, *COMPETITOR_SERVICES)
+}
+NOT_COMPARED = {
+    THIS_SERVICE.key,
+    *(service.key for service in COMPETITOR_SERVICES if not service.implements_api),
+}
 BUSY = 0.05
 
 INTRODUCTION = """\
-How many times as much processor time a peer takes for the same answer, on the same
-PostgreSQL. Above 1, this service is ahead; 10 means that it takes a tenth. Each is the
+Processor time per request of each competitor, relative to this service, on the same
+PostgreSQL server. Above 1, this service uses less; 10 means a tenth. Each value is the
 median of the ratios of all rounds."""
 
-ADVANTAGES = """\
-What the peers are spared: they connect as a role that row security does not bind, they
-answer without `ETag`, `X-Total-Count`, `X-Request-Id` and CORS headers, and they do not
-tell another user's task from one that does not exist. This service does all of that.
+DIFFERENCES = """\
+In favour of the competitors: they connect as a role that row-level security does not
+apply to, they send no `ETag`, `X-Total-Count`, `X-Request-Id` or CORS headers, and they do
+not distinguish another user's task from one that does not exist. This service does all of
+that.
 
-What they bear: in this service's tables PostgreSQL keeps the JSON of every task, for the
-peers' writes, too, though they do not read it."""
+Against the competitors: this service's schema stores the JSON of each task in a generated
+column, which PostgreSQL maintains on their writes as well, although they do not read it."""
 
 METHOD = """\
-Processor time is the kernel's account of all processes of the service, or of PostgreSQL,
-divided by the requests handled. It depends on what else the machine does, too, but far
-less than the rest: others that keep the memory busy can add a third to it. Requests per
-second and latencies are those of as many clients as asked at once, each with its next
-request as soon as it has an answer: p99 is a service at its limit. Every figure
-is the median of the rounds, ± half the range. Checkpoints and autovacuum are held off,
-and changed tables are replaced by a fresh copy before each drive."""
+Processor time is what the kernel accounts to all processes of the service, or of
+PostgreSQL, divided by the number of requests handled. It depends on other load on the
+machine far less than throughput and latency do; processes that saturate the memory bus can
+still add a third. Throughput and latency are measured with closed-loop clients, each
+sending its next request when it has received a response, so p99 is that of a saturated
+service. Each figure is the median of all rounds, ± half the range. Checkpoints and
+autovacuum are disabled, and modified tables are restored before each run."""
 
 
-def report(rows: Rows, conditions: dict[str, str]) -> str:
-    """Write the report."""
-    parts = [
-        "# Measured beside others",
+def report(results: Results, environment: dict[str, str]) -> str:
+    """Return the report as Markdown."""
+    sections = [
+        "# Benchmark results",
         INTRODUCTION,
-        "## The service alone",
-        *ratios(rows, "service_us"),
-        "## The service and PostgreSQL together",
-        *ratios(rows, "sum_us"),
+        "## Service only",
+        ratio_table(results, "service_us"),
+        "## Service and PostgreSQL",
+        ratio_table(results, "sum_us"),
         "## Goals",
-        table(("goal", "least favourable", "reached"), judged(rows)),
+        table(("goal", "worst value", "met"), evaluate_goals(results)),
         "## Figures",
-        table(FIGURES, figures(rows)),
-        ADVANTAGES,
-        "## Conditions",
-        "\n".join(f"- {name}: {text}" for name, text in conditions.items()),
-        warning(rows.values()),
+        table(FIGURE_COLUMNS, figure_rows(results)),
+        DIFFERENCES,
+        "## Environment",
+        environment_list(environment),
+        other_load(results.values()),
         METHOD,
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(sections) + "\n"
 
 
-def ratios(rows: Rows, measure: Measure) -> Iterator[str]:
-    """Write a table of ratios, scenario by peer."""
-    peers = [key for key in dict.fromkeys(stack for _, stack in rows) if key not in NO_PEERS]
-    yield table(
-        ("", *(STACK_TITLES.get(peer, peer) for peer in peers)),
+def ratio_table(results: Results, metric: Metric) -> str:
+    """Return a table of cost ratios, scenarios by competitors."""
+    scenarios = dict.fromkeys(scenario for scenario, _ in results)
+    services = dict.fromkeys(service for _, service in results)
+    competitors = [service for service in services if service not in NOT_COMPARED]
+    header = ("", *(service_title(competitor) for competitor in competitors))
+    rows = (
         (
-            (TITLES[name], *(times(ratio(rows, name, peer, measure)) for peer in peers))
-            for name in dict.fromkeys(scenario for scenario, _ in rows)
-        ),
+            SCENARIO_TITLES[scenario],
+            *(
+                format_ratio(cost_ratio(results, scenario, competitor, metric))
+                for competitor in competitors
+            ),
+        )
+        for scenario in scenarios
     )
+    return table(header, rows)
 
 
-FIGURES = (
+FIGURE_COLUMNS = (
     *("scenario", "", "requests/s", "p50 ms", "p99 ms", "errors"),
     *("service µs", "PostgreSQL µs", "sum µs"),
 )
 
 
-def figures(rows: Rows) -> Iterator[tuple[str, ...]]:
-    """Write a line for each service in each scenario."""
-    for (scenario, stack), row in rows.items():
+def figure_rows(results: Results) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each service in each scenario."""
+    for (scenario, service), result in results.items():
         yield (
-            TITLES[scenario],
-            STACK_TITLES.get(stack, stack),
-            spread(row, "requests_per_second"),
-            number(row.middle("p50_ms")),
-            number(row.middle("p99_ms")),
-            f"{row.errors:,}",
-            spread(row, "service_us"),
-            spread(row, "database_us"),
-            number(row.middle("sum_us")),
+            SCENARIO_TITLES[scenario],
+            service_title(service),
+            with_spread(result, "requests_per_second"),
+            format_number(result.median("p50_ms")),
+            format_number(result.median("p99_ms")),
+            f"{result.errors:,}",
+            with_spread(result, "service_us"),
+            with_spread(result, "database_us"),
+            format_number(result.median("sum_us")),
         )
 
 
-def warning(rows: Iterable[Row]) -> str:
-    """Say how busy the machine was with other things."""
-    shares = [one.others for row in rows for one in row.figures]
-    busy = "**The machine was busy with something else.** " if median(shares) > BUSY else ""
+def environment_list(environment: dict[str, str]) -> str:
+    """Return the description of the environment as a list."""
+    return "\n".join(f"- {name}: {text}" for name, text in environment.items())
+
+
+def other_load(results: Iterable[Result]) -> str:
+    """Describe the load of other processes, with a warning if it was high."""
+    shares = [one.others for result in results for one in result.measurements]
+    busy = "**The machine was not idle.** " if median(shares) > BUSY else ""
     return (
-        f"{busy}Other processes took {median(shares):.0%} of all processors in the median "
-        f"drive, and {max(shares):.0%} in the worst."
+        f"{busy}Other processes used {median(shares):.0%} of all processor time in the median "
+        f"run and {max(shares):.0%} in the worst."
     )
 
 
-def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """Write a Markdown table; figures are on the right."""
-    rule = ["---" if column < 1 or not title else "---:" for column, title in enumerate(head)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *lines))
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table; columns of figures are aligned to the right."""
+    rule = ["---" if column < 1 or not title else "---:" for column, title in enumerate(header)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
 
 
-def spread(row: Row, name: str) -> str:
-    """Write a median and how far the rounds are apart."""
-    middle = number(row.middle(name))
-    return f"{middle} ±{row.spread(name):.0%}" if len(row.figures) > 1 else middle
+def service_title(key: str) -> str:
+    """Return a service's title; the candidate's is its key."""
+    return SERVICE_TITLES.get(key, key)
 
 
-def number(value: float) -> str:
-    """Write a figure, with three significant digits or all before the point."""
+def with_spread(result: Result, metric: str) -> str:
+    """Format a median, with the spread over the rounds if there are several."""
+    middle = format_number(result.median(metric))
+    return f"{middle} ±{result.spread(metric):.0%}" if len(result.measurements) > 1 else middle
+
+
+def format_number(value: float) -> str:
+    """Format a figure: an integer from 100 on, else with one decimal."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"  # noqa: PLR2004

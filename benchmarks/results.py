@@ -1,58 +1,58 @@
-"""What has been measured: for each service in each scenario, the figures of every round."""
+"""Results: for each service and scenario, the measurements of all rounds."""
 
 import json
 from dataclasses import asdict, dataclass
 from statistics import median
 
-from benchmarks.drive import Figures
+from benchmarks.load import Measurement
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A service in a scenario."""
+class Result:
+    """The measurements of one service in one scenario, one per round."""
 
-    figures: tuple[Figures, ...]
+    measurements: tuple[Measurement, ...]
 
-    def middle(self, name: str) -> float:
-        """Return the median of a figure over the rounds."""
-        return median(self.values(name))
+    def median(self, metric: str) -> float:
+        """Return the median of a metric over all rounds."""
+        return median(self.values(metric))
 
-    def spread(self, name: str) -> float:
-        """Return half the range over the rounds, as a part of the median."""
-        values = self.values(name)
+    def spread(self, metric: str) -> float:
+        """Return half the range of a metric over all rounds, relative to its median."""
+        values = self.values(metric)
         middle = median(values)
         return (max(values) - min(values)) / 2 / middle if middle else 0.0
 
     @property
     def errors(self) -> int:
-        """Count the errors of all rounds."""
-        return sum(one.errors for one in self.figures)
+        """Return the number of errors in all rounds."""
+        return sum(one.errors for one in self.measurements)
 
-    def times(self, other: "Row", name: str) -> float:
-        """Return how many times as much a figure is as another's.
+    def ratio_to(self, other: "Result", metric: str) -> float:
+        """Return the median over all rounds of the ratio between two results.
 
-        That is the median of what each round says: its drives followed one another, while
-        the machine's own speed may change by half from round to round.
+        Ratios are taken within a round, since the machine's speed may change by half from
+        one round to the next.
         """
-        pairs = zip(self.values(name), other.values(name), strict=True)
+        pairs = zip(self.values(metric), other.values(metric), strict=True)
         return median(mine / theirs for mine, theirs in pairs)
 
-    def values(self, name: str) -> list[float]:
-        """Return a figure of every round."""
-        return [float(getattr(one, name)) for one in self.figures]
+    def values(self, metric: str) -> list[float]:
+        """Return a metric of each round."""
+        return [float(getattr(one, metric)) for one in self.measurements]
 
 
-Rows = dict[tuple[str, str], Row]
-"""Rows by scenario and stack."""
+Results = dict[tuple[str, str], Result]
+"""Results by the keys of scenario and service."""
 
 
-def as_json(rows: Rows, conditions: dict[str, str]) -> str:
-    """Write everything down."""
-    drives = [
-        {"scenario": scenario, "stack": stack, "round": number, **asdict(figures)}
-        for (scenario, stack), row in rows.items()
-        for number, figures in enumerate(row.figures, 1)
+def to_json(results: Results, environment: dict[str, str]) -> str:
+    """Return all measurements and their environment as JSON."""
+    runs = [
+        {"scenario": scenario, "service": service, "round": number, **asdict(measurement)}
+        for (scenario, service), result in results.items()
+        for number, measurement in enumerate(result.measurements, 1)
     ]
-    lines = ",\n    ".join(json.dumps(drive) for drive in drives)
-    head = json.dumps(conditions, indent=2, ensure_ascii=False).replace("\n", "\n  ")
-    return f'{{\n  "conditions": {head},\n  "drives": [\n    {lines}\n  ]\n}}\n'
+    lines = ",\n    ".join(json.dumps(run) for run in runs)
+    head = json.dumps(environment, indent=2, ensure_ascii=False).replace("\n", "\n  ")
+    return f'{{\n  "environment": {head},\n  "runs": [\n    {lines}\n  ]\n}}\n'

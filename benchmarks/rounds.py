@@ -1,48 +1,52 @@
-"""Rounds: every service is driven once a round, in an order that changes."""
+"""Rounds: each measures every service once per scenario, in rotating order."""
 
 from collections.abc import Iterable, Iterator
 
-from benchmarks.drive import Figures
-from benchmarks.laboratory import Laboratory
-from benchmarks.results import Row, Rows
+from benchmarks.load import Measurement
+from benchmarks.results import Result, Results
 from benchmarks.scenarios import Scenario
-from benchmarks.stacks import Running
+from benchmarks.services import RunningService
+from benchmarks.testbed import Testbed
 
-FLOOR_SCENARIO = "get"
-"""The scenario that the constant answer is measured beside."""
+BASELINE_SCENARIO = "get"
+"""The only scenario that the baseline takes part in."""
 
 
-def play(
-    laboratory: Laboratory, scenarios: Iterable[Scenario], *, rounds: int, seconds: int
-) -> Rows:
-    """Drive every service through every scenario, several times; says how far it is."""
-    found: dict[tuple[str, str], list[Figures]] = {
-        (scenario.key, service.stack.key): []
+def run_rounds(
+    testbed: Testbed, scenarios: Iterable[Scenario], *, rounds: int, seconds: int
+) -> Results:
+    """Measure every service in every scenario, once per round, and print the progress."""
+    measurements: dict[tuple[str, str], list[Measurement]] = {
+        (scenario.key, running.service.key): []
         for scenario in scenarios
-        for service in in_turn(laboratory.services, scenario, 0)
+        for running in rotate(testbed.services, scenario, 0)
     }
     for number in range(rounds):
         for scenario in scenarios:
-            for service in in_turn(laboratory.services, scenario, number):
-                figures = laboratory.measure(service, scenario, seconds)
-                found[scenario.key, service.stack.key].append(figures)
-                print(progress(number, scenario, service, figures), flush=True)
-    return {key: Row(tuple(figures)) for key, figures in found.items()}
+            for running in rotate(testbed.services, scenario, number):
+                measurement = testbed.measure(running, scenario, seconds)
+                measurements[scenario.key, running.service.key].append(measurement)
+                print(progress_line(number, scenario, running, measurement), flush=True)
+    return {key: Result(tuple(values)) for key, values in measurements.items()}
 
 
-def in_turn(services: list[Running], scenario: Scenario, number: int) -> Iterator[Running]:
-    """Return who takes part, beginning with another one each round."""
+def rotate(
+    services: list[RunningService], scenario: Scenario, number: int
+) -> Iterator[RunningService]:
+    """Yield the services that take part in a scenario, starting with another each round."""
     first = number % len(services)
-    for service in services[first:] + services[:first]:
-        if service.stack.answers or scenario.key == FLOOR_SCENARIO:
-            yield service
+    for running in services[first:] + services[:first]:
+        if running.service.implements_api or scenario.key == BASELINE_SCENARIO:
+            yield running
 
 
-def progress(number: int, scenario: Scenario, service: Running, figures: Figures) -> str:
-    """Write one drive on a line."""
+def progress_line(
+    number: int, scenario: Scenario, running: RunningService, measurement: Measurement
+) -> str:
+    """Format one measurement as a line."""
     return (
-        f"{number + 1}  {scenario.title:<26}{service.stack.title:<26}"
-        f"{figures.requests_per_second:>9,.0f}/s{figures.p99_ms:>9.1f} ms"
-        f"{figures.service_us:>9,.0f} +{figures.database_us:>7,.0f} µs"
-        f"{f'  {figures.errors} errors' if figures.errors else ''}"
+        f"{number + 1}  {scenario.title:<26}{running.service.title:<26}"
+        f"{measurement.requests_per_second:>9,.0f}/s{measurement.p99_ms:>9.1f} ms"
+        f"{measurement.service_us:>9,.0f} +{measurement.database_us:>7,.0f} µs"
+        f"{f'  {measurement.errors} errors' if measurement.errors else ''}"
     )

@@ -1,4 +1,4 @@
-"""What is asked: for each scenario a list of requests, ready to be sent."""
+"""The scenarios: for each, the requests that are sent, prebuilt as bytes."""
 
 import random
 import time
@@ -9,68 +9,74 @@ from functools import cache
 import jwt
 import orjson
 
-from benchmarks.dataset import CROWD, EACH, crowd_member, single, task_id, user_id
+from benchmarks.dataset import (
+    TASKS_PER_USER,
+    USERS,
+    regular_user,
+    task_id,
+    user_id,
+    user_with,
+)
 
 SECRET = "a secret of the benchmarks, long enough for HS256"  # noqa: S105 (loopback only)
-MANY = 5_000
-"""Requests of a scenario before the first is repeated."""
-CLIENTS = 100
-"""Clients at the same time …"""
-FEW = 4
-"""… or no more than these where one answer takes long."""
+DISTINCT_REQUESTS = 5_000
+"""Number of requests before a scenario repeats itself."""
+CONNECTIONS = 100
+"""Concurrent client connections."""
+FEW_CONNECTIONS = 4
+"""Concurrent client connections in scenarios with slow responses."""
 
 
-class Chance(random.Random):
-    """Chooses users and tasks, the same ones every time."""
+class Sampler(random.Random):
+    """Picks users and tasks at random, the same ones on every run."""
 
-    def __init__(self, seed: str, crowd: int) -> None:
-        """Choose from a crowd of so many users."""
+    def __init__(self, seed: str, users: int) -> None:
+        """Sample from this number of regular users."""
         super().__init__(seed)
-        self.crowd = crowd
+        self.users = users
 
     def user(self) -> str:
-        """Choose somebody of the crowd."""
-        return crowd_member(self.randrange(self.crowd))
+        """Pick a regular user."""
+        return regular_user(self.randrange(self.users))
 
     def task(self) -> tuple[str, str]:
-        """Choose a task of the crowd: whose it is, and its path."""
+        """Pick a task of a regular user; return the user and the task's path."""
         name = self.user()
-        return name, f"/api/tasks/{task_id(name, self.randint(1, EACH))}"
+        return name, f"/api/tasks/{task_id(name, self.randint(1, TASKS_PER_USER))}"
 
 
-Ask = Callable[[Chance], bytes]
+RequestBuilder = Callable[[Sampler], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One kind of work."""
+    """One kind of load."""
 
     key: str
     title: str
-    ask: Ask
-    """Writes one request, by chance."""
+    build: RequestBuilder
     writes: bool = False
-    connections: int = CLIENTS
-    distinct: int = MANY
+    connections: int = CONNECTIONS
+    distinct: int = DISTINCT_REQUESTS
 
-    def requests(self, crowd: int = CROWD) -> list[bytes]:
-        """Write all requests."""
-        chance = Chance(self.key, crowd)
-        return [self.ask(chance) for _ in range(self.distinct)]
+    def requests(self, users: int = USERS) -> list[bytes]:
+        """Build all requests, for a dataset with this number of regular users."""
+        sampler = Sampler(self.key, users)
+        return [self.build(sampler) for _ in range(self.distinct)]
 
 
 @cache
 def token(name: str) -> str:
-    """Sign a token for a user, good for a day."""
+    """Sign a token for a user, valid for a day."""
     now = int(time.time())
     claims = {"sub": user_id(name), "iat": now, "exp": now + 86_400}
     return jwt.encode(claims, SECRET, algorithm="HS256")
 
 
-def request(
+def build_request(
     method: str, path: str, name: str, fields: Mapping[str, str] | None = None
 ) -> bytes:
-    """Write a request of a user's."""
+    """Build an HTTP request as the user `name`, with `fields` as its JSON body."""
     lines = [
         f"{method} {path} HTTP/1.1",
         "Host: benchmark",
@@ -83,69 +89,74 @@ def request(
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def get_one(chance: Chance) -> bytes:
-    """Read a task."""
-    name, path = chance.task()
-    return request("GET", path, name)
+def get(sampler: Sampler) -> bytes:
+    """Get a task."""
+    name, path = sampler.task()
+    return build_request("GET", path, name)
 
 
-def create(chance: Chance) -> bytes:
+def create(sampler: Sampler) -> bytes:
     """Create a task."""
-    name = chance.user()
+    name = sampler.user()
     fields = {
-        "title": f"Buy {chance.randint(2, 99)} apples, if they are good",
+        "title": f"Buy {sampler.randint(2, 99)} apples, if they are good",
         "description": "Not the green ones; the others keep until Christmas",
-        "priority": chance.choice(["low", "medium", "high"]),
-        "due_date": f"2027-03-{chance.randint(1, 28):02}T18:00:00+01:00",
+        "priority": sampler.choice(["low", "medium", "high"]),
+        "due_date": f"2027-03-{sampler.randint(1, 28):02}T18:00:00+01:00",
     }
-    return request("POST", "/api/tasks", name, fields)
+    return build_request("POST", "/api/tasks", name, fields)
 
 
-def update(chance: Chance) -> bytes:
-    """Change a task's title and priority."""
-    name, path = chance.task()
-    fields = {"title": f"Buy {chance.randint(2, 99)} pears instead", "priority": "high"}
-    return request("PUT", path, name, fields)
+def update(sampler: Sampler) -> bytes:
+    """Update a task's title and priority."""
+    name, path = sampler.task()
+    fields = {"title": f"Buy {sampler.randint(2, 99)} pears instead", "priority": "high"}
+    return build_request("PUT", path, name, fields)
 
 
-def toggle(chance: Chance) -> bytes:
-    """Complete a task, or reopen it."""
-    name, path = chance.task()
-    return request("PATCH", f"{path}/complete", name)
+def toggle(sampler: Sampler) -> bytes:
+    """Toggle whether a task is completed."""
+    name, path = sampler.task()
+    return build_request("PATCH", f"{path}/complete", name)
 
 
-def list_of(tasks: int, query: str = "") -> Ask:
-    """List the tasks of the user who has so many."""
-    return lambda _chance: request("GET", f"/api/tasks{query}", single(tasks))
+def list_of(tasks: int, query: str = "") -> RequestBuilder:
+    """Return a builder that lists the tasks of the user with this number of tasks."""
+    return lambda _sampler: build_request("GET", f"/api/tasks{query}", user_with(tasks))
 
 
-def list_of_the_crowd(chance: Chance) -> bytes:
-    """List the tasks of somebody of the crowd."""
-    return request("GET", "/api/tasks", chance.user())
+def list_regular(sampler: Sampler) -> bytes:
+    """List the tasks of a regular user."""
+    return build_request("GET", "/api/tasks", sampler.user())
 
 
-def pending_by_title(chance: Chance) -> bytes:
-    """List what somebody of the crowd has still to do, by title."""
-    name = chance.user()
-    return request("GET", "/api/tasks?status=pending&sort=title", name)
+def list_pending(sampler: Sampler) -> bytes:
+    """List the pending tasks of a regular user, sorted by title."""
+    return build_request("GET", "/api/tasks?status=pending&sort=title", sampler.user())
 
 
-def mixed(chance: Chance) -> bytes:
-    """Read four times out of five."""
-    (ask,) = chance.choices(
-        (get_one, list_of(20), create, update, toggle), weights=(50, 30, 8, 6, 6)
+def mixed(sampler: Sampler) -> bytes:
+    """Read in 80 % of requests, write in 20 %."""
+    (build,) = sampler.choices(
+        (get, list_of(20), create, update, toggle), weights=(50, 30, 8, 6, 6)
     )
-    return ask(chance)
+    return build(sampler)
 
 
 SCENARIOS = (
-    Scenario("get", "get one", get_one),
+    Scenario("get", "get one", get),
     Scenario("create", "create", create, writes=True),
     Scenario("update", "update", update, writes=True),
     Scenario("toggle", "toggle", toggle, writes=True),
     Scenario("list-20", "list of 20", list_of(20), distinct=1),
-    Scenario("list-100", "list of 100", list_of_the_crowd),
-    Scenario("list-10000", "list of 10,000", list_of(10_000), connections=FEW, distinct=1),
-    Scenario("pending", "pending by title", pending_by_title),
+    Scenario("list-100", "list of 100", list_regular),
+    Scenario(
+        "list-10000",
+        "list of 10,000",
+        list_of(10_000),
+        connections=FEW_CONNECTIONS,
+        distinct=1,
+    ),
+    Scenario("pending", "pending by title", list_pending),
     Scenario("mix", "80 % reads", mixed, writes=True),
 )

@@ -1,4 +1,4 @@
-"""The floor: what uvicorn takes to answer the same bytes to everybody."""
+"""The baseline: uvicorn sending the same response to every request."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ HEADERS = [
 
 
 async def app(scope: dict[str, Any], _receive: Any, send: Any) -> None:
-    """Answer every request alike."""
+    """Send the static response."""
     if scope["type"] == "http":
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await send({"type": "http.response.body", "body": BODY})

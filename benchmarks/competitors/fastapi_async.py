@@ -1,12 +1,12 @@
-"""The peer on FastAPI and asynchronous SQLAlchemy, tuned by every means that is documented.
+"""FastAPI and asynchronous SQLAlchemy, with every documented optimisation.
 
-Core statements instead of the ORM, compiled once; asyncpg, which prepares them; no BEGIN
-and ROLLBACK around single statements; orjson instead of a response model; a cache of
-verified tokens; uvloop and httptools.
+Core statements instead of the ORM, built once; asyncpg, which prepares them; autocommit
+for single statements; orjson instead of a response model; a cache of verified tokens;
+uvloop and httptools.
 """
 
 # mypy: disallow-untyped-decorators=false
-# (FastAPI is installed where this runs, not where it is checked.)
+# (FastAPI is not installed in the environment that mypy runs in.)
 
 import os
 import time
@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 SECRET = os.environ["BETTER_AUTH_SECRET"]
 URL = os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+asyncpg:", 1)
 POOL_SIZE = int(os.environ["POOL_SIZE"])
-MOST_TOKENS = 10_000
+MAX_CACHED_TOKENS = 10_000
 
 engine = create_async_engine(
     URL,
@@ -53,12 +53,12 @@ tasks = sa.Table(
     sa.Column("updated_at", sa.TIMESTAMP(timezone=True)),
     sa.Column("version", sa.BigInteger),
 )
-SHOWN = tuple(column for column in tasks.c if column is not tasks.c.version)
-NAMES = tuple(str(column.name) for column in SHOWN)  # orjson wants plain str
+PUBLIC_COLUMNS = tuple(column for column in tasks.c if column is not tasks.c.version)
+FIELD_NAMES = tuple(str(column.name) for column in PUBLIC_COLUMNS)  # orjson requires plain str
 
 
 class TaskUpdate(BaseModel, extra="forbid"):
-    """The fields to change."""
+    """The body of an update."""
 
     title: str = Field(default="", min_length=1, max_length=200)
     description: str | None = Field(default=None, max_length=1000)
@@ -68,73 +68,73 @@ class TaskUpdate(BaseModel, extra="forbid"):
 
 
 class TaskCreate(TaskUpdate):
-    """A new task."""
+    """The body of a create request."""
 
     title: str = Field(min_length=1, max_length=200)
 
 
-ORDERS: dict[str, tuple[sa.ColumnElement[Any], ...]] = {
+SORT_ORDERS: dict[str, tuple[sa.ColumnElement[Any], ...]] = {
     "created": (tasks.c.created_at.desc(), tasks.c.id.desc()),
     "title": (sa.collate(sa.func.lower(tasks.c.title), "C"), tasks.c.id),
     "due_date": (tasks.c.due_date.asc().nulls_last(), tasks.c.id),
 }
-OWNED = tasks.c.user_id == sa.bindparam("owner")
-THIS = OWNED & (tasks.c.id == sa.bindparam("task"))
+OWNED_BY_USER = tasks.c.user_id == sa.bindparam("owner")
+ONE_TASK = OWNED_BY_USER & (tasks.c.id == sa.bindparam("task"))
 
 
-def listed(status: str, sort: str) -> sa.Select[Any]:
-    """Select a page of a user's tasks."""
-    statement = sa.select(*SHOWN).where(OWNED)
+def list_statement(status: str, sort: str) -> sa.Select[Any]:
+    """Return the statement that selects a page of a user's tasks."""
+    statement = sa.select(*PUBLIC_COLUMNS).where(OWNED_BY_USER)
     if status != "all":
         statement = statement.where(tasks.c.completed.is_(status == "completed"))
     limit, offset = (
         sa.bindparam("limit", type_=sa.Integer),
         sa.bindparam("offset", type_=sa.Integer),
     )
-    return statement.order_by(*ORDERS[sort]).limit(limit).offset(offset)
+    return statement.order_by(*SORT_ORDERS[sort]).limit(limit).offset(offset)
 
 
-LISTS = {
-    (status, sort): listed(status, sort)
+LIST_STATEMENTS = {
+    (status, sort): list_statement(status, sort)
     for status in ("all", "pending", "completed")
-    for sort in ORDERS
+    for sort in SORT_ORDERS
 }
-GET = sa.select(*SHOWN).where(THIS)
-OWNER = insert(users).values(id=sa.bindparam("owner")).on_conflict_do_nothing()
+GET = sa.select(*PUBLIC_COLUMNS).where(ONE_TASK)
+INSERT_USER = insert(users).values(id=sa.bindparam("owner")).on_conflict_do_nothing()
 CREATE = (
     sa.insert(tasks)
     .values(user_id=sa.bindparam("owner"), id=sa.bindparam("task"))
     .values({name: sa.bindparam(name) for name in TaskCreate.model_fields})
-    .returning(*SHOWN)
-    .add_cte(OWNER.cte("owner"))
+    .returning(*PUBLIC_COLUMNS)
+    .add_cte(INSERT_USER.cte("owner"))
 )
-CHANGE = (
+UPDATE = (
     sa.update(tasks)
-    .where(THIS)
+    .where(ONE_TASK)
     .values(updated_at=sa.func.now(), version=tasks.c.version + 1)
-    .returning(*SHOWN)
+    .returning(*PUBLIC_COLUMNS)
 )
-COMPLETE = CHANGE.values(completed=sa.not_(tasks.c.completed))
+COMPLETE = UPDATE.values(completed=sa.not_(tasks.c.completed))
 
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    """Close the connections in the end."""
+    """Close the connection pool on shutdown."""
     yield
     await engine.dispose()
 
 
 app = FastAPI(lifespan=lifespan)
 bearer = HTTPBearer()
-verified: dict[str, tuple[str, float]] = {}
+token_cache: dict[str, tuple[str, float]] = {}
 
 
 async def current_user(
     credentials: Annotated[HTTPAuthorizationCredentials, Depends(bearer)],
 ) -> str:
-    """Tell whose token this is, and remember it while it is good."""
+    """Verify the token, with a cache, and return the user's id."""
     token = credentials.credentials
-    user, expires = verified.get(token, ("", 0))
+    user, expires = token_cache.get(token, ("", 0))
     if time.time() < expires:
         return user
     try:
@@ -143,9 +143,9 @@ async def current_user(
         )
     except jwt.InvalidTokenError:
         raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"}) from None
-    if len(verified) >= MOST_TOKENS:
-        verified.clear()
-    verified[token] = claims["sub"], claims["exp"]
+    if len(token_cache) >= MAX_CACHED_TOKENS:
+        token_cache.clear()
+    token_cache[token] = claims["sub"], claims["exp"]
     return str(claims["sub"])
 
 
@@ -162,49 +162,49 @@ async def list_tasks(
 ) -> Response:
     """List the user's tasks."""
     values = {"owner": user, "limit": limit, "offset": offset}
-    rows = await run(LISTS[status, sort], values)
-    return answer([dict(zip(NAMES, row, strict=True)) for row in rows])
+    rows = await run(LIST_STATEMENTS[status, sort], values)
+    return json_response([dict(zip(FIELD_NAMES, row, strict=True)) for row in rows])
 
 
 @app.post("/api/tasks")
 async def create_task(user: CurrentUser, fields: TaskCreate) -> Response:
-    """Store a new task, and its owner if it is their first."""
+    """Insert a task, and its user if they are new."""
     values = {"owner": user, "task": uuid4(), **fields.model_dump()}
-    return answer(only(await run(CREATE, values)), 201)
+    return json_response(one_or_404(await run(CREATE, values)), 201)
 
 
 @app.get("/api/tasks/{task_id}")
 async def get_task(user: CurrentUser, task_id: UUID) -> Response:
-    """Read a task."""
-    return answer(only(await run(GET, {"owner": user, "task": task_id})))
+    """Get a task."""
+    return json_response(one_or_404(await run(GET, {"owner": user, "task": task_id})))
 
 
 @app.put("/api/tasks/{task_id}")
 async def update_task(user: CurrentUser, task_id: UUID, fields: TaskUpdate) -> Response:
-    """Change the fields given."""
-    change = CHANGE.values(fields.model_dump(exclude_unset=True))
-    return answer(only(await run(change, {"owner": user, "task": task_id})))
+    """Update the given fields."""
+    statement = UPDATE.values(fields.model_dump(exclude_unset=True))
+    return json_response(one_or_404(await run(statement, {"owner": user, "task": task_id})))
 
 
 @app.patch("/api/tasks/{task_id}/complete")
 async def complete_task(user: CurrentUser, task_id: UUID) -> Response:
-    """Flip `completed`."""
-    return answer(only(await run(COMPLETE, {"owner": user, "task": task_id})))
+    """Toggle `completed`."""
+    return json_response(one_or_404(await run(COMPLETE, {"owner": user, "task": task_id})))
 
 
 async def run(statement: sa.Executable, values: dict[str, Any]) -> list[sa.Row[Any]]:
-    """Run one statement, which is a transaction of its own."""
+    """Execute one statement in autocommit mode; return its rows."""
     async with engine.connect() as connection:
         return list(await connection.execute(statement, values))
 
 
-def only(rows: list[sa.Row[Any]]) -> dict[str, Any]:
-    """Return the one row, or answer that there is none."""
+def one_or_404(rows: list[sa.Row[Any]]) -> dict[str, Any]:
+    """Return the only row as a dict, or respond with 404."""
     if not rows:
         raise HTTPException(404, "No task has this id.")
-    return dict(zip(NAMES, rows[0], strict=True))
+    return dict(zip(FIELD_NAMES, rows[0], strict=True))
 
 
-def answer(content: object, status: int = 200) -> Response:
-    """Answer with JSON."""
+def json_response(content: object, status: int = 200) -> Response:
+    """Return a JSON response."""
     return Response(orjson.dumps(content, default=str), status, media_type="application/json")

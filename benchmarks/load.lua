@@ -1,8 +1,8 @@
--- Sends requests that were written beforehand, over and over; reports in JSON.
+-- Sends prebuilt requests in a loop and reports the result as JSON.
 
-local requests, count, turn = {}, 0, 0
+local requests, count, index = {}, 0, 0
 
--- The file holds, for each request, its length on a line, its bytes, and a line break.
+-- For each request the file holds a line with its length, its bytes, and a line break.
 function init(arguments)
   local file = assert(io.open(arguments[1], "rb"))
   for length in file:lines() do
@@ -14,8 +14,8 @@ function init(arguments)
 end
 
 function request()
-  turn = turn % count + 1
-  return requests[turn]
+  index = index % count + 1
+  return requests[index]
 end
 
 function done(summary, latency)

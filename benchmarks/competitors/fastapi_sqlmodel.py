@@ -1,12 +1,12 @@
-"""The peer on FastAPI and SQLModel, synchronous, as SQLModel's own tutorial teaches it.
+"""FastAPI and SQLModel, synchronous, following SQLModel's tutorial.
 
-One thing is done better than there: a session begins and ends inside the endpoint. As a
-dependency it would keep its connection while it waits for a thread, and with more clients
-than connections everything would wait for everything.
+One difference: sessions are opened and closed inside the endpoint. As a dependency, a
+session would hold its connection while waiting for a worker thread, which deadlocks with
+more clients than connections.
 """
 
 # mypy: disallow-untyped-decorators=false
-# (FastAPI is installed where this runs, not where it is checked.)
+# (FastAPI is not installed in the environment that mypy runs in.)
 
 import os
 from collections.abc import Sequence
@@ -35,12 +35,12 @@ bearer = HTTPBearer()
 
 
 def now() -> datetime:
-    """Tell the time, with its time zone."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 class User(SQLModel, table=True):
-    """A person who has written something."""
+    """The table of users."""
 
     __tablename__: ClassVar[str] = "users"
 
@@ -49,7 +49,7 @@ class User(SQLModel, table=True):
 
 
 class Task(SQLModel, table=True):
-    """A task as stored."""
+    """The table of tasks."""
 
     __tablename__: ClassVar[str] = "tasks"
 
@@ -66,7 +66,7 @@ class Task(SQLModel, table=True):
 
 
 class TaskPublic(SQLModel):
-    """A task as answered."""
+    """The representation of a task."""
 
     id: UUID
     user_id: str
@@ -80,7 +80,7 @@ class TaskPublic(SQLModel):
 
 
 class TaskUpdate(SQLModel):
-    """The fields to change."""
+    """The body of an update."""
 
     model_config = {"extra": "forbid"}
 
@@ -92,12 +92,12 @@ class TaskUpdate(SQLModel):
 
 
 class TaskCreate(TaskUpdate):
-    """A new task."""
+    """The body of a create request."""
 
     title: str = Field(min_length=1, max_length=200)
 
 
-ORDERS: dict[str, tuple[Any, ...]] = {
+SORT_ORDERS: dict[str, tuple[Any, ...]] = {
     "created": (col(Task.created_at).desc(), col(Task.id).desc()),
     "title": (collate(func.lower(Task.title), "C"), col(Task.id)),
     "due_date": (col(Task.due_date).asc().nulls_last(), col(Task.id)),
@@ -107,7 +107,7 @@ ORDERS: dict[str, tuple[Any, ...]] = {
 def current_user(
     credentials: Annotated[HTTPAuthorizationCredentials, Depends(bearer)],
 ) -> str:
-    """Verify the token and tell whose it is."""
+    """Verify the token and return the user's id."""
     try:
         claims = jwt.decode(
             credentials.credentials,
@@ -136,12 +136,14 @@ def list_tasks(
     if status != "all":
         query = query.where(col(Task.completed).is_(status == "completed"))
     with Session(engine) as session:
-        return session.exec(query.order_by(*ORDERS[sort]).limit(limit).offset(offset)).all()
+        return session.exec(
+            query.order_by(*SORT_ORDERS[sort]).limit(limit).offset(offset)
+        ).all()
 
 
 @app.post("/api/tasks", response_model=TaskPublic, status_code=201)
 def create_task(user: CurrentUser, fields: TaskCreate) -> Task:
-    """Store a new task, and its owner if it is their first."""
+    """Insert a task, and its user if they are new."""
     with Session(engine) as session:
         if session.get(User, user) is None:
             session.add(User(id=user))
@@ -155,38 +157,38 @@ def create_task(user: CurrentUser, fields: TaskCreate) -> Task:
 
 @app.get("/api/tasks/{task_id}", response_model=TaskPublic)
 def get_task(user: CurrentUser, task_id: UUID) -> Task:
-    """Read a task."""
+    """Get a task."""
     with Session(engine) as session:
-        return found(session.get(Task, (user, task_id)))
+        return found_or_404(session.get(Task, (user, task_id)))
 
 
 @app.put("/api/tasks/{task_id}", response_model=TaskPublic)
 def update_task(user: CurrentUser, task_id: UUID, fields: TaskUpdate) -> Task:
-    """Change the fields given."""
+    """Update the given fields."""
     with Session(engine) as session:
-        task = found(session.get(Task, (user, task_id), with_for_update=True))
+        task = found_or_404(session.get(Task, (user, task_id), with_for_update=True))
         task.sqlmodel_update(fields.model_dump(exclude_unset=True))
-        return stored(session, task)
+        return save(session, task)
 
 
 @app.patch("/api/tasks/{task_id}/complete", response_model=TaskPublic)
 def complete_task(user: CurrentUser, task_id: UUID) -> Task:
-    """Flip `completed`."""
+    """Toggle `completed`."""
     with Session(engine) as session:
-        task = found(session.get(Task, (user, task_id), with_for_update=True))
+        task = found_or_404(session.get(Task, (user, task_id), with_for_update=True))
         task.completed = not task.completed
-        return stored(session, task)
+        return save(session, task)
 
 
-def found(task: Task | None) -> Task:
-    """Return the task, or answer that there is none."""
+def found_or_404(task: Task | None) -> Task:
+    """Return the task, or respond with 404 if it is None."""
     if task is None:
         raise HTTPException(404, "No task has this id.")
     return task
 
 
-def stored(session: Session, task: Task) -> Task:
-    """Store a changed task and return it as stored."""
+def save(session: Session, task: Task) -> Task:
+    """Commit a modified task and return it refreshed."""
     task.updated_at = now()
     task.version += 1
     session.add(task)

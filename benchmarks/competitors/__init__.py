@@ -1,0 +1,1 @@
+"""Implementations of the same API on other stacks, each in one file."""
