@@ -65,7 +65,7 @@ def install(services: Sequence[Service]) -> None:
 
 def run(options: Options) -> None:
     """Measure, print the report and write it to the output directory."""
-    method = f"{options.rounds} rounds, {options.seconds} s per run"
+    method = f"rounds: {options.rounds}, seconds per run: {options.seconds}"
     with running_testbed(options.services) as testbed:
         description = environment.describe(testbed, method)
         verify_responses(testbed, options.scenarios)

@@ -24,7 +24,8 @@ from benchmarks.install import (
     node_command,
     wrk_path,
 )
-from benchmarks.services import POOL_SIZE, ROOT, RunningService
+from benchmarks.processes import RunningService
+from benchmarks.services import CANDIDATE, POOL_SIZE, ROOT
 from benchmarks.testbed import Testbed
 
 SERVICE_PACKAGES = ("connexion", "uvicorn", "psycopg")
@@ -45,8 +46,8 @@ def describe(testbed: Testbed, method: str) -> dict[str, str]:
         "database": database(testbed.datasets[DATABASE]),
         "this service": f"{python()}, {versions(SERVICE_PACKAGES)}",
     }
-    if "candidate" in services:
-        lines["candidate"] = commit(services["candidate"].directory)
+    if CANDIDATE in services:
+        lines["candidate"] = commit(services[CANDIDATE].directory)
     if COMPETITORS in directories:
         lines["Python competitors"] = f"the same Python, {python_competitor_versions()}"
     if NODE_COMPETITOR in directories:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from http.client import HTTPConnection
 from typing import Any
 
+from benchmarks.processes import HOST, RunningService
 from benchmarks.scenarios import Scenario
-from benchmarks.services import HOST, RunningService
 from benchmarks.testbed import Testbed
 
 SAMPLES = 3

@@ -11,21 +11,23 @@ from benchmarks.goals import (
     format_ratio,
 )
 from benchmarks.results import Result, Results
-from benchmarks.services import COMPETITOR_SERVICES, THIS_SERVICE
+from benchmarks.services import CANDIDATE, COMPETITOR_SERVICES, THIS_SERVICE
 
 SERVICE_TITLES = {
     service.key: service.title for service in (THIS_SERVICE, *COMPETITOR_SERVICES)
 }
-NOT_COMPARED = {
-    THIS_SERVICE.key,
-    *(service.key for service in COMPETITOR_SERVICES if not service.implements_api),
-}
+COMPARED = [service.key for service in COMPETITOR_SERVICES if service.implements_api]
 BUSY = 0.05
 
 INTRODUCTION = """\
 Processor time per request of each competitor, relative to this service, on the same
 PostgreSQL server. Above 1, this service uses less; 10 means a tenth. Each value is the
 median of the ratios of all rounds."""
+
+CANDIDATE_INTRODUCTION = """\
+Processor time per request of the candidate, relative to this checkout. Above 1, the
+candidate uses more. Each value is the median of the ratios of all rounds, followed by their
+range."""
 
 DIFFERENCES = """\
 In favour of the competitors: they connect as a role that row-level security does not
@@ -48,18 +50,25 @@ autovacuum are disabled, and modified tables are restored before each run."""
 
 def report(results: Results, environment: dict[str, str]) -> str:
     """Return the report as Markdown."""
-    sections = [
-        "# Benchmark results",
-        INTRODUCTION,
-        "## Service only",
-        ratio_table(results, "service_us"),
-        "## Service and PostgreSQL",
-        ratio_table(results, "sum_us"),
+    services = {service for _, service in results}
+    competitors = [service for service in COMPARED if service in services]
+    sections = ["# Benchmark results"]
+    if competitors:
+        sections += [
+            INTRODUCTION,
+            "## Service only",
+            ratio_table(results, competitors, "service_us"),
+            "## Service and PostgreSQL",
+            ratio_table(results, competitors, "sum_us"),
+        ]
+    if CANDIDATE in services:
+        sections += ["## Candidate", CANDIDATE_INTRODUCTION, candidate_table(results)]
+    sections += [
         "## Goals",
         table(("goal", "worst value", "met"), evaluate_goals(results)),
         "## Figures",
         table(FIGURE_COLUMNS, figure_rows(results)),
-        DIFFERENCES,
+        *([DIFFERENCES] if competitors else ()),
         "## Environment",
         environment_list(environment),
         other_load(results.values()),
@@ -68,11 +77,8 @@ def report(results: Results, environment: dict[str, str]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def ratio_table(results: Results, metric: Metric) -> str:
+def ratio_table(results: Results, competitors: Sequence[str], metric: Metric) -> str:
     """Return a table of cost ratios, scenarios by competitors."""
-    scenarios = dict.fromkeys(scenario for scenario, _ in results)
-    services = dict.fromkeys(service for _, service in results)
-    competitors = [service for service in services if service not in NOT_COMPARED]
     header = ("", *(service_title(competitor) for competitor in competitors))
     rows = (
         (
@@ -82,9 +88,30 @@ def ratio_table(results: Results, metric: Metric) -> str:
                 for competitor in competitors
             ),
         )
-        for scenario in scenarios
+        for scenario in dict.fromkeys(scenario for scenario, _ in results)
     )
     return table(header, rows)
+
+
+def candidate_table(results: Results) -> str:
+    """Return a table of the candidate's cost ratios, with their range over the rounds."""
+    metrics = {
+        "service": "service_us",
+        "PostgreSQL": "database_us",
+        "service and PostgreSQL": "sum_us",
+    }
+    rows = []
+    for (scenario, service), result in results.items():
+        if service == CANDIDATE:
+            ours = results[scenario, THIS_SERVICE.key]
+            ratios = (result.ratios_to(ours, metric) for metric in metrics.values())
+            rows.append((SCENARIO_TITLES[scenario], *map(with_range, ratios)))
+    return table(("", *metrics), rows)
+
+
+def with_range(values: list[float]) -> str:
+    """Format the median of ratios, and their range."""
+    return f"{median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
 FIGURE_COLUMNS = (
@@ -119,8 +146,8 @@ def other_load(results: Iterable[Result]) -> str:
     shares = [one.others for result in results for one in result.measurements]
     busy = "**The machine was not idle.** " if median(shares) > BUSY else ""
     return (
-        f"{busy}Other processes used {median(shares):.0%} of all processor time in the median "
-        f"run and {max(shares):.0%} in the worst."
+        f"{busy}Other processes used {median(shares):.0%} of all\n"
+        f"processor time in the median run and {max(shares):.0%} in the worst."
     )
 
 

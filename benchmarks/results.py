@@ -34,8 +34,12 @@ class Result:
         Ratios are taken within a round, since the machine's speed may change by half from
         one round to the next.
         """
+        return median(self.ratios_to(other, metric))
+
+    def ratios_to(self, other: "Result", metric: str) -> list[float]:
+        """Return the ratio between two results in each round."""
         pairs = zip(self.values(metric), other.values(metric), strict=True)
-        return median(mine / theirs for mine, theirs in pairs)
+        return [mine / theirs for mine, theirs in pairs]
 
     def values(self, metric: str) -> list[float]:
         """Return a metric of each round."""

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from benchmarks.load import Measurement
+from benchmarks.processes import RunningService
 from benchmarks.results import Result, Results
 from benchmarks.scenarios import Scenario
-from benchmarks.services import RunningService
 from benchmarks.testbed import Testbed
 
 BASELINE_SCENARIO = "get"

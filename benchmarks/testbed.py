@@ -16,8 +16,9 @@ from benchmarks.database import (
 )
 from benchmarks.dataset import Dataset
 from benchmarks.load import Load, Measurement, run_load
+from benchmarks.processes import RunningService, migrate, running
 from benchmarks.scenarios import Scenario
-from benchmarks.services import RunningService, Service, migrate, running
+from benchmarks.services import Service
 from models import embedded
 
 WARM_UP_SECONDS = 1

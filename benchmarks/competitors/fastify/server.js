@@ -112,7 +112,7 @@ const CREATE =
   `VALUES ($1, gen_random_uuid(), $2, $3, $4, $5, $6) RETURNING ${COLUMNS}`
 const UPDATE_SUFFIX = 'updated_at = now(), version = version + 1 WHERE user_id = $1 AND id = $2'
 const COMPLETE =
-  'UPDATE tasks SET completed = NOT completed, ' + `${UPDATE_SUFFIX} RETURNING ${COLUMNS}`
+  `UPDATE tasks SET completed = NOT completed, ${UPDATE_SUFFIX} RETURNING ${COLUMNS}`
 
 function updateStatement(names) {
   const assignments = names.map((name, index) => `${name} = $${index + 3}`)
