@@ -19,14 +19,14 @@ TASKS_PER_USER = 100
 TASK_COUNTS = (10, 20, 100, 1_000, 10_000)
 """For each of these there is one more user, with that many tasks."""
 
-# Generated columns are left out, and so are columns that only another checkout has.
+# The columns that every checkout has; others keep their defaults.
 COLUMNS = (
     "user_id, id, title, description, completed, priority, due_date, "
     "created_at, updated_at, version"
 )
 
 GENERATE_TASKS = """
-    INSERT INTO bench.tasks
+    INSERT INTO bench.tasks ({columns})
     SELECT md5(name), md5(name || ' task ' || n)::uuid, titles[1 + n %% 8] || ' ' || n,
         CASE n %% 2 WHEN 0 THEN 'Not before the weather is better, nor without the list' END,
         n %% 3 = 0, priorities[1 + n %% 4],
@@ -40,6 +40,17 @@ GENERATE_TASKS = """
         LATERAL (SELECT timestamptz '2026-01-01Z' + interval '1 microsecond'
             * (('x' || substr(md5(name || n), 1, 7))::bit(28)::int * 117647::bigint) AS stamp)
     ORDER BY stamp"""
+
+# A generated column is computed by PostgreSQL; where the statements of a checkout write the
+# JSON of a task, the newest function is the one they use.
+STORED_COLUMNS = """
+    SELECT string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position)
+    FROM information_schema.columns
+    WHERE table_schema = 'todo' AND table_name = 'tasks' AND is_generated = 'NEVER'"""
+JSON_FUNCTION = """
+    SELECT proname, array_to_string(proargnames, ', ') FROM pg_proc
+    WHERE pronamespace = 'todo'::regnamespace AND proname ~ '^task_json_v[0-9]+$'
+    ORDER BY length(proname) DESC, proname DESC LIMIT 1"""
 
 INDEXES = """
     SELECT indexname, indexdef FROM pg_indexes
@@ -76,8 +87,9 @@ class Dataset:
             f"GRANT USAGE ON SCHEMA todo TO {COMPETITOR_ROLE}",
             f"GRANT ALL ON todo.users, todo.tasks TO {COMPETITOR_ROLE}",
             "CREATE SCHEMA bench",
-            f"CREATE UNLOGGED TABLE bench.tasks AS SELECT {COLUMNS} FROM todo.tasks",  # noqa: S608
+            "CREATE UNLOGGED TABLE bench.tasks (LIKE todo.tasks INCLUDING DEFAULTS)",
         )
+        self._columns = self.fetch_value(STORED_COLUMNS)
         self.load(USERS)
 
     def load(self, users: int) -> None:
@@ -88,8 +100,15 @@ class Dataset:
         with psycopg.connect(self.urls.superuser) as connection:
             connection.execute("TRUNCATE bench.tasks")
             connection.execute(
-                GENERATE_TASKS, {"names": [*counts], "counts": [*counts.values()]}
+                GENERATE_TASKS.replace("{columns}", COLUMNS),
+                {"names": [*counts], "counts": [*counts.values()]},
             )
+            for function, arguments in connection.execute(JSON_FUNCTION).fetchall():
+                version = function.removeprefix("task_json_v")
+                connection.execute(
+                    f"UPDATE bench.tasks SET representation = todo.{function}({arguments}), "  # noqa: S608
+                    f"representation_version = {version}".encode()
+                )
         self.reset()
 
     def reset(self) -> None:
@@ -105,7 +124,7 @@ class Dataset:
             "TRUNCATE todo.users, todo.tasks",
             *(f"DROP INDEX todo.{name}" for name in indexes),
             "INSERT INTO todo.users (id) SELECT DISTINCT user_id FROM bench.tasks",
-            f"INSERT INTO todo.tasks ({COLUMNS}) SELECT * FROM bench.tasks",  # noqa: S608
+            f"INSERT INTO todo.tasks ({self._columns}) SELECT {self._columns} FROM bench.tasks",  # noqa: S608
             *indexes.values(),
             "VACUUM (FREEZE, ANALYZE) todo.users, todo.tasks",
         )

@@ -1,9 +1,11 @@
 """Every statement about tasks.
 
-Each one filters by the owner itself, in addition to row-level security. PostgreSQL stores the
-JSON of each task in its row: it is written when the task changes, not when it is read.
+Each one filters by the owner itself, in addition to row-level security. Statements that write
+a task also write its JSON, made by `todo.task_json_v<N>`, and that N; those that read take
+the stored JSON, or make it if the row has another N or none.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +17,9 @@ from openapi.types import Sort, Status
 
 _c = tasks.c
 
+REPRESENTATION_VERSION = 1
+"""The N of `todo.task_json_v<N>`, the function that makes the JSON of a task."""
+
 _FILTERS: dict[Status, sa.ColumnElement[bool]] = {
     "all": sa.true(),
     "pending": sa.not_(_c.completed),
@@ -22,8 +27,9 @@ _FILTERS: dict[Status, sa.ColumnElement[bool]] = {
 }
 _SORTS: tuple[Sort, ...] = ("created", "title", "due_date")
 
-_RESULT = (_c.version, _c.representation)
 _FIELDS = ("title", "description", "completed", "priority", "due_date")
+REPRESENTED = ("id", "user_id", *_FIELDS, "created_at", "updated_at")
+"""The columns in the JSON of a task, in the order of the function's arguments."""
 _NEW = {name: f"new_{name}" for name in _FIELDS}
 """The parameter with a field's new value."""
 SET_FLAGS = {name: f"set_{name}" for name in ("description", "priority", "due_date")}
@@ -36,6 +42,26 @@ _is_task = _is_owned & (_c.id == _task_id)
 _version_matches = sa.or_(_versions.is_(None), _c.version == sa.func.any(_versions))
 
 
+def _json(row: Mapping[str, sa.ColumnElement[Any]]) -> sa.ColumnElement[str]:
+    """Make the JSON of a row, given an expression for each of its columns."""
+    function = getattr(sa.func.todo, f"task_json_v{REPRESENTATION_VERSION}")
+    json: sa.ColumnElement[str] = function(*(row[name] for name in REPRESENTED), type_=sa.Text)
+    return json
+
+
+def _with_json(row: Mapping[str, sa.ColumnElement[Any]]) -> dict[str, sa.ColumnElement[Any]]:
+    """Return what to store for a row: its JSON, and the version of the function."""
+    return {"representation": _json(row), "representation_version": _VERSION}
+
+
+_VERSION = sa.literal_column(str(REPRESENTATION_VERSION), sa.SmallInteger)
+_is_current = _c.representation_version == _VERSION
+_representation = sa.case((_is_current, _c.representation), else_=_json(dict(_c))).label(
+    "representation"
+)
+_WRITTEN = (_c.version, _c.representation)
+
+
 def _list(status: Status, sort: Sort) -> sa.ClauseElement:
     """Select an array of tasks, its length, and the number of tasks on all pages.
 
@@ -44,7 +70,7 @@ def _list(status: Status, sort: Sort) -> sa.ClauseElement:
     """
     matching = (_is_owned, _FILTERS[status])
     total = sa.select(sa.func.count()).select_from(tasks).where(*matching).scalar_subquery()
-    ordered = sa.select(_c.representation).where(*matching).order_by(*ORDERS[sort])
+    ordered = sa.select(_representation).where(*matching).order_by(*ORDERS[sort])
     limit, offset = (sa.bindparam(name, type_=sa.BigInteger) for name in ("limit", "offset"))
     # LIMIT keeps PostgreSQL from flattening the sub-select, and so the order of its rows.
     page = ordered.limit(limit).offset(offset).subquery("page")
@@ -64,22 +90,29 @@ def _create() -> sa.ClauseElement:
     Safe when several requests are the first of a user: all but one insert no owner.
     """
     owner = insert(users).values(id=_user_id).on_conflict_do_nothing().cte("owner")
-    fields: dict[str, sa.ColumnElement[Any]] = {name: _new(name) for name in _FIELDS}
-    fields["completed"] = sa.func.coalesce(_new("completed"), sa.false())
-    task = sa.insert(tasks).values(user_id=_user_id, id=sa.func.gen_random_uuid(), **fields)
-    return task.returning(*_RESULT, _c.id).add_cte(owner)
+    values: dict[str, sa.ColumnElement[Any]] = {
+        "user_id": _user_id,
+        "id": sa.func.gen_random_uuid(),
+        **{name: _new(name) for name in _FIELDS},
+        "completed": sa.func.coalesce(_new("completed"), sa.false()),
+        "created_at": sa.func.now(),
+        "updated_at": sa.func.now(),
+    }
+    # PostgreSQL never flattens a sub-select with a volatile function, so there is one id.
+    new = sa.select(*(value.label(name) for name, value in values.items())).subquery("new")
+    row = dict(new.c) | _with_json(dict(new.c))
+    task = sa.insert(tasks).from_select([*row], sa.select(*row.values()))
+    return task.returning(*_WRITTEN, _c.id).add_cte(owner)
 
 
 def _update(**values: sa.ColumnElement[Any]) -> sa.ClauseElement:
     """Update the task if its version matches."""
-    update = sa.update(tasks).where(_is_task, _version_matches)
-    update = update.values(
-        **values,
-        # Never back in time: a later change may come from an earlier transaction.
-        updated_at=sa.func.greatest(sa.func.now(), _c.updated_at),
-        version=_c.version + sa.literal_column("1"),
-    )
-    return update.returning(*_RESULT)
+    values["version"] = _c.version + sa.literal_column("1")
+    # Never back in time: a later change may come from an earlier transaction.
+    values["updated_at"] = sa.func.greatest(sa.func.now(), _c.updated_at)
+    values |= _with_json(dict(_c) | values)
+    update = sa.update(tasks).where(_is_task, _version_matches).values(values)
+    return update.returning(*_WRITTEN)
 
 
 def _new(name: str) -> sa.BindParameter[Any]:
@@ -114,7 +147,7 @@ LIST = {
     for status in _FILTERS
     for sort in _SORTS
 }
-GET = reading("get_task", sa.select(*_RESULT).where(_is_task))
+GET = reading("get_task", sa.select(_c.version, _representation).where(_is_task))
 CREATE = writing("create_task", _create())
 UPDATE = writing(
     "update_task",

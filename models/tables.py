@@ -16,12 +16,6 @@ PROBE_ROLE = "todo_probe"
 MIN_SERVER_VERSION = 150_000
 """The oldest supported PostgreSQL, as `server_version_num`."""
 
-_REPRESENTATION = sa.Computed(
-    "todo.task_json(id, user_id, title, description, completed, priority, due_date,"
-    " created_at, updated_at)",
-    persisted=True,
-)
-
 
 class Base(SQLModel):
     """The base of every table: its schema, and a naming convention for constraints."""
@@ -80,8 +74,10 @@ class Task(Base, table=True):
     version: int = Field(
         sa_type=sa.BigInteger, sa_column_kwargs={"server_default": sa.text("1")}
     )
-    representation: str = Field(sa_column=sa.Column(sa.Text, _REPRESENTATION, nullable=False))
-    """The task as JSON, which PostgreSQL writes whenever the task changes."""
+    representation: str | None = Field(sa_type=sa.Text)
+    """The task as JSON, as of the last statement that changed it."""
+    representation_version: int | None = Field(sa_type=sa.SmallInteger)
+    """The version of the function that made it; null if unknown, so that none is assumed."""
 
 
 users = Base.metadata.tables["todo.users"]
