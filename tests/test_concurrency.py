@@ -23,7 +23,9 @@ def url_of(client: AuthedClient, title: str = "Water the plants") -> str:
 
 
 @pytest.mark.parametrize(("devices", "flips"), [(2, 25), (8, 9), (15, 1)])
-def test_no_flip_is_lost_between_devices(alice: AuthedClient, devices: int, flips: int) -> None:
+def test_no_toggle_is_lost_between_devices(
+    alice: AuthedClient, devices: int, flips: int
+) -> None:
     url = url_of(alice)
 
     def device() -> list[httpx.Response]:
@@ -37,7 +39,7 @@ def test_no_flip_is_lost_between_devices(alice: AuthedClient, devices: int, flip
     assert alice.get(url).json()["completed"] == bool(devices * flips % 2)
 
 
-def test_setting_from_many_devices_agrees(alice: AuthedClient) -> None:
+def test_setting_completed_from_many_devices_agrees(alice: AuthedClient) -> None:
     url = url_of(alice)
     sets = partial(alice.patch, f"{url}/complete", json={"completed": True})
     assert all(answer.json()["completed"] for answer in run_concurrently([sets] * 10))
@@ -113,7 +115,7 @@ def test_updates_against_deletes_end_with_the_task_gone(alice: AuthedClient) -> 
         assert alice.list_tasks() == [kept]
 
 
-def test_the_first_writes_of_somebody_new_are_all_stored(
+def test_concurrent_first_writes_of_a_new_user_are_all_stored(
     alice: AuthedClient, bob: AuthedClient
 ) -> None:
     for newcomer in (alice, bob):
@@ -127,7 +129,7 @@ def test_the_first_writes_of_somebody_new_are_all_stored(
         assert newcomer.list_titles(sort="title") == [f"{n:02}" for n in range(20)]
 
 
-def test_everybody_who_lists_meanwhile_sees_whole_tasks(alice: AuthedClient) -> None:
+def test_a_list_and_its_total_agree_during_concurrent_writes(alice: AuthedClient) -> None:
     """A page and its total are of one moment, however much happens."""
 
     def writes() -> None:
@@ -143,7 +145,7 @@ def test_everybody_who_lists_meanwhile_sees_whole_tasks(alice: AuthedClient) -> 
     assert alice.list_tasks() == []
 
 
-def test_a_hundred_clients_at_once_all_get_what_they_ask_for(service: Service) -> None:
+def test_a_hundred_concurrent_clients_get_correct_responses(service: Service) -> None:
     asyncio.run(everybody(service.url))
 
 

@@ -105,7 +105,7 @@ def test_no_acknowledged_write_is_lost_when_postgresql_ends_under_load(
     assert set(ledger.counts) == {200, 201, 503}
 
 
-def test_while_the_database_is_away_everybody_is_told_and_then_served_again(
+def test_requests_get_503_while_the_database_is_down_and_succeed_afterwards(
     postgres: Postgres, run: Run
 ) -> None:
     service = run(**PATIENT)
@@ -134,7 +134,7 @@ def test_while_the_database_is_away_everybody_is_told_and_then_served_again(
         alice.create_task("After")
 
 
-def test_a_database_that_is_silent_keeps_nobody_waiting_for_ever(
+def test_no_request_hangs_while_the_database_is_unresponsive(
     postgres: Postgres, run: Run, crowd: Crowd
 ) -> None:
     service = run(DATABASE_STATEMENT_TIMEOUT="1", DATABASE_QUEUE_TIMEOUT="1")
@@ -181,7 +181,7 @@ def test_no_acknowledged_write_is_lost_when_the_service_is_restarted_under_load(
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_service_that_is_told_to_stop_answers_those_it_is_serving(
+def test_requests_in_flight_are_completed_on_shutdown(
     postgres: Postgres, run: Run, crowd: Crowd, workers: str
 ) -> None:
     service = run("--workers", workers, **PATIENT)
@@ -222,7 +222,7 @@ def test_more_clients_than_connections_are_all_served(
         assert len(alice.list_tasks()) == 50
 
 
-def test_past_the_queue_clients_are_refused_and_those_in_it_are_served(
+def test_requests_beyond_the_queue_get_503_and_queued_ones_succeed(
     postgres: Postgres, run: Run, crowd: Crowd
 ) -> None:
     service = run(DATABASE_POOL_SIZE="2", DATABASE_QUEUE_SIZE="3", **PATIENT)
@@ -245,7 +245,7 @@ def test_past_the_queue_clients_are_refused_and_those_in_it_are_served(
         assert int(alice.get(path).headers["etag"].strip('"')) == 6
 
 
-def test_who_waits_too_long_in_the_queue_is_refused(
+def test_a_request_queued_for_too_long_is_rejected(
     postgres: Postgres, run: Run, crowd: Crowd
 ) -> None:
     limits = {**PATIENT, "DATABASE_QUEUE_TIMEOUT": "0.5"}
@@ -261,7 +261,7 @@ def test_who_waits_too_long_in_the_queue_is_refused(
         assert len(alice.list_tasks()) == 1
 
 
-def test_a_statement_that_takes_too_long_is_given_up(
+def test_a_statement_that_exceeds_its_timeout_is_cancelled(
     postgres: Postgres, run: Run, crowd: Crowd
 ) -> None:
     service = run(DATABASE_STATEMENT_TIMEOUT="0.5")
@@ -295,7 +295,7 @@ def request(user: str, line: str, body: bytes = b"", *, length: int | None = Non
     return head.encode() + body
 
 
-def test_a_client_that_leaves_in_the_middle_of_its_body_has_written_nothing(run: Run) -> None:
+def test_a_request_whose_body_is_cut_off_writes_nothing(run: Run) -> None:
     service = run(DATABASE_POOL_SIZE="2")
     user = new_user_id()
     body = b'{"title": "Never meant to be whole"}'
@@ -309,7 +309,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_has_written_nothing(run:
         alice.create_task("Meant")
 
 
-def test_clients_that_leave_before_their_answer_poison_nothing(
+def test_clients_that_disconnect_early_corrupt_no_connection(
     postgres: Postgres, run: Run, crowd: Crowd
 ) -> None:
     service = run(DATABASE_POOL_SIZE="2", **PATIENT)

@@ -113,7 +113,7 @@ def assert_describes_nothing(answer: httpx.Response) -> None:
 
 
 @every_operation_by_id
-def test_bob_gets_nowhere_with_the_id_of_alices_task(
+def test_bob_cannot_access_alices_task_by_its_id(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     for user, end in product((None, bob.id, secret.owner.id), ("", "/")):
@@ -123,14 +123,14 @@ def test_bob_gets_nowhere_with_the_id_of_alices_task(
 
 
 @every_operation_by_id
-def test_the_id_may_be_written_in_any_case(
+def test_an_upper_case_task_id_is_forbidden_too(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     assert_forbidden(request_operation(bob, operation, secret.id.upper()), secret)
 
 
 @every_operation_without_id
-def test_bob_gets_nowhere_with_the_id_of_alice(
+def test_bob_cannot_use_alices_id_in_the_path(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     url = path(operation, user=secret.owner.id)
@@ -142,7 +142,7 @@ def test_bob_gets_nowhere_with_the_id_of_alice(
 
 @every_operation_without_id
 @pytest.mark.parametrize("scoped", [False, True], ids=["flat", "scoped"])
-def test_what_bob_is_answered_is_only_his(
+def test_bobs_responses_contain_only_his_tasks(
     bob: AuthedClient, secret: Secret, operation: Operation, *, scoped: bool
 ) -> None:
     bob.create_task("Bob's")
@@ -153,7 +153,7 @@ def test_what_bob_is_answered_is_only_his(
     assert {task["user_id"] for task in tasks} == {bob.id}
 
 
-def test_head_tells_bob_nothing(bob: AuthedClient, secret: Secret) -> None:
+def test_head_reveals_nothing_to_bob(bob: AuthedClient, secret: Secret) -> None:
     for url in (f"/api/tasks/{secret.id}", f"/api/{secret.owner.id}/tasks"):
         answer = bob.head(url)
         assert answer.status_code == 403
@@ -164,7 +164,7 @@ def test_head_tells_bob_nothing(bob: AuthedClient, secret: Secret) -> None:
 
 
 @every_operation_by_id
-def test_an_id_that_exists_nowhere_is_not_found(
+def test_an_unknown_task_id_is_not_found(
     alice: AuthedClient, bob: AuthedClient, operation: Operation
 ) -> None:
     deleted = alice.create_task()["id"]
@@ -178,7 +178,7 @@ def test_an_id_that_exists_nowhere_is_not_found(
 
 
 @every_operation
-def test_anothers_path_is_forbidden_whatever_is_there(
+def test_another_users_path_is_forbidden_whether_or_not_anything_exists(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     """Whether such a user, or such a task, exists does not show."""
@@ -188,7 +188,7 @@ def test_anothers_path_is_forbidden_whatever_is_there(
 
 
 @every_operation
-def test_anothers_path_is_forbidden_before_the_request_is_looked_at(
+def test_another_users_path_is_forbidden_before_validation(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     json = {"Content-Type": "application/json"}
@@ -210,7 +210,7 @@ def test_anothers_path_is_forbidden_before_the_request_is_looked_at(
 
 
 @every_operation_by_id
-def test_a_bad_request_is_answered_alike_whether_the_task_exists(
+def test_a_bad_request_gets_the_same_response_whether_or_not_the_task_exists(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     for task_id in (secret.id, UNKNOWN_TASK_ID):
@@ -227,7 +227,7 @@ def test_a_bad_request_is_answered_alike_whether_the_task_exists(
 
 @every_operation_by_id
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
-def test_no_condition_shows_bob_whether_alices_task_has_changed(
+def test_no_conditional_request_reveals_whether_alices_task_has_changed(
     bob: AuthedClient, secret: Secret, operation: Operation, header: str
 ) -> None:
     known = (secret.etag, f"W/{secret.etag}", secret.list_etag)
@@ -241,7 +241,7 @@ def test_no_condition_shows_bob_whether_alices_task_has_changed(
 
 @every_operation_without_id
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
-def test_no_condition_shows_bob_whether_alices_list_has_changed(
+def test_no_conditional_request_reveals_whether_alices_list_has_changed(
     bob: AuthedClient, secret: Secret, operation: Operation, header: str
 ) -> None:
     bob.create_task("Bob's")
@@ -252,7 +252,7 @@ def test_no_condition_shows_bob_whether_alices_list_has_changed(
 
 
 @every_operation
-def test_no_parameter_makes_bob_somebody_else(
+def test_no_query_parameter_changes_the_user(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     for user in (None, bob.id):
@@ -266,7 +266,7 @@ def test_no_parameter_makes_bob_somebody_else(
 @pytest.mark.parametrize(
     "operation", [operation for operation in SECURED if operation.body], ids=name
 )
-def test_no_field_makes_bob_somebody_else(
+def test_no_field_changes_the_user(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     others = dict.fromkeys([*OTHER_NAMES, "id"], secret.owner.id)
@@ -279,7 +279,7 @@ def test_no_field_makes_bob_somebody_else(
 
 
 @every_operation
-def test_no_header_makes_bob_somebody_else(
+def test_no_header_changes_the_user(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     alice = secret.owner.id
@@ -297,9 +297,7 @@ def test_no_header_makes_bob_somebody_else(
         assert not secret.is_told_by(answer)
 
 
-def test_lists_pages_and_counts_are_each_persons_own(
-    alice: AuthedClient, bob: AuthedClient
-) -> None:
+def test_lists_pages_and_counts_are_per_user(alice: AuthedClient, bob: AuthedClient) -> None:
     """The two have tasks that differ in nothing but their owner, made in turn."""
     own: dict[str, list[dict[str, Any]]] = {alice.id: [], bob.id: []}
     for number in range(12):
@@ -329,7 +327,7 @@ def test_lists_pages_and_counts_are_each_persons_own(
         assert pages == whole
 
 
-def test_nothing_that_alice_does_changes_what_bob_sees(
+def test_alices_writes_do_not_change_bobs_responses(
     alice: AuthedClient, bob: AuthedClient
 ) -> None:
     bob.create_task("Bob's")
@@ -356,9 +354,7 @@ def test_nothing_that_alice_does_changes_what_bob_sees(
 
 
 @pytest.mark.parametrize("text", ["' OR '1'='1", "%", "_", "*", "\\", '"', "$1", ";--", "%s"])
-def test_a_title_is_never_more_than_a_text(
-    bob: AuthedClient, secret: Secret, text: str
-) -> None:
+def test_a_title_is_never_interpreted(bob: AuthedClient, secret: Secret, text: str) -> None:
     task = bob.create_task(text, description=text)
     assert (task["title"], task["description"]) == (text, text)
     for sort in SORTS:

@@ -147,7 +147,7 @@ def zoe(make_client: Callable[[str], AuthedClient]) -> AuthedClient:
 
 
 @pytest.mark.parametrize("name", LOOKALIKES)
-def test_whoever_looks_like_zoe_is_somebody_else(
+def test_a_user_id_that_resembles_zoes_is_another_user(
     zoe: AuthedClient, make_client: Callable[[str], AuthedClient], name: str
 ) -> None:
     lookalike = make_client(LOOKALIKES[name](zoe.id))
@@ -172,7 +172,7 @@ def test_whoever_looks_like_zoe_is_somebody_else(
 
 
 @pytest.mark.parametrize("strange", STRANGE_PATHS)
-def test_no_way_to_write_a_path_leads_to_alice(
+def test_no_spelling_of_a_path_reaches_alices_tasks(
     service: Service, alice: AuthedClient, bob: AuthedClient, strange: str
 ) -> None:
     task = alice.create_task(f"Title {new_user_id()}")
@@ -195,7 +195,7 @@ def test_no_way_to_write_a_path_leads_to_alice(
 
 
 @pytest.mark.parametrize("case", OWN_IDS)
-def test_ones_own_id_may_be_written_in_any_encoding(
+def test_a_users_own_id_is_accepted_in_any_percent_encoding(
     service: Service, make_client: Callable[[str], AuthedClient], case: str
 ) -> None:
     user_id, written = OWN_IDS[case]
@@ -215,6 +215,6 @@ def test_ones_own_id_may_be_written_in_any_encoding(
 @pytest.mark.parametrize(
     "raw", [b"/api/\xff/tasks", b"/api/Zo\xc3\xab/tasks", b"/api/\xc0\xaf"]
 )
-def test_bytes_above_ascii_in_a_path_are_answered(service: Service, raw: bytes) -> None:
+def test_non_ascii_bytes_in_a_path_get_a_4xx(service: Service, raw: bytes) -> None:
     answer = send(service, b"GET " + raw + b" HTTP/1.1")
     assert 400 <= answer.status_code < 500

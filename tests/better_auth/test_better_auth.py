@@ -123,7 +123,7 @@ def kid(token: str) -> str:
     indirect=["service"],
     ids=["EdDSA, the default", "ES256", "RS256"],
 )
-def test_who_signs_up_is_served(
+def test_a_signed_up_user_is_served(
     service: AnonymousClient, instance: Instance, algorithm: str
 ) -> None:
     with signed_up_user(instance) as alice, signed_up_user(instance) as bob:
@@ -139,12 +139,12 @@ def test_who_signs_up_is_served(
 
 
 @pytest.mark.parametrize("service", [ES256, RS256], indirect=True, ids=["ES256", "RS256"])
-def test_the_keys_of_another_better_auth_are_good_for_nothing(service: AnonymousClient) -> None:
+def test_tokens_of_another_better_auth_instance_are_rejected(service: AnonymousClient) -> None:
     with signed_up_user(EDDSA) as alice:
         assert unauthorized_detail(service.list_tasks(alice.token())) == INVALID
 
 
-def test_a_token_made_by_hand_with_the_same_secret_is_good_too(
+def test_an_hs256_token_signed_with_the_shared_secret_is_accepted(
     service: AnonymousClient, node: Node
 ) -> None:
     with signed_up_user(EDDSA) as alice:
@@ -157,7 +157,7 @@ def test_a_token_made_by_hand_with_the_same_secret_is_good_too(
 
 
 @pytest.mark.parametrize("service", [RS256], indirect=True, ids=["RS256"])
-def test_without_the_secret_no_token_made_by_hand_is_good(
+def test_without_a_configured_secret_hs256_tokens_are_rejected(
     service: AnonymousClient, node: Node
 ) -> None:
     minted = node.run("mint.mjs", SECRET, new_user_id()).stdout.strip()
@@ -165,7 +165,7 @@ def test_without_the_secret_no_token_made_by_hand_is_good(
 
 
 @pytest.mark.parametrize("service", [ROTATING], indirect=True, ids=["rotating"])
-def test_a_new_key_is_good_at_once_and_an_old_one_until_its_grace_ends(
+def test_a_new_key_is_accepted_immediately_and_the_old_one_until_its_grace_period_ends(
     service: AnonymousClient,
 ) -> None:
     with signed_up_user(ROTATING) as alice:
@@ -185,7 +185,7 @@ def test_a_new_key_is_good_at_once_and_an_old_one_until_its_grace_ends(
 
 
 @pytest.mark.parametrize("service", [CACHING], indirect=True, ids=["caching"])
-def test_the_cookie_cache_names_its_user_further_down(service: AnonymousClient) -> None:
+def test_a_cookie_cache_token_has_a_nested_user_claim(service: AnonymousClient) -> None:
     with signed_up_user(CACHING) as alice:
         cached = alice.cookies["better-auth.session_data"]
         assert jwt.get_unverified_header(cached) == {"alg": "HS256"}
@@ -197,7 +197,7 @@ def test_the_cookie_cache_names_its_user_further_down(service: AnonymousClient) 
         assert unauthorized_detail(service.list_tasks(alice.token())) == INVALID
 
 
-def test_the_cookie_cache_says_nothing_to_a_service_that_wants_sub(
+def test_a_cookie_cache_token_is_rejected_where_sub_is_expected(
     service: AnonymousClient,
 ) -> None:
     with signed_up_user(CACHING) as alice:
@@ -207,7 +207,7 @@ def test_the_cookie_cache_says_nothing_to_a_service_that_wants_sub(
         )
 
 
-def test_known_keys_are_good_while_better_auth_is_away(
+def test_cached_keys_are_used_while_better_auth_is_down(
     node: Node, shared: Cluster, services: Services
 ) -> None:
     service = services(FLEETING)
@@ -226,12 +226,12 @@ def test_known_keys_are_good_while_better_auth_is_away(
     assert creates(service, known)["user_id"] == alice.id
 
 
-def test_its_pages_may_call_the_service(service: AnonymousClient) -> None:
+def test_cors_allows_the_origin_of_better_auth(service: AnonymousClient) -> None:
     answer = service.get("/health", headers={"Origin": EDDSA.url})
     assert answer.headers["Access-Control-Allow-Origin"] == EDDSA.url
 
 
-def test_its_tables_and_the_services_keep_out_of_each_others_way(
+def test_better_auth_and_the_service_can_share_a_database(
     service: AnonymousClient, shared: Cluster
 ) -> None:
     with signed_up_user(EDDSA) as alice:

@@ -45,7 +45,7 @@ def authorizes(page: Page, value: str) -> None:
     page.get_by_role("button", name="Close").last.click()
 
 
-def test_somebody_authorizes_creates_a_task_and_sees_it_listed_even_after_a_reload(
+def test_authorize_create_a_task_and_list_it_after_a_reload(
     service: Service, open_window: OpenWindow
 ) -> None:
     window = open_window(service.url)
@@ -65,7 +65,9 @@ def test_somebody_authorizes_creates_a_task_and_sees_it_listed_even_after_a_relo
     assert_quiet(window)
 
 
-def test_without_a_token_the_answer_says_so(service: Service, open_window: OpenWindow) -> None:
+def test_without_a_token_the_response_says_so(
+    service: Service, open_window: OpenWindow
+) -> None:
     window = open_window(service.url)
     answer = tries_out(window.visit("/docs"), "list_tasks")
     expect(answer).to_contain_text("The token is missing.")
@@ -74,7 +76,7 @@ def test_without_a_token_the_answer_says_so(service: Service, open_window: OpenW
     assert "401" in window.browser_errors[0]
 
 
-def test_in_development_a_token_is_one_click_away_and_stays(
+def test_in_development_a_token_takes_one_click_and_survives_a_reload(
     dev_service: Service, open_window: OpenWindow
 ) -> None:
     window = open_window(dev_service.url)
@@ -96,7 +98,9 @@ def test_in_development_a_token_is_one_click_away_and_stays(
     assert_quiet(window)
 
 
-def test_elsewhere_no_token_is_offered(service: Service, open_window: OpenWindow) -> None:
+def test_outside_development_no_token_is_offered(
+    service: Service, open_window: OpenWindow
+) -> None:
     window = open_window(service.url)
     page = window.visit("/docs")
     expect(page.get_by_role("button", name="Authorize")).to_be_visible()
@@ -104,7 +108,7 @@ def test_elsewhere_no_token_is_offered(service: Service, open_window: OpenWindow
     expect(page.get_by_role("status")).to_have_count(0)
 
 
-def test_another_website_cannot_have_the_token_of_development(
+def test_another_website_cannot_read_a_development_token(
     service: Service, dev_service: Service, open_window: OpenWindow
 ) -> None:
     """The other service stands for the website; its pages may fetch from any port."""
@@ -134,7 +138,7 @@ def test_every_operation_can_be_opened_and_the_guide_is_a_link_away(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_swagger_ui_is_light_or_dark_as_the_visitor_likes(
+def test_swagger_ui_follows_the_preferred_color_scheme(
     service: Service, open_window: OpenWindow, scheme: str
 ) -> None:
     page = open_window(service.url, color_scheme=scheme).visit("/docs")

@@ -65,7 +65,7 @@ def others(superuser: Connection, user_id: str) -> list[Any]:
 
 
 @each_statement
-def test_without_row_security_a_statement_still_leaves_others_alone(
+def test_without_row_security_a_statement_still_spares_other_users_rows(
     statement: Statement, superuser: Connection, people: People
 ) -> None:
     before = others(superuser, people.bob)
@@ -75,7 +75,7 @@ def test_without_row_security_a_statement_still_leaves_others_alone(
 
 
 @pytest.mark.parametrize("name", ["get", "update", "complete", "delete"])
-def test_without_row_security_a_statement_finds_no_row_of_anothers(
+def test_without_row_security_a_statement_finds_no_row_of_another_user(
     name: str, superuser: Connection, people: People
 ) -> None:
     statement = STATEMENTS[name]
@@ -84,7 +84,7 @@ def test_without_row_security_a_statement_finds_no_row_of_anothers(
 
 
 @pytest.mark.parametrize("name", [name for name in STATEMENTS if "list" in name])
-def test_without_row_security_a_list_and_its_total_are_still_ones_own(
+def test_without_row_security_a_list_and_its_total_still_cover_one_user(
     name: str, superuser: Connection, people: People
 ) -> None:
     superuser.execute("UPDATE todo.tasks SET completed = %s", ["completed" in name])
@@ -96,7 +96,7 @@ def test_without_row_security_a_list_and_its_total_are_still_ones_own(
 
 
 @each_table
-def test_without_a_where_one_sees_only_ones_own(
+def test_without_a_where_clause_only_the_users_rows_are_visible(
     table: str, superuser: Connection, people: People
 ) -> None:
     rows = serve(superuser, people.bob).execute(f"SELECT * FROM todo.{table}".encode())
@@ -104,7 +104,7 @@ def test_without_a_where_one_sees_only_ones_own(
     assert people.bob in row
 
 
-def test_without_a_where_one_changes_only_ones_own(
+def test_without_a_where_clause_only_the_users_rows_are_updated(
     superuser: Connection, people: People
 ) -> None:
     before = others(superuser, people.bob)
@@ -115,7 +115,7 @@ def test_without_a_where_one_changes_only_ones_own(
     assert others(superuser, people.bob) == before
 
 
-def test_without_a_where_one_deletes_only_ones_own(
+def test_without_a_where_clause_only_the_users_rows_are_deleted(
     superuser: Connection, people: People
 ) -> None:
     before = others(superuser, people.bob)
@@ -131,7 +131,7 @@ def test_without_a_where_one_deletes_only_ones_own(
         "UPDATE todo.tasks SET user_id = %(alice)s",
     ],
 )
-def test_nobody_can_write_in_anothers_name(
+def test_a_user_cannot_write_rows_of_another_user(
     attempt: str, superuser: Connection, people: People
 ) -> None:
     values = {"alice": people.alice, "id": uuid4(), "nobody": new_user_id()}
@@ -151,7 +151,7 @@ def test_nobody_can_write_in_anothers_name(
         "SELECT * FROM todo.alembic_version",
     ],
 )
-def test_the_serving_role_may_do_no_more_than_the_statements_need(
+def test_the_app_role_has_no_privilege_beyond_what_statements_need(
     attempt: str, cluster: Cluster
 ) -> None:
     with psycopg.connect(cluster.app) as connection, pytest.raises(InsufficientPrivilege):
@@ -160,7 +160,7 @@ def test_the_serving_role_may_do_no_more_than_the_statements_need(
 
 @each_table
 @pytest.mark.parametrize("user", [None, "", "nobody"])
-def test_when_nobody_asks_nothing_is_seen(
+def test_without_an_identity_no_row_is_visible(
     table: str, user: str | None, superuser: Connection, people: People
 ) -> None:
     assert others(superuser, people.bob)
@@ -171,7 +171,7 @@ def test_when_nobody_asks_nothing_is_seen(
 
 
 @each_table
-def test_row_security_binds_the_owner_too(
+def test_row_security_applies_to_the_owner_too(
     table: str, superuser: Connection, people: People
 ) -> None:
     assert others(superuser, people.bob)
@@ -180,7 +180,7 @@ def test_row_security_binds_the_owner_too(
 
 
 @each_table
-def test_the_login_alone_may_not_even_look(table: str, cluster: Cluster) -> None:
+def test_the_login_role_alone_has_no_access(table: str, cluster: Cluster) -> None:
     with psycopg.connect(cluster.app) as connection, pytest.raises(InsufficientPrivilege):
         connection.execute(f"SELECT 1 FROM todo.{table}".encode())
 
@@ -190,7 +190,7 @@ def exists(superuser: Connection, task_id: UUID) -> object:
     return answer
 
 
-def test_the_probe_tells_whether_a_task_exists_and_nothing_else(
+def test_the_existence_probe_returns_whether_a_task_exists_and_nothing_else(
     superuser: Connection, people: People
 ) -> None:
     serve(superuser, people.bob)
@@ -199,7 +199,7 @@ def test_the_probe_tells_whether_a_task_exists_and_nothing_else(
     assert exists(superuser, uuid4()) is False
 
 
-def test_the_probes_role_sees_ids_only(superuser: Connection, people: People) -> None:
+def test_the_probe_role_can_read_only_ids(superuser: Connection, people: People) -> None:
     superuser.execute("SET LOCAL ROLE todo_probe")
     ids = {task_id for (task_id,) in superuser.execute("SELECT id FROM todo.tasks")}
     assert ids >= {people.alices, people.bobs}
@@ -207,16 +207,14 @@ def test_the_probes_role_sees_ids_only(superuser: Connection, people: People) ->
         superuser.execute("SELECT user_id FROM todo.tasks")
 
 
-def test_only_the_serving_role_may_ask_the_probe(superuser: Connection) -> None:
+def test_only_the_app_role_may_call_the_probe(superuser: Connection) -> None:
     superuser.execute("CREATE ROLE visitor; GRANT USAGE ON SCHEMA todo TO visitor")
     superuser.execute("SET LOCAL ROLE visitor")
     with pytest.raises(InsufficientPrivilege, match="task_exists"):
         exists(superuser, uuid4())
 
 
-def test_the_probe_is_not_misled_by_a_search_path(
-    superuser: Connection, people: People
-) -> None:
+def test_the_probe_ignores_the_search_path(superuser: Connection, people: People) -> None:
     superuser.execute("CREATE SCHEMA evil")
     superuser.execute("GRANT USAGE ON SCHEMA evil TO PUBLIC")
     superuser.execute(

@@ -29,12 +29,12 @@ def faults(superuser: Connection) -> list[str]:
 
 
 @pytest.mark.anyio
-async def test_a_database_as_it_is_migrated_is_safe(cluster: Cluster) -> None:
+async def test_a_migrated_database_is_safe(cluster: Cluster) -> None:
     async with open_database(cluster.app) as database:
         await check_app_role(database)
 
 
-def test_a_role_without_faults_has_none(superuser: Connection) -> None:
+def test_the_app_role_has_no_problems(superuser: Connection) -> None:
     assert faults(superuser) == []
 
 
@@ -79,7 +79,7 @@ def test_a_role_without_faults_has_none(superuser: Connection) -> None:
         ),
     ],
 )
-def test_each_mistake_is_found(mistake: str, sentence: str, superuser: Connection) -> None:
+def test_each_problem_is_found(mistake: str, sentence: str, superuser: Connection) -> None:
     superuser.execute(mistake.encode())
     assert sentence in faults(superuser)
 
@@ -91,7 +91,7 @@ def test_a_server_that_is_too_old_is_found(superuser: Connection) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_service_is_told_every_fault_at_once(scratch_db: Cluster) -> None:
+async def test_all_problems_are_reported_together(scratch_db: Cluster) -> None:
     scratch_db.execute("ALTER TABLE todo.users DISABLE ROW LEVEL SECURITY")
     scratch_db.execute("ALTER TABLE todo.tasks OWNER TO todo_serving")
     async with open_database(scratch_db.app) as database:
@@ -102,7 +102,7 @@ async def test_the_service_is_told_every_fault_at_once(scratch_db: Cluster) -> N
 
 
 @pytest.mark.anyio
-async def test_a_login_that_may_not_become_the_serving_role_is_refused(
+async def test_a_login_that_cannot_set_the_app_role_is_rejected(
     cluster: Cluster,
 ) -> None:
     cluster.execute("CREATE ROLE anonymous LOGIN PASSWORD 'x'")
@@ -117,7 +117,7 @@ async def test_a_login_that_may_not_become_the_serving_role_is_refused(
 
 
 @pytest.mark.anyio
-async def test_a_server_that_was_never_migrated_is_refused(tmp_path: Path) -> None:
+async def test_an_unmigrated_server_is_rejected(tmp_path: Path) -> None:
     with running_cluster(tmp_path) as cluster:
         async with open_database(cluster.app) as database:
             with pytest.raises(UnsafeRole, match="migrated first"):

@@ -101,7 +101,7 @@ async def test_a_created_task_has_every_field_in_the_contracts_order(
     }
 
 
-async def test_a_created_task_keeps_what_was_given(database: Database) -> None:
+async def test_a_created_task_has_the_given_fields(database: Database) -> None:
     fields: TaskCreate = {
         "title": "Καλημέρα \"' \\ %s $1 \x7f 🌍",
         "description": "",
@@ -115,7 +115,7 @@ async def test_a_created_task_keeps_what_was_given(database: Database) -> None:
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York"])
-async def test_instants_are_utc_whatever_time_zone_the_server_has(
+async def test_timestamps_are_utc_in_any_server_time_zone(
     zone: str, scratch_db: Cluster
 ) -> None:
     due = datetime(2026, 7, 1, tzinfo=UTC)
@@ -148,7 +148,7 @@ async def test_due_dates_reach_from_the_year_1_to_the_year_9999(
     assert shown(await create_task(database, new_user_id(), fields))["due_date"] == text
 
 
-async def test_a_task_reads_as_it_was_stored(database: Database) -> None:
+async def test_get_returns_the_task_as_stored(database: Database) -> None:
     alice = new_user_id()
     stored = await create_task(database, alice, {"title": "x", "description": "y"})
     assert await get_task(database, alice, stored.id) == stored
@@ -169,7 +169,7 @@ async def test_a_task_reads_as_it_was_stored(database: Database) -> None:
     ],
     ids=str,
 )
-async def test_an_update_changes_what_is_given_and_nothing_else(
+async def test_an_update_changes_only_the_given_fields(
     change: TaskUpdate, database: Database
 ) -> None:
     alice = new_user_id()
@@ -208,7 +208,7 @@ async def test_a_change_never_goes_back_in_time(scratch_db: Cluster) -> None:
 
 @pytest.mark.parametrize("before", [False, True])
 @pytest.mark.parametrize("wanted", [False, True, None])
-async def test_complete_sets_what_is_wanted_and_flips_if_nothing_is(
+async def test_complete_sets_a_given_value_and_toggles_without_one(
     *, before: bool, wanted: bool | None, database: Database
 ) -> None:
     alice = new_user_id()
@@ -218,7 +218,7 @@ async def test_complete_sets_what_is_wanted_and_flips_if_nothing_is(
     assert changed.version == 2
 
 
-async def test_a_deleted_task_is_gone_and_no_other(database: Database) -> None:
+async def test_delete_removes_only_that_task(database: Database) -> None:
     alice = new_user_id()
     stored = await create_task(database, alice, {"title": "x"})
     kept = await create_task(database, alice, {"title": "kept"})
@@ -229,14 +229,14 @@ async def test_a_deleted_task_is_gone_and_no_other(database: Database) -> None:
 
 
 @access
-async def test_an_id_that_nobody_has_is_not_found(access: About, database: Database) -> None:
+async def test_an_unknown_id_is_not_found(access: About, database: Database) -> None:
     for versions in (None, [1]):
         with pytest.raises(NotFound):
             await access(database, new_user_id(), str(uuid4()), versions)
 
 
 @access
-async def test_anothers_task_is_not_yours_and_stays_as_it_is(
+async def test_another_users_task_is_denied_and_unchanged(
     access: About, database: Database
 ) -> None:
     alice, bob = new_user_id(), new_user_id()
@@ -249,7 +249,7 @@ async def test_anothers_task_is_not_yours_and_stays_as_it_is(
 
 @write
 @pytest.mark.parametrize("versions", [[], [2], [0], [-1], [2**63], [10**40], range(2, 50)])
-async def test_a_task_at_another_version_is_stale_and_stays_as_it_is(
+async def test_a_version_conflict_leaves_the_task_unchanged(
     write: About, versions: list[int], database: Database
 ) -> None:
     alice = new_user_id()
@@ -261,7 +261,7 @@ async def test_a_task_at_another_version_is_stale_and_stays_as_it_is(
 
 @write
 @pytest.mark.parametrize("versions", [None, [1], {1, 2}, [2**70, 1]])
-async def test_a_task_at_a_version_that_is_wanted_is_written(
+async def test_a_task_at_an_expected_version_is_written(
     write: About, versions: list[int] | None, database: Database
 ) -> None:
     alice = new_user_id()
@@ -271,7 +271,7 @@ async def test_a_task_at_a_version_that_is_wanted_is_written(
         await write(database, alice, stored.id, [1])
 
 
-async def test_somebody_never_seen_has_an_empty_list(database: Database) -> None:
+async def test_a_new_user_has_an_empty_list(database: Database) -> None:
     _, page = await listed(database, new_user_id())
     assert page == TaskPage(json=b"[]", count=0, total=0)
 
@@ -334,7 +334,7 @@ async def test_ties_are_broken_by_the_id(
 
 @pytest.mark.parametrize("status", ["all", "pending", "completed"])
 @pytest.mark.parametrize("sort", ["created", "title", "due_date"])
-async def test_pages_make_up_the_list_and_know_the_total(
+async def test_pages_make_up_the_list_and_have_the_total(
     status: Status, sort: Sort, database: Database
 ) -> None:
     alice = new_user_id()
@@ -354,7 +354,7 @@ async def test_pages_make_up_the_list_and_know_the_total(
             assert page.total == whole.total
 
 
-async def test_a_page_past_the_end_is_empty_and_knows_the_total(database: Database) -> None:
+async def test_a_page_past_the_end_is_empty_and_has_the_total(database: Database) -> None:
     alice = new_user_id()
     await create_task(database, alice, {"title": "x"})
     _, page = await listed(database, alice, limit=10, offset=10**12)

@@ -161,7 +161,7 @@ def start() -> Iterator[Start]:
 # What there is after a start
 
 
-def test_the_first_start_makes_a_cluster_that_keeps_to_itself(empty: Path) -> None:
+def test_the_first_start_creates_a_private_cluster(empty: Path) -> None:
     with embedded.running(empty) as urls, superuser(empty) as connection:
         home = empty / "postgres"
         for private in (empty, home, home / "pgdata"):
@@ -186,7 +186,7 @@ def test_the_first_start_makes_a_cluster_that_keeps_to_itself(empty: Path) -> No
     assert servers(empty) == []
 
 
-def test_the_owner_owns_the_database_and_may_create_roles_and_nothing_more(
+def test_the_owner_role_owns_the_database_and_can_only_create_roles(
     data_dir: Path,
 ) -> None:
     with embedded.running(data_dir) as urls:
@@ -196,7 +196,7 @@ def test_the_owner_owns_the_database_and_may_create_roles_and_nothing_more(
         assert ask(urls.owner, owner) == "todo_owner"
 
 
-def test_the_login_has_no_power_and_owns_nothing(data_dir: Path) -> None:
+def test_the_login_role_has_no_attributes_and_owns_nothing(data_dir: Path) -> None:
     with embedded.running(data_dir) as urls:
         assert ask(urls.app, "SELECT current_user") == "todo_login"
         assert ask(urls.app, POWERS) is None
@@ -214,7 +214,7 @@ SELECT array_agg(power ORDER BY power) FROM pg_roles, LATERAL (VALUES
 """
 
 
-def test_nobody_comes_in_without_the_password(data_dir: Path) -> None:
+def test_every_role_needs_its_password(data_dir: Path) -> None:
     with embedded.running(data_dir) as urls:
         for user in ("postgres", "todo_owner", "todo_login"):
             with pytest.raises(
@@ -244,7 +244,7 @@ def test_printing_the_urls_shows_no_password() -> None:
     assert "hush" not in repr(embedded.Urls(app="hush", owner="hush"))
 
 
-def test_what_was_committed_is_there_at_the_next_start(data_dir: Path) -> None:
+def test_committed_data_survives_a_restart(data_dir: Path) -> None:
     with embedded.running(data_dir) as urls:
         ask(urls.owner, "CREATE TABLE kept AS SELECT 42 AS answer")
     with embedded.running(data_dir) as again:
@@ -263,7 +263,7 @@ def test_the_server_does_not_inherit_the_secrets_of_the_service(
     assert "hush" not in environment
 
 
-def test_libpq_variables_of_the_environment_do_not_mislead_it(
+def test_libpq_environment_variables_are_ignored(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
@@ -280,7 +280,7 @@ def test_libpq_variables_of_the_environment_do_not_mislead_it(
 # Sharing and leaving
 
 
-def test_an_error_in_the_body_passes_unchanged_and_the_server_is_stopped(
+def test_an_error_in_the_body_propagates_and_the_server_is_stopped(
     data_dir: Path,
 ) -> None:
     with pytest.raises(ZeroDivisionError), embedded.running(data_dir):
@@ -288,7 +288,7 @@ def test_an_error_in_the_body_passes_unchanged_and_the_server_is_stopped(
     assert servers(data_dir) == []
 
 
-def test_two_commands_starting_at_once_share_one_server(empty: Path, start: Start) -> None:
+def test_two_commands_started_concurrently_share_one_server(empty: Path, start: Start) -> None:
     services = [start(empty), start(empty)]
     urls = {service.url() for service in services}
     assert len(urls) == 1
@@ -298,7 +298,7 @@ def test_two_commands_starting_at_once_share_one_server(empty: Path, start: Star
     assert servers(empty) == []
 
 
-def test_commands_that_come_and_go_all_the_time_always_find_a_server(data_dir: Path) -> None:
+def test_overlapping_commands_always_find_a_server(data_dir: Path) -> None:
     def come_and_go(_: int) -> int:
         with embedded.running(data_dir) as urls:
             answer = ask(urls.app, "SELECT 1")
@@ -350,7 +350,7 @@ def test_a_copy_of_a_running_cluster_gets_a_server_of_its_own(
     original.leave()
 
 
-def test_leaving_a_directory_that_was_replaced_spares_the_new_server(
+def test_exiting_after_the_directory_was_replaced_spares_the_new_server(
     data_dir: Path, pattern: Path, start: Start, tmp_path: Path
 ) -> None:
     old = start(data_dir)
@@ -402,13 +402,13 @@ def test_a_start_recovers_when_service_and_server_were_killed(
         assert ask(urls.owner, "SELECT answer FROM kept") == 42
 
 
-def test_a_service_whose_server_was_killed_leaves_in_peace(data_dir: Path) -> None:
+def test_a_service_whose_server_was_killed_exits_cleanly(data_dir: Path) -> None:
     with embedded.running(data_dir):
         servers(data_dir)[0].kill()
     assert servers(data_dir) == []
 
 
-def test_a_stranger_with_the_servers_old_pid_and_port_is_left_alone(data_dir: Path) -> None:
+def test_another_process_with_the_recorded_pid_and_port_is_left_alone(data_dir: Path) -> None:
     owner = (data_dir / "postgres/pgdata").stat().st_uid
     anonymous = subprocess.Popen(["sleep", "60"], user=owner)
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
@@ -422,7 +422,7 @@ def test_a_stranger_with_the_servers_old_pid_and_port_is_left_alone(data_dir: Pa
     anonymous.wait()
 
 
-def test_a_stranger_who_asks_for_no_password_is_not_taken_for_the_server(
+def test_a_server_that_requires_no_password_is_not_accepted(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def welcome_everybody(listener: socket.socket) -> None:
@@ -446,7 +446,7 @@ def test_a_stranger_who_asks_for_no_password_is_not_taken_for_the_server(
 
 
 @pytest.mark.parametrize("kill_initdb", [False, True])
-def test_an_initdb_that_is_killed_half_way_is_begun_again(
+def test_an_interrupted_initdb_is_started_over(
     empty: Path, start: Start, *, kill_initdb: bool
 ) -> None:
     service = start(empty)
@@ -464,7 +464,7 @@ def test_an_initdb_that_is_killed_half_way_is_begun_again(
 
 
 @pytest.mark.parametrize("victim", ["_create_roles", "_atomic_rename"])
-def test_a_first_start_killed_between_its_steps_is_completed(
+def test_an_interrupted_first_start_is_completed(
     empty: Path, start: Start, victim: str
 ) -> None:
     suicide = "import os; from models.embedded import cluster\n"
@@ -477,7 +477,7 @@ def test_a_first_start_killed_between_its_steps_is_completed(
 # What a person is told
 
 
-def test_a_port_taken_in_the_meantime_is_no_problem(
+def test_another_port_is_tried_if_the_first_is_taken(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = cluster._free_port  # noqa: SLF001
@@ -494,7 +494,7 @@ def test_a_server_that_cannot_start_is_reported_with_its_reason(data_dir: Path) 
     assert re.search(r"does not start: .* contains errors; see .*log", refusal(data_dir))
 
 
-def test_a_server_that_does_not_answer_is_reported_and_left(
+def test_an_unresponsive_server_is_reported_and_left_running(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_STARTUP_TIMEOUT", 0.1)
@@ -508,7 +508,7 @@ def test_a_failing_initdb_is_reported_with_its_reason(empty: Path) -> None:
     assert re.search(r"initdb failed: .*pgdata.new.*; see .*log", refusal(empty))
 
 
-def test_missing_binaries_are_reported_before_anything_is_made(
+def test_missing_binaries_are_reported_before_anything_is_created(
     empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(binaries, "find_spec", lambda _: None)
@@ -522,13 +522,13 @@ def test_lost_passwords_are_reported(data_dir: Path, damage: Callable[[Path], ob
     assert re.search(r"secrets, which holds the passwords", refusal(data_dir))
 
 
-def test_a_place_that_is_no_directory_is_reported(empty: Path) -> None:
+def test_a_data_dir_that_is_a_file_is_reported(empty: Path) -> None:
     empty.write_text("a file")
     assert re.search(r"cannot be run in .*File exists", refusal(empty))
 
 
 @as_ordinary_user
-def test_a_directory_that_may_not_be_written_is_reported(tmp_path: Path) -> None:
+def test_a_read_only_directory_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     assert re.search(r"Permission denied", refusal(tmp_path / "data"))
 
@@ -537,7 +537,7 @@ def test_a_directory_that_may_not_be_written_is_reported(tmp_path: Path) -> None
 
 
 @as_root
-def test_root_without_setpriv_is_told_what_to_do(
+def test_without_setpriv_root_gets_advice(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
@@ -545,7 +545,7 @@ def test_root_without_setpriv_is_told_what_to_do(
 
 
 @as_root
-def test_root_that_may_not_become_another_is_told_why(empty: Path, start: Start) -> None:
+def test_root_without_setuid_gets_the_reason(empty: Path, start: Start) -> None:
     tell = SERVICE.replace("with", "try:\n with").replace("\n    ", "\n  ")
     tell += "except embedded.EmbeddedError as error: print(error)\n"
     service = start(empty, tell, prefix=("setpriv", "--bounding-set=-all", "--inh-caps=-all"))
@@ -553,7 +553,7 @@ def test_root_that_may_not_become_another_is_told_why(empty: Path, start: Start)
 
 
 @as_root
-def test_roots_server_keeps_one_right_and_no_more(data_dir: Path) -> None:
+def test_a_server_started_by_root_keeps_one_capability(data_dir: Path) -> None:
     with embedded.running(data_dir):
         (server,) = servers(data_dir)
         assert set(server.uids()) == {pwd.getpwnam("nobody").pw_uid}
@@ -571,7 +571,7 @@ def test_root_runs_the_cluster_of_an_ordinary_user_as_that_user(data_dir: Path) 
 
 
 @as_root
-def test_an_ordinary_user_can_do_it_all(empty: Path, start: Start) -> None:
+def test_an_ordinary_user_can_start_and_stop_a_cluster(empty: Path, start: Start) -> None:
     empty.mkdir(mode=0o700)
     shutil.chown(empty, "nobody")
     ordinary = (

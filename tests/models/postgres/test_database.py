@@ -93,12 +93,12 @@ async def test_settings_and_statement_make_one_round_trip_and_one_transaction(
         )  # nothing is parsed any more
 
 
-async def test_a_statement_runs_as_the_serving_role_for_the_user(database: Database) -> None:
+async def test_a_statement_runs_as_the_app_role_and_the_user(database: Database) -> None:
     alice = new_user_id()
     assert await database.fetch(alice, WHO, {}) == [(alice.encode(), b"todo_serving")]
 
 
-async def test_nothing_is_left_for_the_next_who_has_the_connection(
+async def test_the_identity_is_local_to_the_transaction(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_database(cluster.app, pool_size=1, statement_timeout=7) as database:
@@ -111,7 +111,7 @@ async def test_nothing_is_left_for_the_next_who_has_the_connection(
         assert after == [(b"todo_login", b"", b"0", b"off")]
 
 
-async def test_a_statement_that_reads_cannot_write(database: Database) -> None:
+async def test_a_read_only_statement_cannot_write(database: Database) -> None:
     insert = b"INSERT INTO todo.users (id) VALUES ($1) RETURNING id"
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         await database.fetch("alice", Statement(insert, ("user_id",), writes=False), {})
@@ -120,7 +120,7 @@ async def test_a_statement_that_reads_cannot_write(database: Database) -> None:
     assert await database.fetch(alice, statement, {}) == [(alice.encode(),)]
 
 
-async def test_what_a_failed_statement_wrote_is_undone(database: Database) -> None:
+async def test_a_failed_statement_is_rolled_back(database: Database) -> None:
     alice = new_user_id()
     statement = Statement(
         b"WITH u AS (INSERT INTO todo.users (id) VALUES ($1) RETURNING id)"
@@ -134,7 +134,7 @@ async def test_what_a_failed_statement_wrote_is_undone(database: Database) -> No
     assert await database.fetch(alice, count, {}) == [(b"0",)]
 
 
-async def test_a_values_name_cannot_change_who_asks(database: Database) -> None:
+async def test_a_parameter_cannot_override_the_user_id(database: Database) -> None:
     echo = Statement(b"SELECT $1, current_setting('app.user_id')", ("user_id",), writes=False)
     assert await database.fetch("alice", echo, {"user_id": "bob"}) == [(b"alice", b"alice")]
 
@@ -144,7 +144,7 @@ async def test_a_values_name_cannot_change_who_asks(database: Database) -> None:
     [("alice\0bob", psycopg.DataError), ("\ud800", UnicodeEncodeError)],
     ids=["NUL", "surrogate"],
 )
-async def test_text_that_cannot_be_stored_is_refused_before_it_is_sent(
+async def test_text_that_cannot_be_encoded_is_rejected_before_it_is_sent(
     text: str, error: type[Exception], database: Database
 ) -> None:
     echo = Statement(b"SELECT $1", ("echo",), writes=False)
@@ -154,7 +154,7 @@ async def test_text_that_cannot_be_stored_is_refused_before_it_is_sent(
         await database.fetch(text, echo, {"echo": ""})
 
 
-async def test_a_slow_statement_is_stopped_and_its_connection_kept(cluster: Cluster) -> None:
+async def test_a_statement_timeout_does_not_close_the_connection(cluster: Cluster) -> None:
     async with open_database(cluster.app, pool_size=1, statement_timeout=0.5) as database:
         before = await database.fetch("alice", PID, {})
         with pytest.raises(Unavailable):
@@ -162,7 +162,9 @@ async def test_a_slow_statement_is_stopped_and_its_connection_kept(cluster: Clus
         assert await database.fetch("alice", PID, {}) == before
 
 
-async def test_a_bug_passes_as_it_is_and_the_connection_is_kept(cluster: Cluster) -> None:
+async def test_a_programming_error_propagates_and_does_not_close_the_connection(
+    cluster: Cluster,
+) -> None:
     async with open_database(cluster.app, pool_size=1) as database:
         before = await database.fetch("alice", PID, {})
         with pytest.raises(psycopg.errors.UndefinedColumn):
@@ -170,7 +172,7 @@ async def test_a_bug_passes_as_it_is_and_the_connection_is_kept(cluster: Cluster
         assert await database.fetch("alice", PID, {}) == before
 
 
-async def test_errors_and_log_tell_no_values(
+async def test_errors_and_logs_contain_no_values(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     alice = new_user_id()
@@ -184,7 +186,7 @@ async def test_errors_and_log_tell_no_values(
     assert "the cake" not in caplog.text
 
 
-async def test_requests_that_go_well_are_not_worth_a_line_in_the_log(
+async def test_successful_requests_are_not_logged(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -194,7 +196,7 @@ async def test_requests_that_go_well_are_not_worth_a_line_in_the_log(
     assert caplog.messages == []
 
 
-async def test_past_the_queue_requests_are_refused_and_those_in_it_are_served(
+async def test_requests_beyond_the_queue_are_rejected_and_queued_ones_served(
     cluster: Cluster,
 ) -> None:
     async with open_database(cluster.app, pool_size=1, queue_size=2) as database:
@@ -207,7 +209,7 @@ async def test_past_the_queue_requests_are_refused_and_those_in_it_are_served(
         assert await asyncio.gather(*queued) == 2 * [[(b"x", b"todo_serving")]]
 
 
-async def test_who_waits_too_long_in_the_queue_is_refused(cluster: Cluster) -> None:
+async def test_a_request_queued_for_too_long_is_rejected(cluster: Cluster) -> None:
     async with open_database(cluster.app, pool_size=1, queue_timeout=1) as database:
         async with busy(database, cluster):
             with pytest.raises(Unavailable):
@@ -215,7 +217,7 @@ async def test_who_waits_too_long_in_the_queue_is_refused(cluster: Cluster) -> N
         await poll_until(database.ready)
 
 
-async def test_each_in_the_queue_is_refused_when_its_own_time_is_over(
+async def test_each_queued_request_has_its_own_timeout(
     cluster: Cluster,
 ) -> None:
     async with (
@@ -234,7 +236,7 @@ async def test_each_in_the_queue_is_refused_when_its_own_time_is_over(
                 await refused
 
 
-async def test_many_trips_are_under_way_on_one_connection(cluster: Cluster) -> None:
+async def test_batches_are_pipelined_on_one_connection(cluster: Cluster) -> None:
     async with (
         running_proxy(cluster.port) as proxy,
         open_database(cluster.with_params(port=proxy.port).app, pool_size=1) as database,
@@ -249,7 +251,7 @@ async def test_many_trips_are_under_way_on_one_connection(cluster: Cluster) -> N
     assert answers == [[(user.encode(), b"todo_serving")] for user in users]
 
 
-async def test_a_failed_trip_leaves_those_around_it_alone(cluster: Cluster) -> None:
+async def test_a_failed_batch_does_not_affect_other_batches(cluster: Cluster) -> None:
     bug = Statement(b"SELECT 1 / 0", (), writes=False)
     async with open_database(cluster.app, pool_size=1) as database, time_limit():
         outcomes = await asyncio.gather(
@@ -260,7 +262,7 @@ async def test_a_failed_trip_leaves_those_around_it_alone(cluster: Cluster) -> N
     assert {type(error) for error in outcomes[1::2]} == {psycopg.errors.DivisionByZero}
 
 
-async def test_what_fails_when_it_is_committed_was_not_written(scratch_db: Cluster) -> None:
+async def test_an_error_at_commit_is_raised(scratch_db: Cluster) -> None:
     scratch_db.execute("""CREATE TABLE todo.late (n int UNIQUE DEFERRABLE INITIALLY DEFERRED);
         GRANT ALL ON todo.late TO todo_serving""")
     late = Statement(b"INSERT INTO todo.late VALUES (1) RETURNING n", (), writes=True)
@@ -271,7 +273,7 @@ async def test_what_fails_when_it_is_committed_was_not_written(scratch_db: Clust
         assert await database.fetch("x", WHO, {}) == [(b"x", b"todo_serving")]
 
 
-async def test_a_slow_statement_holds_up_nobody_while_a_connection_is_free(
+async def test_a_slow_statement_does_not_delay_requests_while_a_connection_is_free(
     cluster: Cluster,
 ) -> None:
     async with (
@@ -308,7 +310,7 @@ async def test_cancelled_requests_leave_nothing_behind(cluster: Cluster) -> None
         await asyncio.gather(*(served() for _ in range(50)))
 
 
-async def test_a_cancelled_statement_is_stopped_in_the_database_too(cluster: Cluster) -> None:
+async def test_a_cancelled_statement_is_cancelled_in_the_database_too(cluster: Cluster) -> None:
     async def sleepers() -> int:
         question = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
         return int(cluster.scalar(question))
@@ -326,7 +328,7 @@ async def test_a_cancelled_statement_is_stopped_in_the_database_too(cluster: Clu
         await poll_until(nobody_sleeps)
 
 
-async def test_a_request_cancelled_again_and_again_gives_its_connection_back(
+async def test_a_repeatedly_cancelled_request_releases_its_connection(
     cluster: Cluster,
 ) -> None:
     async with open_database(cluster.app, pool_size=1) as database, time_limit():
@@ -336,7 +338,7 @@ async def test_a_request_cancelled_again_and_again_gives_its_connection_back(
             assert await database.fetch("bob", WHO, {}) == [(b"bob", b"todo_serving")]
 
 
-async def test_a_connection_that_ends_as_it_is_used_again_costs_one_who_waits(
+async def test_a_connection_lost_on_reuse_fails_one_queued_request(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send = Connection.send
@@ -356,7 +358,7 @@ async def test_a_connection_that_ends_as_it_is_used_again_costs_one_who_waits(
     assert others == 2 * [[(b"x", b"todo_serving")]]
 
 
-async def test_who_is_cancelled_in_the_queue_is_no_loss(cluster: Cluster) -> None:
+async def test_requests_cancelled_in_the_queue_are_skipped(cluster: Cluster) -> None:
     async with open_database(cluster.app, pool_size=1) as database, time_limit():
         async with busy(database, cluster):
             queued = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(20)]
@@ -368,7 +370,7 @@ async def test_who_is_cancelled_in_the_queue_is_no_loss(cluster: Cluster) -> Non
         assert outcomes[1::2] == 10 * [[(b"x", b"todo_serving")]]
 
 
-async def test_closing_waits_for_those_who_are_being_served(cluster: Cluster) -> None:
+async def test_close_drains_requests_in_flight(cluster: Cluster) -> None:
     async with open_database(cluster.app) as database:
         with closed_gate(cluster) as gate:
             served = asyncio.create_task(database.fetch("alice", GATE, {}))
@@ -383,7 +385,7 @@ async def test_closing_waits_for_those_who_are_being_served(cluster: Cluster) ->
         assert await served == [(b"",)]
 
 
-async def test_closing_does_not_wait_for_ever(cluster: Cluster) -> None:
+async def test_close_waits_no_longer_than_the_drain_timeout(cluster: Cluster) -> None:
     async with open_database(cluster.app) as database, time_limit():
         with closed_gate(cluster):
             served = asyncio.create_task(database.fetch("alice", GATE, {}))

@@ -87,7 +87,7 @@ def end_sessions(cluster: Cluster, state: str = "%") -> None:
         AND state LIKE '{state}'""")
 
 
-async def test_connections_that_ended_while_idle_cost_no_request(scratch_db: Cluster) -> None:
+async def test_lost_idle_connections_fail_no_request(scratch_db: Cluster) -> None:
     async with open_database(scratch_db.app, **LONG) as database, time_limit():
         for _ in range(5):
             assert await serves_many(database)
@@ -96,7 +96,7 @@ async def test_connections_that_ended_while_idle_cost_no_request(scratch_db: Clu
             assert await serves(database)
 
 
-async def test_a_request_whose_connection_ends_fails_alone(scratch_db: Cluster) -> None:
+async def test_only_the_request_on_a_lost_connection_fails(scratch_db: Cluster) -> None:
     async with open_database(scratch_db.app, **LONG) as database, time_limit():
         requests = await asleep(scratch_db, database, 1)
         end_sessions(scratch_db, "active")
@@ -105,7 +105,7 @@ async def test_a_request_whose_connection_ends_fails_alone(scratch_db: Cluster) 
             assert await serves_many(database)
 
 
-async def test_a_connection_that_makes_no_sense_any_more_is_given_up(
+async def test_a_connection_with_a_protocol_error_is_replaced(
     proxy: Proxy, scratch_db: Cluster
 ) -> None:
     async with (
@@ -118,7 +118,7 @@ async def test_a_connection_that_makes_no_sense_any_more_is_given_up(
         await poll_until(lambda: serves(database))
 
 
-async def test_who_waits_for_a_connection_survives_the_end_of_another(
+async def test_queued_requests_survive_a_lost_connection(
     scratch_db: Cluster,
 ) -> None:
     async with open_database(scratch_db.app, pool_size=1, **LONG) as database, time_limit():
@@ -129,7 +129,7 @@ async def test_who_waits_for_a_connection_survives_the_end_of_another(
         assert await asyncio.gather(*waiting) == 5 * [[(b"x",)]]
 
 
-async def test_a_database_that_stops_and_starts_again_is_found_again(tmp_path: Path) -> None:
+async def test_requests_succeed_again_after_a_database_restart(tmp_path: Path) -> None:
     server = ExitStack()
     cluster = server.enter_context(running_cluster(tmp_path))
     cluster.migrate()
@@ -155,7 +155,7 @@ async def test_a_database_that_stops_and_starts_again_is_found_again(tmp_path: P
     server.close()
 
 
-async def test_a_crash_is_recovered_from(tmp_path: Path) -> None:
+async def test_requests_succeed_again_after_a_crash(tmp_path: Path) -> None:
     with running_cluster(tmp_path) as cluster:
         cluster.migrate()
         async with open_database(cluster.app, **LONG) as database, time_limit():
@@ -169,7 +169,7 @@ async def test_a_crash_is_recovered_from(tmp_path: Path) -> None:
             assert await serves_many(database)
 
 
-async def test_when_nothing_is_heard_any_more_requests_end_and_later_succeed(
+async def test_requests_fail_while_the_network_is_unresponsive_and_succeed_later(
     proxy: Proxy, cluster: Cluster
 ) -> None:
     limits = {"statement_timeout": 0.5, "queue_timeout": 1000}
@@ -188,7 +188,7 @@ async def test_when_nothing_is_heard_any_more_requests_end_and_later_succeed(
         assert await serves_many(database)
 
 
-async def test_who_asks_while_the_database_is_known_to_be_away_is_refused_at_once(
+async def test_requests_fail_immediately_while_the_database_is_down(
     proxy: Proxy, cluster: Cluster
 ) -> None:
     async with (
@@ -207,7 +207,9 @@ async def refuses(database: Database) -> bool:
     return not await serves(database)
 
 
-async def test_fewer_connections_than_planned_serve_all_the_same(scratch_db: Cluster) -> None:
+async def test_fewer_connections_than_configured_still_serve_requests(
+    scratch_db: Cluster,
+) -> None:
     scratch_db.execute("ALTER ROLE todo_login CONNECTION LIMIT 2")
     try:
         async with open_database(scratch_db.app, pool_size=5, **LONG) as database, time_limit():
@@ -217,7 +219,7 @@ async def test_fewer_connections_than_planned_serve_all_the_same(scratch_db: Clu
         scratch_db.execute("ALTER ROLE todo_login CONNECTION LIMIT -1")
 
 
-async def test_a_limit_that_leaves_no_connection_is_an_outage_that_ends(
+async def test_the_pool_recovers_from_a_connection_limit_of_zero(
     scratch_db: Cluster,
 ) -> None:
     async with open_database(scratch_db.app, **LONG) as database, time_limit():
@@ -230,7 +232,7 @@ async def test_a_limit_that_leaves_no_connection_is_an_outage_that_ends(
         await poll_until(lambda: serves_many(database))
 
 
-async def test_the_service_starts_when_the_database_does(
+async def test_open_waits_until_the_database_accepts_connections(
     proxy: Proxy, cluster: Cluster
 ) -> None:
     await proxy.disconnect()
@@ -255,7 +257,7 @@ async def test_the_service_starts_when_the_database_does(
         ({"host": "nowhere.invalid"}, "at nowhere.invalid:", "resolve"),
     ],
 )
-async def test_a_start_without_a_database_says_where_to_and_why_not(
+async def test_a_failed_open_names_the_server_and_the_reason(
     change: dict[str, Any], where: str, why: str, cluster: Cluster
 ) -> None:
     url = cluster.with_params(**change).app
@@ -267,7 +269,7 @@ async def test_a_start_without_a_database_says_where_to_and_why_not(
 
 
 @pytest.mark.parametrize("url", ["postgresql://me:s3cr%zz@db/todo", "s3cr", "host=db s3cr"])
-async def test_a_url_that_cannot_be_read_is_not_quoted(url: str) -> None:
+async def test_an_invalid_url_is_not_quoted(url: str) -> None:
     with pytest.raises(NotConnected, match="cannot be read") as failure:
         await opened_in_vain(url)
     assert "s3cr" not in str(failure.value)

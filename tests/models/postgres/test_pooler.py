@@ -94,7 +94,7 @@ async def live(database: Database, user: str) -> None:
     assert {task["title"] for task in json.loads(page.json)} == {user}
 
 
-async def test_people_who_share_connections_see_their_own_tasks_only(
+async def test_users_who_share_connections_see_only_their_own_tasks(
     pooler: Cluster,
 ) -> None:
     people = [new_user_id() for _ in range(20)]
@@ -112,7 +112,7 @@ async def test_people_who_share_connections_see_their_own_tasks_only(
             await get_task(two, people[1], task.id)
 
 
-async def test_no_connection_stays_tied_to_a_client(pooler: Cluster) -> None:
+async def test_no_server_connection_stays_assigned_to_a_client(pooler: Cluster) -> None:
     console = psycopg.ClientCursor(
         psycopg.connect(
             pooler.with_params(dbname="pgbouncer").owner, autocommit=True, row_factory=dict_row
@@ -130,5 +130,5 @@ async def test_no_connection_stays_tied_to_a_client(pooler: Cluster) -> None:
                 await poll_until(all_free)
 
 
-async def test_the_schema_is_migrated_through_it(pooler: Cluster) -> None:
+async def test_migrations_run_through_pgbouncer(pooler: Cluster) -> None:
     pooler.migrate()
