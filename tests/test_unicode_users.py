@@ -187,10 +187,10 @@ def test_no_spelling_of_a_path_reaches_alices_tasks(
         ("PATCH", f"/{task['id']}/complete"),
     ):
         target = strange.format_map(names) + end
-        answer = send(service, f"{method} {target} HTTP/1.1", authorization)
-        assert answer.status_code in {400, 403, 404, 405}
-        assert task["title"] not in answer.text
-        assert "x-total-count" not in answer.headers
+        response = send(service, f"{method} {target} HTTP/1.1", authorization)
+        assert response.status_code in {400, 403, 404, 405}
+        assert task["title"] not in response.text
+        assert "x-total-count" not in response.headers
     assert alice.list_tasks() == [task]
 
 
@@ -202,19 +202,19 @@ def test_a_users_own_id_is_accepted_in_any_percent_encoding(
     user = make_client(user_id)
     task = user.create_task("Mine")
     authorization = f"Authorization: {user.headers['Authorization']}"
-    answer = send(service, f"GET /api/{written}/tasks HTTP/1.1", authorization)
-    assert answer.status_code == 200
-    assert task in answer.json()
+    response = send(service, f"GET /api/{written}/tasks HTTP/1.1", authorization)
+    assert response.status_code == 200
+    assert task in response.json()
     for end in ("", "/"):
         target = f"/api/{written}/tasks/{task['id']}{end}"
-        answer = send(service, f"GET {target} HTTP/1.1", authorization)
-        assert answer.status_code == 200
-        assert answer.json() == task
+        response = send(service, f"GET {target} HTTP/1.1", authorization)
+        assert response.status_code == 200
+        assert response.json() == task
 
 
 @pytest.mark.parametrize(
     "raw", [b"/api/\xff/tasks", b"/api/Zo\xc3\xab/tasks", b"/api/\xc0\xaf"]
 )
 def test_non_ascii_bytes_in_a_path_get_a_4xx(service: Service, raw: bytes) -> None:
-    answer = send(service, b"GET " + raw + b" HTTP/1.1")
-    assert 400 <= answer.status_code < 500
+    response = send(service, b"GET " + raw + b" HTTP/1.1")
+    assert 400 <= response.status_code < 500

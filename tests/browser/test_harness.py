@@ -5,7 +5,7 @@ import pytest
 from harness.browser import OpenWindow
 from harness.service import Service
 
-AWAY = "http://abroad.example/pixel.png"
+EXTERNAL_URL = "http://abroad.example/pixel.png"
 
 
 def test_a_request_to_another_origin_is_recorded_and_blocked(
@@ -13,8 +13,8 @@ def test_a_request_to_another_origin_is_recorded_and_blocked(
 ) -> None:
     window = open_window(service.url)
     window.visit("/")
-    window.page.set_content(f"<img src='{AWAY}'>", wait_until="networkidle")
-    assert window.external_requests == [AWAY]
+    window.page.set_content(f"<img src='{EXTERNAL_URL}'>", wait_until="networkidle")
+    assert window.external_requests == [EXTERNAL_URL]
     with pytest.raises(AssertionError):
         window.assert_clean()
 

@@ -30,27 +30,29 @@ class AnonymousClient(httpx.Client):
         """Try a token on every secured operation; return the reasons given."""
         value = f"{scheme}{token}"
         headers = {b"Authorization": value.encode()}
-        answers = [request_operation(self, operation, headers=headers) for operation in SECURED]
-        for answer in answers:
-            assert_does_not_leak(value, answer)
-        return {unauthorized_detail(answer) for answer in answers}
+        responses = [
+            request_operation(self, operation, headers=headers) for operation in SECURED
+        ]
+        for response in responses:
+            assert_does_not_leak(value, response)
+        return {unauthorized_detail(response) for response in responses}
 
 
-def unauthorized_detail(answer: httpx.Response) -> str:
+def unauthorized_detail(response: httpx.Response) -> str:
     """Return the reason for a 401; fail if this is none, or says more than a reason."""
-    assert answer.status_code == 401, answer.text
-    problem = answer.json()
+    assert response.status_code == 401, response.text
+    problem = response.json()
     assert problem.keys() == {"type", "title", "status", "detail", "instance"}
     reason: str = problem["detail"]
     assert reason in {MISSING, MALFORMED, EXPIRED, INVALID}
     challenge = f'Bearer error="invalid_token", error_description="{reason}"'
-    assert answer.headers["www-authenticate"] == challenge
+    assert response.headers["www-authenticate"] == challenge
     return reason
 
 
-def assert_does_not_leak(secret: str, answer: httpx.Response) -> None:
+def assert_does_not_leak(secret: str, response: httpx.Response) -> None:
     """Fail if any longer part of a secret text is anywhere in an answer."""
-    assert contains_no_part_of(secret, f"{answer.headers!r}\n{answer.text}")
+    assert contains_no_part_of(secret, f"{response.headers!r}\n{response.text}")
 
 
 def contains_no_part_of(secret: str, text: str) -> bool:

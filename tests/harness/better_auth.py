@@ -50,8 +50,8 @@ class Instance:
 
     def published_kids(self) -> set[str]:
         """Return the kids of the keys that it publishes."""
-        answer = httpx.get(f"{self.url}/api/auth/jwks", verify=False)
-        return {key["kid"] for key in answer.json()["keys"]}
+        response = httpx.get(f"{self.url}/api/auth/jwks", verify=False)
+        return {key["kid"] for key in response.json()["keys"]}
 
 
 @contextmanager
@@ -81,9 +81,9 @@ class SignedInClient(httpx.Client):
 
     def token(self) -> str:
         """Fetch a token, as a frontend does before it asks the service."""
-        answer = self.get("/api/auth/token")
-        assert answer.status_code == 200, answer.text
-        token: str = answer.json()["token"]
+        response = self.get("/api/auth/token")
+        assert response.status_code == 200, response.text
+        token: str = response.json()["token"]
         return token
 
 
@@ -93,7 +93,7 @@ def signed_up_user(instance: Instance) -> Iterator[SignedInClient]:
     name, password = secrets.token_hex(8), secrets.token_hex(16)
     form = {"name": name, "email": f"{name}@example.org", "password": password}
     with SignedInClient(base_url=instance.url, verify=False, timeout=30) as member:
-        answer = member.post("/api/auth/sign-up/email", json=form)
-        assert answer.status_code == 200, answer.text
-        member.id = answer.json()["user"]["id"]
+        response = member.post("/api/auth/sign-up/email", json=form)
+        assert response.status_code == 200, response.text
+        member.id = response.json()["user"]["id"]
         yield member

@@ -40,16 +40,16 @@ class AuthedClient(httpx.Client):
 
     def create_task(self, title: str = "Water the plants", **fields: Any) -> dict[str, Any]:
         """Create a task and return it as answered."""
-        answer = self.post("/api/tasks", json={"title": title, **fields})
-        assert answer.status_code == 201, answer.text
-        task: dict[str, Any] = answer.json()
+        response = self.post("/api/tasks", json={"title": title, **fields})
+        assert response.status_code == 201, response.text
+        task: dict[str, Any] = response.json()
         return task
 
     def list_tasks(self, **query: Any) -> list[dict[str, Any]]:
         """List tasks and return them as answered."""
-        answer = self.get("/api/tasks", params=query)
-        assert answer.status_code == 200, answer.text
-        tasks: list[dict[str, Any]] = answer.json()
+        response = self.get("/api/tasks", params=query)
+        assert response.status_code == 200, response.text
+        tasks: list[dict[str, Any]] = response.json()
         return tasks
 
     def list_titles(self, **query: Any) -> list[str]:

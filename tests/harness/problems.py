@@ -26,10 +26,10 @@ def check_wording(problem: dict[str, Any]) -> None:
         assert ERROR_DETAIL.fullmatch(detail), detail
 
 
-def validation_errors(answer: httpx.Response) -> dict[str, str]:
+def validation_errors(response: httpx.Response) -> dict[str, str]:
     """Return what a 400 finds wrong, by pointer or name of the parameter."""
-    assert answer.status_code == 400, answer.text
+    assert response.status_code == 400, response.text
     return {
         fault.get("pointer", fault.get("parameter")): fault["detail"]
-        for fault in answer.json()["errors"]
+        for fault in response.json()["errors"]
     }

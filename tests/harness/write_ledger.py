@@ -100,7 +100,7 @@ class WriteLedger:
         """Send one write; return what is answered, or None if it wasn't acknowledged."""
         outcome: int | str
         try:
-            answer = client.request(method, path, json={"title": title})
+            response = client.request(method, path, json={"title": title})
         except httpx.TimeoutException:
             outcome, surprise = "hung", f"{method} hung"
         except httpx.TransportError as error:
@@ -108,7 +108,7 @@ class WriteLedger:
         except Exception as error:  # noqa: BLE001 (the contract was broken; `verify` says so)
             outcome, surprise = "strange", repr(error)
         else:
-            outcome, surprise = answer.status_code, _surprise(answer, good)
+            outcome, surprise = response.status_code, _surprise(response, good)
         with self._lock:
             self.counts[outcome] += 1
             if surprise:
@@ -117,7 +117,7 @@ class WriteLedger:
             self._over.wait(PAUSE)
             return None
         self._acknowledged[client.id] += 1
-        return answer.json()
+        return response.json()
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + TIMEOUT_SECONDS
@@ -127,9 +127,9 @@ class WriteLedger:
             time.sleep(PAUSE)
 
 
-def _surprise(answer: httpx.Response, good: int) -> str:
+def _surprise(response: httpx.Response, good: int) -> str:
     """Say what is wrong with an answer; nothing if it is good or asks to come back later."""
-    later = re.fullmatch("[1-9][0-9]*", answer.headers.get("retry-after", ""))
-    if answer.status_code == good or (answer.status_code == 503 and later):
+    later = re.fullmatch("[1-9][0-9]*", response.headers.get("retry-after", ""))
+    if response.status_code == good or (response.status_code == 503 and later):
         return ""
-    return f"{answer.status_code} {answer.headers} {answer.text[:500]}"
+    return f"{response.status_code} {response.headers} {response.text[:500]}"

@@ -143,18 +143,18 @@ def migrating(*databases: Cluster) -> Iterator[None]:
 async def test_concurrent_migrations_wait_for_each_other(
     empty: Cluster,
 ) -> None:
-    async def all_wait() -> bool:
+    async def all_blocked() -> bool:
         question = """SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database
             WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"""
         return bool(empty.scalar(question) == 5)
 
-    with psycopg.connect(empty.superuser) as somebody:
-        somebody.execute("SELECT pg_advisory_lock(7020184)")
+    with psycopg.connect(empty.superuser) as blocker:
+        blocker.execute("SELECT pg_advisory_lock(7020184)")
         with migrating(*(5 * [empty])):
             try:
-                await poll_until(all_wait)
+                await poll_until(all_blocked)
             finally:
-                somebody.execute("SELECT pg_advisory_unlock(7020184)")
+                blocker.execute("SELECT pg_advisory_unlock(7020184)")
     assert empty.scalar("SELECT count(*) FROM todo.alembic_version") == 1
 
 

@@ -43,14 +43,14 @@ def closed_gate(cluster: Cluster) -> Iterator[psycopg.Connection[TupleRow]]:
         yield connection
 
 
-async def one_waits(cluster: Cluster) -> None:
+async def wait_until_blocked(cluster: Cluster) -> None:
     """Wait until a request stands at the gate."""
 
-    async def stands() -> bool:
+    async def is_blocked() -> bool:
         question = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         return bool(cluster.scalar(question) == 1)
 
-    await poll_until(stands)
+    await poll_until(is_blocked)
     await asyncio.sleep(0.05)  # until nobody is sent after it any more
 
 
@@ -59,7 +59,7 @@ async def busy(database: Database, cluster: Cluster) -> AsyncIterator[None]:
     """Have one request take its time in the database."""
     with closed_gate(cluster) as gate:
         task = asyncio.create_task(database.fetch(new_user_id(), GATE, {}))
-        await one_waits(cluster)
+        await wait_until_blocked(cluster)
         yield
         gate.rollback()
         await task
@@ -203,9 +203,9 @@ async def test_requests_beyond_the_queue_are_rejected_and_queued_ones_served(
         async with busy(database, cluster):
             queued = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(2)]
             await asyncio.sleep(0)
-            with pytest.raises(Unavailable) as refusal:
+            with pytest.raises(Unavailable) as rejection:
                 await database.fetch("alice", WHO, {})
-            assert refusal.value.retry_after == 1
+            assert rejection.value.retry_after == 1
         assert await asyncio.gather(*queued) == 2 * [[(b"x", b"todo_serving")]]
 
 
@@ -245,10 +245,10 @@ async def test_batches_are_pipelined_on_one_connection(cluster: Cluster) -> None
         users = [new_user_id(), new_user_id()]
         proxy.recorded.clear()
         requests = [asyncio.create_task(database.fetch(user, WHO, {})) for user in users]
-        answers = await asyncio.gather(*requests)
+        results = await asyncio.gather(*requests)
         assert messages(proxy.client_bytes()).count("S") == 2
         assert proxy.turns() == ["client", "server"]
-    assert answers == [[(user.encode(), b"todo_serving")] for user in users]
+    assert results == [[(user.encode(), b"todo_serving")] for user in users]
 
 
 async def test_a_failed_batch_does_not_affect_other_batches(cluster: Cluster) -> None:
@@ -282,14 +282,14 @@ async def test_a_slow_statement_does_not_delay_requests_while_a_connection_is_fr
         busy(database, cluster),
     ):
         for _ in range(20):
-            asked = (database.fetch("x", WHO, {}) for _ in range(10))
-            assert await asyncio.gather(*asked) == 10 * [[(b"x", b"todo_serving")]]
+            requests = (database.fetch("x", WHO, {}) for _ in range(10))
+            assert await asyncio.gather(*requests) == 10 * [[(b"x", b"todo_serving")]]
 
 
 async def test_many_more_requests_than_connections_are_all_served(database: Database) -> None:
     users = [new_user_id() for _ in range(150)]
-    answers = await asyncio.gather(*(database.fetch(user, WHO, {}) for user in users))
-    assert answers == [[(user.encode(), b"todo_serving")] for user in users]
+    results = await asyncio.gather(*(database.fetch(user, WHO, {}) for user in users))
+    assert results == [[(user.encode(), b"todo_serving")] for user in users]
 
 
 async def test_cancelled_requests_leave_nothing_behind(cluster: Cluster) -> None:
@@ -315,17 +315,17 @@ async def test_a_cancelled_statement_is_cancelled_in_the_database_too(cluster: C
         question = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
         return int(cluster.scalar(question))
 
-    async def nobody_sleeps() -> bool:
+    async def none_sleeping() -> bool:
         return await sleepers() == 0
 
     async with open_database(cluster.app, statement_timeout=1000) as database, time_limit():
-        await poll_until(nobody_sleeps)
+        await poll_until(none_sleeping)
         task = asyncio.create_task(database.fetch("alice", SLEEP, {}))
         await poll_until(sleepers)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await poll_until(nobody_sleeps)
+        await poll_until(none_sleeping)
 
 
 async def test_a_repeatedly_cancelled_request_releases_its_connection(
@@ -343,16 +343,16 @@ async def test_a_connection_lost_on_reuse_fails_one_queued_request(
 ) -> None:
     send = Connection.send
 
-    def sabotaged(link: Connection, trip: Batch) -> None:
+    def send_on_closed(connection: Connection, batch: Batch) -> None:
         monkeypatch.setattr(Connection, "send", send)
-        link._raw.pgconn.finish()  # noqa: SLF001 (nobody else can at this moment)
-        link.send(trip)
+        connection._raw.pgconn.finish()  # noqa: SLF001 (nobody else can at this moment)
+        connection.send(batch)
 
     async with open_database(cluster.app, pool_size=1) as database, time_limit():
         async with busy(database, cluster):
             queued = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(3)]
             await asyncio.sleep(0)
-            monkeypatch.setattr(Connection, "send", sabotaged)
+            monkeypatch.setattr(Connection, "send", send_on_closed)
         first, *others = await asyncio.gather(*queued, return_exceptions=True)
     assert isinstance(first, Unavailable)
     assert others == 2 * [[(b"x", b"todo_serving")]]
@@ -374,7 +374,7 @@ async def test_close_drains_requests_in_flight(cluster: Cluster) -> None:
     async with open_database(cluster.app) as database:
         with closed_gate(cluster) as gate:
             served = asyncio.create_task(database.fetch("alice", GATE, {}))
-            await one_waits(cluster)
+            await wait_until_blocked(cluster)
             closing = asyncio.create_task(database.close(drain_timeout=60))
             await asyncio.sleep(0.1)
             assert not closing.done()
@@ -389,7 +389,7 @@ async def test_close_waits_no_longer_than_the_drain_timeout(cluster: Cluster) ->
     async with open_database(cluster.app) as database, time_limit():
         with closed_gate(cluster):
             served = asyncio.create_task(database.fetch("alice", GATE, {}))
-            await one_waits(cluster)
+            await wait_until_blocked(cluster)
             await database.close(drain_timeout=0.1)
             with pytest.raises(Unavailable):
                 await served

@@ -67,14 +67,14 @@ def pooler(scratch_db: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen([str(PGBOUNCER), configuration], stdout=log, stderr=log)
     try:
-        wait_for(port, process)
+        wait_for_port(port, process)
         yield scratch_db.with_params(port=port)
     finally:
         process.terminate()
         process.wait()
 
 
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
     while process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -85,7 +85,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError(process.args)
 
 
-async def live(database: Database, user: str) -> None:
+async def use_every_operation(database: Database, user: str) -> None:
     """Do a bit of everything, and see nothing but what is one's own."""
     task = await create_task(database, user, {"title": user})
     await complete_task(database, user, task.id, None, None)
@@ -97,7 +97,7 @@ async def live(database: Database, user: str) -> None:
 async def test_users_who_share_connections_see_only_their_own_tasks(
     pooler: Cluster,
 ) -> None:
-    people = [new_user_id() for _ in range(20)]
+    users = [new_user_id() for _ in range(20)]
     async with (
         open_database(pooler.app, pool_size=8) as one,
         open_database(pooler.app, pool_size=8) as two,
@@ -105,11 +105,15 @@ async def test_users_who_share_connections_see_only_their_own_tasks(
     ):
         await check_app_role(one)
         await asyncio.gather(
-            *(live(database, user) for user in people for database in (one, two, one, two))
+            *(
+                use_every_operation(database, user)
+                for user in users
+                for database in (one, two, one, two)
+            )
         )
-        task = await create_task(one, people[0], {"title": "x"})
+        task = await create_task(one, users[0], {"title": "x"})
         with pytest.raises(PermissionDenied):
-            await get_task(two, people[1], task.id)
+            await get_task(two, users[1], task.id)
 
 
 async def test_no_server_connection_stays_assigned_to_a_client(pooler: Cluster) -> None:
