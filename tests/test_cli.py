@@ -25,11 +25,17 @@ from uvicorn.config import STARTUP_FAILURE
 
 import settings
 from handlers.listening import AT_ONCE
-from harness.clients import AuthedClient, someone
+from harness.clients import AuthedClient, new_user_id
 from harness.clients import token as hs256
 from harness.command import Typed, complaint, todo_api
-from harness.jwks_server import KeyPair, Publisher
-from harness.postgres import Postgres, kill_servers, lives, servers, wait_until
+from harness.jwks_server import JWKSServer, KeyPair
+from harness.postgres import (
+    Postgres,
+    find_postmasters,
+    is_running,
+    kill_postmasters,
+    wait_until,
+)
 from harness.service import ROOT, SECRET, Serve, Service, bare_environment, free_port
 
 pytest_plugins = ["harness.isolated_services"]
@@ -39,9 +45,9 @@ STOPPED = {0, 128 + signal.SIGTERM}
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be root")
 
 
-def at(place: Path, **environment: str) -> dict[str, str]:
+def at(new_data_dir: Path, **environment: str) -> dict[str, str]:
     """Write the settings of somebody who has a secret, and data in this place."""
-    return {"DATA_DIR": str(place), "BETTER_AUTH_SECRET": SECRET, **environment}
+    return {"DATA_DIR": str(new_data_dir), "BETTER_AUTH_SECRET": SECRET, **environment}
 
 
 def printed_token(service: Service) -> str:
@@ -65,22 +71,26 @@ def answers(url: str) -> bool:
 
 def serving(service: Service) -> set[psutil.Process]:
     """Find the workers that serve; multiprocessing has a helper of its own beside them."""
-    workers = filter(lives, service.workers())
+    workers = filter(is_running, service.workers())
     return {worker for worker in workers if "spawn_main" in str(worker.cmdline())}
 
 
-def all_have_ended(processes: list[psutil.Process], place: Path) -> None:
+def all_have_ended(processes: list[psutil.Process], new_data_dir: Path) -> None:
     """Wait for the end of the last process of a service and its PostgreSQL."""
-    wait_until(lambda: not any(map(lives, [*processes, *servers(place / "postgres")])))
+    wait_until(
+        lambda: (
+            not any(map(is_running, [*processes, *find_postmasters(new_data_dir / "postgres")]))
+        )
+    )
 
 
 # What a person who starts it gets to see
 
 
 def test_serve_prints_where_everything_is_and_a_token_that_works(
-    filled: Path, serve: Serve
+    migrated_data_dir: Path, serve: Serve
 ) -> None:
-    service = serve(at(filled)).wait_until_healthy()
+    service = serve(at(migrated_data_dir)).wait_until_healthy()
     urls = re.findall(rf"{service.url}\S+", service.welcome.read_text())
     assert [urlsplit(url).path for url in urls] == [
         "/api/tasks", "/docs", "/openapi.yaml", "/api/tasks",
@@ -91,32 +101,38 @@ def test_serve_prints_where_everything_is_and_a_token_that_works(
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="NO CURL HERE: its line is untested")
-def test_serve_prints_a_curl_line_that_works_as_it_stands(filled: Path, serve: Serve) -> None:
-    service = serve(at(filled)).wait_until_healthy()
+def test_serve_prints_a_curl_line_that_works_as_it_stands(
+    migrated_data_dir: Path, serve: Serve
+) -> None:
+    service = serve(at(migrated_data_dir)).wait_until_healthy()
     (line,) = re.findall(r"^ *(curl .*)$", service.welcome.read_text(), re.MULTILINE)
     typed = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
     assert typed.stdout == "[]"
 
 
-def test_the_first_start_ever_makes_a_database_and_serves(place: Path, serve: Serve) -> None:
-    service = serve({"DATA_DIR": str(place)}).wait_until_healthy()
+def test_the_first_start_ever_makes_a_database_and_serves(
+    new_data_dir: Path, serve: Serve
+) -> None:
+    service = serve({"DATA_DIR": str(new_data_dir)}).wait_until_healthy()
     assert tasks(service, printed_token(service)).json() == []
 
 
-def test_the_log_knows_no_token_no_secret_and_no_password(place: Path, serve: Serve) -> None:
-    service = serve({"DATA_DIR": str(place), "LOG_LEVEL": "debug"}).wait_until_healthy()
+def test_the_log_knows_no_token_no_secret_and_no_password(
+    new_data_dir: Path, serve: Serve
+) -> None:
+    service = serve({"DATA_DIR": str(new_data_dir), "LOG_LEVEL": "debug"}).wait_until_healthy()
     token = printed_token(service)
     assert tasks(service, token).status_code == 200
     service.stop()
-    passwords = Postgres(place / "postgres").cluster.passwords().values()
+    passwords = Postgres(new_data_dir / "postgres").cluster.passwords().values()
     log = service.log.read_text()
     assert "Uvicorn running" in log
-    for word in (token, (place / "better-auth-secret").read_text(), *passwords):
+    for word in (token, (new_data_dir / "better-auth-secret").read_text(), *passwords):
         assert word not in log
 
 
-def test_it_serves_on_ipv6(filled: Path, serve: Serve) -> None:
-    service = serve(at(filled), "--host", "::1")
+def test_it_serves_on_ipv6(migrated_data_dir: Path, serve: Serve) -> None:
+    service = serve(at(migrated_data_dir), "--host", "::1")
     url = f"http://[::1]:{service.port}"
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
@@ -127,9 +143,9 @@ def test_it_serves_on_ipv6(filled: Path, serve: Serve) -> None:
 
 
 def test_of_connections_that_come_at_once_several_are_accepted_at_a_time(
-    filled: Path, serve: Serve
+    migrated_data_dir: Path, serve: Serve
 ) -> None:
-    service = serve(at(filled)).wait_until_healthy()
+    service = serve(at(migrated_data_dir)).wait_until_healthy()
     handles = Path(f"/proc/{service.process.pid}/fd").iterdir()
     sockets = Counter(str(handle.readlink()) for handle in handles)
     ((socket_name, count),) = sockets.most_common(1)
@@ -141,10 +157,10 @@ def test_of_connections_that_come_at_once_several_are_accepted_at_a_time(
 
 
 def test_without_a_secret_one_is_made_and_used_ever_after(
-    filled: Path, serve: Serve, typed: Typed
+    migrated_data_dir: Path, serve: Serve, typed: Typed
 ) -> None:
-    made = filled / "better-auth-secret"
-    first = serve({"DATA_DIR": str(filled)}).wait_until_healthy()
+    made = migrated_data_dir / "better-auth-secret"
+    first = serve({"DATA_DIR": str(migrated_data_dir)}).wait_until_healthy()
     token = printed_token(first)
     assert first.log.read_text().startswith(
         f"BETTER_AUTH_SECRET is not set: made one for development in {made}.\n"
@@ -152,19 +168,19 @@ def test_without_a_secret_one_is_made_and_used_ever_after(
     assert stat.S_IMODE(made.stat().st_mode) == 0o600
     assert len(made.read_bytes()) >= settings.MIN_SECRET_BYTES
     first.stop()
-    again = serve({"DATA_DIR": str(filled)}).wait_until_healthy()
+    again = serve({"DATA_DIR": str(migrated_data_dir)}).wait_until_healthy()
     assert tasks(again, token).status_code == 200
     assert "BETTER_AUTH_SECRET" not in again.log.read_text()
-    bobs = typed("token", "--user", "bob", DATA_DIR=str(filled))
+    bobs = typed("token", "--user", "bob", DATA_DIR=str(migrated_data_dir))
     assert tasks(again, bobs.stdout.strip()).status_code == 200
 
 
-def test_commands_that_make_the_secret_at_once_agree(place: Path) -> None:
+def test_commands_that_make_the_secret_at_once_agree(new_data_dir: Path) -> None:
     commands = [
         subprocess.Popen(
             [sys.executable, "-m", "cli", "token", "--user", "alice"],
             cwd=ROOT,
-            env=bare_environment({"DATA_DIR": str(place)}),
+            env=bare_environment({"DATA_DIR": str(new_data_dir)}),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -172,18 +188,18 @@ def test_commands_that_make_the_secret_at_once_agree(place: Path) -> None:
         for _ in range(3)
     ]
     tokens = [command.communicate()[0].strip() for command in commands]
-    secret = (place / "better-auth-secret").read_bytes()
+    secret = (new_data_dir / "better-auth-secret").read_bytes()
     for token in tokens:
         assert jwt.decode(token, secret, ["HS256"])["sub"] == "alice"
-    assert [file.name for file in place.iterdir()] == ["better-auth-secret"]
+    assert [file.name for file in new_data_dir.iterdir()] == ["better-auth-secret"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"too short", b"\xff" * 40, b"\0" * 40])
-def test_a_damaged_secret_is_refused(place: Path, typed: Typed, damage: bytes) -> None:
-    place.mkdir()
-    made = place / "better-auth-secret"
+def test_a_damaged_secret_is_refused(new_data_dir: Path, typed: Typed, damage: bytes) -> None:
+    new_data_dir.mkdir()
+    made = new_data_dir / "better-auth-secret"
     made.write_bytes(damage)
-    sentence = complaint(typed("token", "--user", "alice", DATA_DIR=str(place)))
+    sentence = complaint(typed("token", "--user", "alice", DATA_DIR=str(new_data_dir)))
     assert sentence == f"{made} is damaged: remove it, and a new secret will be made."
 
 
@@ -198,31 +214,31 @@ def test_with_a_database_url_the_secret_is_required(typed: Typed, command: list[
 def test_with_a_database_url_no_token_is_printed(postgres: Postgres, serve: Serve) -> None:
     service = serve(postgres.environment).wait_until_healthy()
     assert service.welcome.read_text() == ""
-    with AuthedClient(service.url, someone()) as alice:
-        alice.creates("In a database of one's own")
+    with AuthedClient(service.url, new_user_id()) as alice:
+        alice.create_task("In a database of one's own")
 
 
 def test_without_a_secret_the_service_needs_published_keys_only(
     postgres: Postgres, serve: Serve
 ) -> None:
     pair = KeyPair()
-    with Publisher(pair).running() as publisher:
+    with JWKSServer(pair).running() as publisher:
         environment = {
             **postgres.environment,
             "BETTER_AUTH_SECRET": "",
             "JWKS_URL": publisher.url,
         }
         service = serve(environment, "--workers", "2").wait_until_healthy()
-        user = someone()
+        user = new_user_id()
         for _ in range(10):  # on a connection each, so that either worker gets some
             assert tasks(service, pair.token(user)).json() == []
         assert tasks(service, hs256(user)).status_code == 401
 
 
 def test_a_machine_of_a_developer_has_a_token_to_try_beside_published_keys(
-    filled: Path, serve: Serve
+    migrated_data_dir: Path, serve: Serve
 ) -> None:
-    environment = {"DATA_DIR": str(filled), "BETTER_AUTH_URL": "http://127.0.0.1:9"}
+    environment = {"DATA_DIR": str(migrated_data_dir), "BETTER_AUTH_URL": "http://127.0.0.1:9"}
     service = serve(environment).wait_until_healthy()
     assert tasks(service, printed_token(service)).json() == []
 
@@ -241,45 +257,45 @@ def test_a_machine_of_a_developer_has_a_token_to_try_beside_published_keys(
     ],
 )
 def test_a_signal_stops_the_service_its_workers_and_its_postgresql(
-    filled: Path, serve: Serve, number: signal.Signals, workers: int
+    migrated_data_dir: Path, serve: Serve, number: signal.Signals, workers: int
 ) -> None:
-    service = serve(at(filled), "--workers", str(workers)).wait_until_healthy()
-    processes = [*service.workers(), *servers(filled / "postgres")]
+    service = serve(at(migrated_data_dir), "--workers", str(workers)).wait_until_healthy()
+    processes = [*service.workers(), *find_postmasters(migrated_data_dir / "postgres")]
     assert len(processes) >= workers
     assert service.stop(number) in STOPPED
-    all_have_ended(processes, filled)
+    all_have_ended(processes, migrated_data_dir)
     assert "Traceback" not in service.log.read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_a_service_that_is_still_starting(
-    place: Path, serve: Serve, number: signal.Signals
+    new_data_dir: Path, serve: Serve, number: signal.Signals
 ) -> None:
-    service = serve(at(place))
-    wait_until((place / "postgres/pgdata.new/PG_VERSION").exists)
+    service = serve(at(new_data_dir))
+    wait_until((new_data_dir / "postgres/pgdata.new/PG_VERSION").exists)
     expected = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
     assert service.stop(number) == 128 + expected
-    all_have_ended([], place)
+    all_have_ended([], new_data_dir)
     assert service.log.read_text() == ""
-    again = serve(at(place)).wait_until_healthy()
+    again = serve(at(new_data_dir)).wait_until_healthy()
     assert again.stop() in STOPPED
 
 
 def test_two_workers_serve_the_same_tasks_and_are_replaced_when_they_die(
-    filled: Path, serve: Serve
+    migrated_data_dir: Path, serve: Serve
 ) -> None:
-    service = serve(at(filled), "--workers", "2").wait_until_healthy()
+    service = serve(at(migrated_data_dir), "--workers", "2").wait_until_healthy()
     wait_until(lambda: len(serving(service)) == 2)
     workers = serving(service)
-    user = someone()
+    user = new_user_id()
 
     def writes_and_reads() -> None:
         titles = [f"{number}" for number in range(20)]
         for title in titles:  # on a connection each, so that either worker gets some
             with AuthedClient(service.url, user) as alice:
-                alice.creates(title)
+                alice.create_task(title)
         with AuthedClient(service.url, user) as alice:
-            assert set(titles) <= set(alice.titles())
+            assert set(titles) <= set(alice.list_titles())
 
     writes_and_reads()
     workers.pop().kill()
@@ -288,13 +304,15 @@ def test_two_workers_serve_the_same_tasks_and_are_replaced_when_they_die(
     assert service.stop() in STOPPED
 
 
-def test_workers_do_not_outlive_a_service_that_is_killed(filled: Path, serve: Serve) -> None:
-    service = serve(at(filled), "--workers", "2").wait_until_healthy()
+def test_workers_do_not_outlive_a_service_that_is_killed(
+    migrated_data_dir: Path, serve: Serve
+) -> None:
+    service = serve(at(migrated_data_dir), "--workers", "2").wait_until_healthy()
     workers = service.workers()
     service.process.kill()
     service.process.wait()
-    wait_until(lambda: not any(map(lives, workers)))
-    serve(at(filled), port=service.port).wait_until_healthy()
+    wait_until(lambda: not any(map(is_running, workers)))
+    serve(at(migrated_data_dir), port=service.port).wait_until_healthy()
 
 
 def kill_service(service: Service, _home: Path) -> None:
@@ -302,39 +320,39 @@ def kill_service(service: Service, _home: Path) -> None:
 
 
 def kill_postgresql(service: Service, home: Path) -> None:
-    kill_servers(home)
+    kill_postmasters(home)
     assert service.stop() in STOPPED
 
 
 def kill_both(service: Service, home: Path) -> None:
     service.kill()
-    kill_servers(home)
+    kill_postmasters(home)
 
 
 @pytest.mark.parametrize("disaster", [kill_service, kill_postgresql, kill_both])
 def test_a_new_start_after_a_kill_has_all_data(
-    filled: Path, serve: Serve, disaster: Callable[[Service, Path], None]
+    migrated_data_dir: Path, serve: Serve, disaster: Callable[[Service, Path], None]
 ) -> None:
-    service = serve(at(filled)).wait_until_healthy()
-    user = someone()
+    service = serve(at(migrated_data_dir)).wait_until_healthy()
+    user = new_user_id()
     with AuthedClient(service.url, user) as alice:
-        kept = alice.creates("Kept")
-    disaster(service, filled / "postgres")
-    again = serve(at(filled), port=service.port).wait_until_healthy()
+        kept = alice.create_task("Kept")
+    disaster(service, migrated_data_dir / "postgres")
+    again = serve(at(migrated_data_dir), port=service.port).wait_until_healthy()
     with AuthedClient(again.url, user) as alice:
-        assert alice.lists() == [kept]
+        assert alice.list_tasks() == [kept]
     again.stop()
-    all_have_ended([], filled)
+    all_have_ended([], migrated_data_dir)
 
 
 def test_two_services_starting_at_once_share_one_new_database(
-    place: Path, serve: Serve
+    new_data_dir: Path, serve: Serve
 ) -> None:
-    environment = {"DATA_DIR": str(place)}
+    environment = {"DATA_DIR": str(new_data_dir)}
     one, other = serve(environment), serve(environment)
     one.wait_until_healthy()
     other.wait_until_healthy()
-    assert len(servers(place / "postgres")) == 1
+    assert len(find_postmasters(new_data_dir / "postgres")) == 1
     token = printed_token(one)
     headers = {"Authorization": f"Bearer {token}"}
     written = httpx.post(f"{one.url}/api/tasks", headers=headers, json={"title": "Shared"})
@@ -342,25 +360,25 @@ def test_two_services_starting_at_once_share_one_new_database(
     one.stop()
     assert tasks(other, token).json() == [written.json()]
     other.stop()
-    all_have_ended([], place)
+    all_have_ended([], new_data_dir)
 
 
 # Where it is started, and by whom
 
 
 def test_settings_come_from_env_in_the_working_directory(
-    filled: Path, serve: Serve, tmp_path: Path
+    migrated_data_dir: Path, serve: Serve, tmp_path: Path
 ) -> None:
     port = free_port()
     (tmp_path / ".env").write_text(
-        f"PORT={port}\nDATA_DIR={filled.name}\nBETTER_AUTH_SECRET={SECRET}\n"
+        f"PORT={port}\nDATA_DIR={migrated_data_dir.name}\nBETTER_AUTH_SECRET={SECRET}\n"
     )
     service = serve(UNSET, port=port, cwd=tmp_path).wait_until_healthy()
-    with AuthedClient(service.url, someone()) as alice:
-        alice.creates("In the data directory of .env")
-    (server,) = servers(filled / "postgres")
+    with AuthedClient(service.url, new_user_id()) as alice:
+        alice.create_task("In the data directory of .env")
+    (server,) = find_postmasters(migrated_data_dir / "postgres")
     service.stop()
-    all_have_ended([server], filled)
+    all_have_ended([server], migrated_data_dir)
 
 
 def test_the_environment_wins_over_env(tmp_path: Path) -> None:
@@ -381,46 +399,48 @@ def test_an_env_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes) -
 
 
 def test_without_settings_the_data_are_where_it_is_started(
-    tmp_path: Path, migrated: Path, serve: Serve
+    tmp_path: Path, data_dir_template: Path, serve: Serve
 ) -> None:
     data = tmp_path / ".data"
-    subprocess.run(["cp", "-a", str(migrated), str(data)], check=True)
+    subprocess.run(["cp", "-a", str(data_dir_template), str(data)], check=True)
     port = free_port()
     try:
         service = serve({**UNSET, "PORT": str(port)}, port=port, cwd=tmp_path)
         service.wait_until_healthy()
         assert tasks(service, printed_token(service)).status_code == 200
-        assert len(servers(data / "postgres")) == 1
+        assert len(find_postmasters(data / "postgres")) == 1
         service.stop()
     finally:
-        kill_servers(data / "postgres")
+        kill_postmasters(data / "postgres")
 
 
 @as_root
-def test_root_serves_with_a_postgresql_that_is_not_roots(place: Path, serve: Serve) -> None:
-    service = serve(at(place)).wait_until_healthy()
-    with AuthedClient(service.url, someone()) as alice:
-        alice.creates("Written for root")
-    (server,) = servers(place / "postgres")
+def test_root_serves_with_a_postgresql_that_is_not_roots(
+    new_data_dir: Path, serve: Serve
+) -> None:
+    service = serve(at(new_data_dir)).wait_until_healthy()
+    with AuthedClient(service.url, new_user_id()) as alice:
+        alice.create_task("Written for root")
+    (server,) = find_postmasters(new_data_dir / "postgres")
     assert 0 not in server.uids()
     service.stop()
-    all_have_ended([server], place)
+    all_have_ended([server], new_data_dir)
 
 
 @pytest.fixture
-def ordinary_user(place: Path) -> tuple[str, ...]:
+def ordinary_user(new_data_dir: Path) -> tuple[str, ...]:
     """Return the prefix that makes a command an ordinary user's, who owns `place`.
 
     Where Python or the checkout is below a 0700 home, that user gets the right to read
     everything; never the right to write.
     """
-    place.mkdir()
+    new_data_dir.mkdir()
     if os.geteuid() != 0:
         return ()
     if shutil.which("setpriv") is None:
         pytest.skip("NOT TESTED: without setpriv, root cannot become an ordinary user here")
     nobody = pwd.getpwnam("nobody")
-    os.chown(place, nobody.pw_uid, nobody.pw_gid)
+    os.chown(new_data_dir, nobody.pw_uid, nobody.pw_gid)
     drop_root = (
         "setpriv",
         f"--reuid={nobody.pw_uid}",
@@ -430,7 +450,7 @@ def ordinary_user(place: Path) -> tuple[str, ...]:
     reader = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
     for rights in ((), (*reader, "--securebits=+no_setuid_fixup")):
         prefix = (*drop_root, *rights)
-        reading = f"import os, psycopg, settings; os.listdir({str(place)!r})"
+        reading = f"import os, psycopg, settings; os.listdir({str(new_data_dir)!r})"
         attempt = [*prefix, sys.executable, "-c", reading]
         tried = subprocess.run(
             attempt, cwd=ROOT, env=bare_environment(), capture_output=True, check=False
@@ -441,38 +461,38 @@ def ordinary_user(place: Path) -> tuple[str, ...]:
 
 
 def test_an_ordinary_user_serves(
-    place: Path, serve: Serve, ordinary_user: tuple[str, ...]
+    new_data_dir: Path, serve: Serve, ordinary_user: tuple[str, ...]
 ) -> None:
-    service = serve(at(place), prefix=ordinary_user).wait_until_healthy()
-    with AuthedClient(service.url, someone()) as alice:
-        alice.creates("Written for an ordinary user")
+    service = serve(at(new_data_dir), prefix=ordinary_user).wait_until_healthy()
+    with AuthedClient(service.url, new_user_id()) as alice:
+        alice.create_task("Written for an ordinary user")
     process = psutil.Process(service.process.pid)
-    (server,) = servers(place / "postgres")
+    (server,) = find_postmasters(new_data_dir / "postgres")
     assert 0 not in process.uids()
     assert server.uids() == process.uids()
-    assert stat.S_IMODE((place / "postgres").stat().st_mode) == 0o700
+    assert stat.S_IMODE((new_data_dir / "postgres").stat().st_mode) == 0o700
     service.stop()
-    all_have_ended([server], place)
+    all_have_ended([server], new_data_dir)
 
 
 # What a person is told when it cannot start
 
 
-def test_a_port_in_use_is_said_before_anything_is_started(place: Path) -> None:
+def test_a_port_in_use_is_said_before_anything_is_started(new_data_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-        sentence = complaint(todo_api("serve", "--port", port, environment=at(place)))
+        sentence = complaint(todo_api("serve", "--port", port, environment=at(new_data_dir)))
     assert sentence == (
         f"Cannot listen on 127.0.0.1:{port} (Address already in use): set HOST or PORT."
     )
-    assert not place.exists()
+    assert not new_data_dir.exists()
 
 
 def test_of_two_that_start_on_one_port_at_once_one_serves_and_the_other_says_why_not(
-    filled: Path, serve: Serve
+    migrated_data_dir: Path, serve: Serve
 ) -> None:
-    first = serve(at(filled))
-    second = serve(at(filled), port=first.port)
+    first = serve(at(migrated_data_dir))
+    second = serve(at(migrated_data_dir), port=first.port)
     wait_until(lambda: (first.process.poll() is None) != (second.process.poll() is None))
     loser, winner = (second, first) if first.process.poll() is None else (first, second)
     winner.wait_until_healthy()
@@ -482,8 +502,10 @@ def test_of_two_that_start_on_one_port_at_once_one_serves_and_the_other_says_why
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "two..dots", "::2::"])
-def test_an_address_that_is_not_ours_is_said(place: Path, typed: Typed, host: str) -> None:
-    sentence = complaint(typed("serve", "--host", host, **at(place)))
+def test_an_address_that_is_not_ours_is_said(
+    new_data_dir: Path, typed: Typed, host: str
+) -> None:
+    sentence = complaint(typed("serve", "--host", host, **at(new_data_dir)))
     assert re.fullmatch(
         rf"Cannot listen on {re.escape(host)}:8000 \(.+\): set HOST or PORT\.", sentence
     )
@@ -492,10 +514,10 @@ def test_an_address_that_is_not_ours_is_said(place: Path, typed: Typed, host: st
 @pytest.mark.parametrize(
     "arguments", [["--workers", "none"], ["--port", "http"], ["--workers", "65"]]
 )
-def test_a_bad_setting_is_named(place: Path, typed: Typed, arguments: list[str]) -> None:
-    sentence = complaint(typed("serve", *arguments, **at(place)))
+def test_a_bad_setting_is_named(new_data_dir: Path, typed: Typed, arguments: list[str]) -> None:
+    sentence = complaint(typed("serve", *arguments, **at(new_data_dir)))
     assert sentence.startswith(f"{arguments[0].removeprefix('--').upper()} must be ")
-    assert not place.exists()
+    assert not new_data_dir.exists()
 
 
 @pytest.mark.parametrize("command", ["serve", "migrate"])
@@ -546,12 +568,12 @@ def test_a_data_directory_below_a_file_is_said(tmp_path: Path, secret: str) -> N
 
 @pytest.mark.parametrize("secret", ["", SECRET])
 def test_a_data_directory_that_may_not_be_written_is_said(
-    place: Path, ordinary_user: tuple[str, ...], secret: str
+    new_data_dir: Path, ordinary_user: tuple[str, ...], secret: str
 ) -> None:
-    place.chmod(0o500)
-    environment = at(place / "data", BETTER_AUTH_SECRET=secret)
+    new_data_dir.chmod(0o500)
+    environment = at(new_data_dir / "data", BETTER_AUTH_SECRET=secret)
     sentence = complaint(todo_api("serve", environment=environment, prefix=ordinary_user))
-    assert str(place / "data") in sentence
+    assert str(new_data_dir / "data") in sentence
     assert "Permission denied" in sentence
 
 
@@ -569,29 +591,31 @@ def test_a_data_directory_that_may_not_be_written_is_said(
 def test_a_database_that_would_not_keep_users_apart_is_refused(
     postgres: Postgres, danger: str, reason: str
 ) -> None:
-    postgres.ask(danger)
+    postgres.execute(danger)
     sentence = complaint(todo_api("serve", environment=postgres.environment))
     assert sentence == f"The database would not keep users apart: {reason}."
 
 
-def test_after_a_refusal_the_embedded_postgresql_is_stopped(filled: Path) -> None:
-    postgres = Postgres(filled / "postgres")
-    postgres.ask("ALTER ROLE todo_serving BYPASSRLS")
+def test_after_a_refusal_the_embedded_postgresql_is_stopped(migrated_data_dir: Path) -> None:
+    postgres = Postgres(migrated_data_dir / "postgres")
+    postgres.execute("ALTER ROLE todo_serving BYPASSRLS")
     postgres.stop()
-    assert "bypasses row security" in complaint(todo_api("serve", environment=at(filled)))
-    all_have_ended([], filled)
+    assert "bypasses row security" in complaint(
+        todo_api("serve", environment=at(migrated_data_dir))
+    )
+    all_have_ended([], migrated_data_dir)
 
 
 # migrate, token, help
 
 
-def test_migrate_brings_a_new_database_up_to_date_and_stops(place: Path) -> None:
+def test_migrate_brings_a_new_database_up_to_date_and_stops(new_data_dir: Path) -> None:
     for _ in range(2):  # the second time there is nothing to do
-        done = todo_api("migrate", environment=at(place))
+        done = todo_api("migrate", environment=at(new_data_dir))
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-        all_have_ended([], place)
-    postgres = Postgres(place / "postgres")
-    assert postgres.ask("SELECT to_regclass('todo.tasks')::text") == "todo.tasks"
+        all_have_ended([], new_data_dir)
+    postgres = Postgres(new_data_dir / "postgres")
+    assert postgres.execute("SELECT to_regclass('todo.tasks')::text") == "todo.tasks"
 
 
 def claims(printed: subprocess.CompletedProcess[str], **expected: Any) -> dict[str, Any]:

@@ -22,25 +22,27 @@ def url_of(client: AuthedClient, title: str = "Water the plants") -> str:
     return f"/api/tasks/{client.create_task(title)['id']}"
 
 
-@pytest.mark.parametrize(("devices", "flips"), [(2, 25), (8, 9), (15, 1)])
-def test_no_flip_is_lost_between_devices(alice: AuthedClient, devices: int, flips: int) -> None:
+@pytest.mark.parametrize(("devices", "toggles"), [(2, 25), (8, 9), (15, 1)])
+def test_no_toggle_is_lost_between_devices(
+    alice: AuthedClient, devices: int, toggles: int
+) -> None:
     url = url_of(alice)
 
     def device() -> list[httpx.Response]:
-        return [alice.patch(f"{url}/complete") for _ in range(flips)]
+        return [alice.patch(f"{url}/complete") for _ in range(toggles)]
 
-    answers = list(chain.from_iterable(run_concurrently([device] * devices)))
-    assert {answer.status_code for answer in answers} == {200}
-    assert len({answer.headers["etag"] for answer in answers}) == devices * flips
-    to_done = sum(answer.json()["completed"] for answer in answers)
-    assert to_done == (devices * flips + 1) // 2
-    assert alice.get(url).json()["completed"] == bool(devices * flips % 2)
+    responses = list(chain.from_iterable(run_concurrently([device] * devices)))
+    assert {response.status_code for response in responses} == {200}
+    assert len({response.headers["etag"] for response in responses}) == devices * toggles
+    to_done = sum(response.json()["completed"] for response in responses)
+    assert to_done == (devices * toggles + 1) // 2
+    assert alice.get(url).json()["completed"] == bool(devices * toggles % 2)
 
 
-def test_setting_from_many_devices_agrees(alice: AuthedClient) -> None:
+def test_setting_completed_from_many_devices_agrees(alice: AuthedClient) -> None:
     url = url_of(alice)
     sets = partial(alice.patch, f"{url}/complete", json={"completed": True})
-    assert all(answer.json()["completed"] for answer in run_concurrently([sets] * 10))
+    assert all(response.json()["completed"] for response in run_concurrently([sets] * 10))
     assert alice.get(url).json()["completed"] is True
 
 
@@ -55,7 +57,7 @@ def test_devices_that_change_different_fields_lose_nothing(alice: AuthedClient) 
     for _ in range(ROUNDS):
         url = url_of(alice)
         sends = [partial(alice.patch, url, json={name: changes[name]}) for name in changes]
-        assert {answer.status_code for answer in run_concurrently(sends)} == {200}
+        assert {response.status_code for response in run_concurrently(sends)} == {200}
         task = alice.get(url).json()
         assert {name: task[name] for name in changes} == changes
 
@@ -69,9 +71,9 @@ def test_of_many_writers_with_the_same_etag_one_wins(alice: AuthedClient) -> Non
             *(partial(alice.patch, url, json={"title": "x"}, headers=known) for _ in range(3)),
             *(partial(alice.patch, f"{url}/complete", headers=known) for _ in range(3)),
         ]
-        answers = run_concurrently(writers)
-        assert Counter(answer.status_code for answer in answers) == {200: 1, 412: 9}
-        (winner,) = (answer for answer in answers if answer.is_success)
+        responses = run_concurrently(writers)
+        assert Counter(response.status_code for response in responses) == {200: 1, 412: 9}
+        (winner,) = (response for response in responses if response.is_success)
         now = alice.get(url)
         assert now.json() == winner.json()
         assert now.headers["etag"] == winner.headers["etag"]
@@ -84,7 +86,7 @@ def test_of_writers_and_a_deleter_with_the_same_etag_one_wins(alice: AuthedClien
         update = partial(alice.put, url, json={"title": "x"}, headers=known)
         delete = partial(alice.delete, url, headers=known)
         *updates, deleted = (
-            answer.status_code for answer in run_concurrently([update] * 3 + [delete])
+            response.status_code for response in run_concurrently([update] * 3 + [delete])
         )
         if deleted == 204:
             assert set(updates) <= {404, 412}
@@ -100,12 +102,12 @@ def test_updates_against_deletes_end_with_the_task_gone(alice: AuthedClient) -> 
     for _ in range(ROUNDS):
         url = url_of(alice)
         update = partial(alice.put, url, json={"title": "x"})
-        flip = partial(alice.patch, f"{url}/complete")
+        toggle = partial(alice.patch, f"{url}/complete")
         delete = partial(alice.delete, url)
-        answers = run_concurrently(
-            [update, delete, flip, partial(alice.get, url), delete, update]
+        responses = run_concurrently(
+            [update, delete, toggle, partial(alice.get, url), delete, update]
         )
-        statuses = [answer.status_code for answer in answers]
+        statuses = [response.status_code for response in responses]
         deletes = (statuses.pop(4), statuses.pop(1))
         assert sorted(deletes) == [204, 404]
         assert set(statuses) <= {200, 404}
@@ -113,21 +115,21 @@ def test_updates_against_deletes_end_with_the_task_gone(alice: AuthedClient) -> 
         assert alice.list_tasks() == [kept]
 
 
-def test_the_first_writes_of_somebody_new_are_all_stored(
+def test_concurrent_first_writes_of_a_new_user_are_all_stored(
     alice: AuthedClient, bob: AuthedClient
 ) -> None:
-    for newcomer in (alice, bob):
-        forms = ("/api/tasks", f"/api/{newcomer.id}/tasks")
+    for client in (alice, bob):
+        forms = ("/api/tasks", f"/api/{client.id}/tasks")
         writes = [
-            partial(newcomer.post, forms[n % 2], json={"title": f"{n:02}"}) for n in range(20)
+            partial(client.post, forms[n % 2], json={"title": f"{n:02}"}) for n in range(20)
         ]
-        answers = run_concurrently(writes)
-        assert [answer.status_code for answer in answers] == [201] * 20
-        assert len({answer.json()["id"] for answer in answers}) == 20
-        assert newcomer.list_titles(sort="title") == [f"{n:02}" for n in range(20)]
+        responses = run_concurrently(writes)
+        assert [response.status_code for response in responses] == [201] * 20
+        assert len({response.json()["id"] for response in responses}) == 20
+        assert client.list_titles(sort="title") == [f"{n:02}" for n in range(20)]
 
 
-def test_everybody_who_lists_meanwhile_sees_whole_tasks(alice: AuthedClient) -> None:
+def test_a_list_and_its_total_agree_during_concurrent_writes(alice: AuthedClient) -> None:
     """A page and its total are of one moment, however much happens."""
 
     def writes() -> None:
@@ -136,39 +138,41 @@ def test_everybody_who_lists_meanwhile_sees_whole_tasks(alice: AuthedClient) -> 
 
     def reads() -> None:
         for _ in range(20):
-            answer = alice.get("/api/tasks")
-            assert answer.headers["x-total-count"] == str(len(answer.json()))
+            response = alice.get("/api/tasks")
+            assert response.headers["x-total-count"] == str(len(response.json()))
 
     run_concurrently([writes, writes, reads, reads])
     assert alice.list_tasks() == []
 
 
-def test_a_hundred_clients_at_once_all_get_what_they_ask_for(service: Service) -> None:
-    asyncio.run(everybody(service.url))
+def test_a_hundred_concurrent_clients_get_correct_responses(service: Service) -> None:
+    asyncio.run(run_clients(service.url))
 
 
-async def everybody(url: str) -> None:
+async def run_clients(url: str) -> None:
     async with asyncio.TaskGroup() as group:
         for _ in range(CLIENTS):
-            group.create_task(a_day(url))
+            group.create_task(use_every_operation(url))
 
 
-async def a_day(service_url: str) -> None:
+async def use_every_operation(service_url: str) -> None:
     """Do everything that one does with tasks, as one client among many."""
-    me = new_user_id()
+    user_id = new_user_id()
 
     async def checked(response: httpx.Response) -> None:
         await response.aread()
         check_response(response)
 
-    async def ask(method: str, path: str, expected: int, json: object = None) -> httpx.Response:
-        answer = await http.request(method, path, json=json)
-        assert answer.status_code == expected, answer.text
-        return answer
+    async def send(
+        method: str, path: str, expected: int, json: object = None
+    ) -> httpx.Response:
+        response = await http.request(method, path, json=json)
+        assert response.status_code == expected, response.text
+        return response
 
     async with httpx.AsyncClient(
         base_url=service_url,
-        headers={"Authorization": f"Bearer {token(me)}"},
+        headers={"Authorization": f"Bearer {token(user_id)}"},
         event_hooks={"response": [checked]},
         # The service hangs up on who is silent for five seconds; be gone before that.
         limits=httpx.Limits(keepalive_expiry=1),
@@ -176,19 +180,21 @@ async def a_day(service_url: str) -> None:
         verify=False,
     ) as http:
         first, second = [
-            (await ask("POST", "/api/tasks", 201, {"title": f"{title} of {me}"})).json()
+            (await send("POST", "/api/tasks", 201, {"title": f"{title} of {user_id}"})).json()
             for title in ("First", "Second")
         ]
         url = f"/api/tasks/{first['id']}"
-        assert (await ask("GET", url, 200)).json() == first
-        await ask("PUT", url, 200, {"priority": "low", "due_date": "2031-05-06T07:08:09Z"})
-        await ask("PATCH", f"{url}/complete", 200)
-        scoped = f"/api/{me}/tasks"
-        changed = (await ask("PATCH", f"{scoped}/{first['id']}", 200, {"title": me})).json()
-        assert (changed["title"], changed["priority"]) == (me, "low")
+        assert (await send("GET", url, 200)).json() == first
+        await send("PUT", url, 200, {"priority": "low", "due_date": "2031-05-06T07:08:09Z"})
+        await send("PATCH", f"{url}/complete", 200)
+        scoped = f"/api/{user_id}/tasks"
+        changed = (
+            await send("PATCH", f"{scoped}/{first['id']}", 200, {"title": user_id})
+        ).json()
+        assert (changed["title"], changed["priority"]) == (user_id, "low")
         assert changed["completed"] is True
-        assert (await ask("GET", "/api/tasks", 200)).json() == [second, changed]
-        assert (await ask("GET", "/api/tasks?status=pending", 200)).json() == [second]
-        await ask("DELETE", f"/api/tasks/{second['id']}", 204)
-        await ask("GET", f"/api/tasks/{second['id']}", 404)
-        assert (await ask("GET", f"{scoped}?sort=title", 200)).json() == [changed]
+        assert (await send("GET", "/api/tasks", 200)).json() == [second, changed]
+        assert (await send("GET", "/api/tasks?status=pending", 200)).json() == [second]
+        await send("DELETE", f"/api/tasks/{second['id']}", 204)
+        await send("GET", f"/api/tasks/{second['id']}", 404)
+        assert (await send("GET", f"{scoped}?sort=title", 200)).json() == [changed]

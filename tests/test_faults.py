@@ -27,7 +27,7 @@ pytest_plugins = ["harness.isolated_services"]
 PATIENT = {"DATABASE_QUEUE_TIMEOUT": "3000", "DATABASE_STATEMENT_TIMEOUT": "3000"}
 
 Run = Callable[..., Service]
-Ask = Callable[[], httpx.Response]
+Send = Callable[[], httpx.Response]
 
 
 @pytest.fixture
@@ -54,16 +54,16 @@ def run(postgres: Postgres, serve: Serve, tmp_path: Path) -> Iterator[Run]:
 
 
 @pytest.fixture
-def crowd() -> Iterator[Callable[[Ask, int], list[Future[httpx.Response]]]]:
+def submit() -> Iterator[Callable[[Send, int], list[Future[httpx.Response]]]]:
     """Let many ask the same at once."""
     with ThreadPoolExecutor(60) as pool:
-        yield lambda ask, count: [pool.submit(ask) for _ in range(count)]
+        yield lambda send, count: [pool.submit(send) for _ in range(count)]
 
 
-Crowd = Callable[[Ask, int], list[Future[httpx.Response]]]
+Submit = Callable[[Send, int], list[Future[httpx.Response]]]
 
 
-def answers(requests: list[Future[httpx.Response]]) -> list[int]:
+def statuses(requests: list[Future[httpx.Response]]) -> list[int]:
     """Wait for the statuses of all answers; each 503 has to say when to come back."""
     responses = [request.result(TIMEOUT_SECONDS) for request in requests]
     return sorted(status(response) for response in responses)
@@ -75,7 +75,7 @@ def status(response: httpx.Response) -> int:
     return response.status_code
 
 
-def recovers(service: Service) -> bool:
+def is_ready(service: Service) -> bool:
     return httpx.get(f"{service.url}/ready").status_code == 200
 
 
@@ -90,14 +90,14 @@ def kill(postgres: Postgres) -> None:
     postgres.kill()
 
 
-@pytest.mark.parametrize("leave", [stop, kill])
+@pytest.mark.parametrize("stop_server", [stop, kill])
 def test_no_acknowledged_write_is_lost_when_postgresql_ends_under_load(
-    postgres: Postgres, run: Run, leave: Callable[[Postgres], None]
+    postgres: Postgres, run: Run, stop_server: Callable[[Postgres], None]
 ) -> None:
     service = run(**PATIENT)
     with WriteLedger(service.url) as ledger:
         for _ in range(2):
-            leave(postgres)
+            stop_server(postgres)
             ledger.wait_for(503)
             postgres.start()
             ledger.wait_for_acknowledgements()
@@ -105,7 +105,7 @@ def test_no_acknowledged_write_is_lost_when_postgresql_ends_under_load(
     assert set(ledger.counts) == {200, 201, 503}
 
 
-def test_while_the_database_is_away_everybody_is_told_and_then_served_again(
+def test_requests_get_503_while_the_database_is_down_and_succeed_afterwards(
     postgres: Postgres, run: Run
 ) -> None:
     service = run(**PATIENT)
@@ -129,23 +129,23 @@ def test_while_the_database_is_away_everybody_is_told_and_then_served_again(
             assert alice.post("/api/tasks", json={}).status_code == 400
             assert httpx.get(f"{service.url}/api/tasks").status_code == 401
         postgres.start()
-        wait_until(lambda: recovers(service))
+        wait_until(lambda: is_ready(service))
         assert alice.list_tasks() == [task]
         alice.create_task("After")
 
 
-def test_a_database_that_is_silent_keeps_nobody_waiting_for_ever(
-    postgres: Postgres, run: Run, crowd: Crowd
+def test_no_request_hangs_while_the_database_is_unresponsive(
+    postgres: Postgres, run: Run, submit: Submit
 ) -> None:
     service = run(DATABASE_STATEMENT_TIMEOUT="1", DATABASE_QUEUE_TIMEOUT="1")
     with AuthedClient(service.url, new_user_id()) as alice:
         task = alice.create_task("Before")
         with postgres.suspended():
-            requests = crowd(lambda: alice.get("/api/tasks"), 30)
-            assert set(answers(requests)) == {503}
+            requests = submit(lambda: alice.get("/api/tasks"), 30)
+            assert set(statuses(requests)) == {503}
             assert status(alice.get("/ready")) == 503
             assert alice.get("/health").status_code == 200
-        wait_until(lambda: recovers(service))
+        wait_until(lambda: is_ready(service))
         assert alice.list_tasks() == [task]
 
 
@@ -181,20 +181,20 @@ def test_no_acknowledged_write_is_lost_when_the_service_is_restarted_under_load(
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_service_that_is_told_to_stop_answers_those_it_is_serving(
-    postgres: Postgres, run: Run, crowd: Crowd, workers: str
+def test_requests_in_flight_are_completed_on_shutdown(
+    postgres: Postgres, run: Run, submit: Submit, workers: str
 ) -> None:
     service = run("--workers", workers, **PATIENT)
     user = new_user_id()
     with AuthedClient(service.url, user) as alice:
         path = f"/api/tasks/{alice.create_task('Busy')['id']}/complete"
         with postgres.task_locked(path.split("/")[3]):
-            requests = crowd(lambda: alice.patch(path), 5)
+            requests = submit(lambda: alice.patch(path), 5)
             wait_until(lambda: postgres.count_lock_waits() == 5)
             service.process.terminate()
             wait_until(lambda: "Waiting for connections" in service.log.read_text())
             assert not any(request.done() for request in requests)
-        assert answers(requests) == [200] * 5
+        assert statuses(requests) == [200] * 5
     assert service.process.wait(TIMEOUT_SECONDS) in {0, 143}
     again = run(port=service.port)
     with AuthedClient(again.url, user) as alice:
@@ -206,7 +206,7 @@ def test_a_service_that_is_told_to_stop_answers_those_it_is_serving(
 
 
 def test_more_clients_than_connections_are_all_served(
-    postgres: Postgres, run: Run, crowd: Crowd
+    postgres: Postgres, run: Run, submit: Submit
 ) -> None:
     service = run(DATABASE_POOL_SIZE="2")
     user = new_user_id()
@@ -216,14 +216,14 @@ def test_more_clients_than_connections_are_all_served(
             alice.create_task("From one of many")
             return alice.get("/api/tasks", params={"limit": 3})
 
-    assert answers(crowd(visit, 50)) == [200] * 50
+    assert statuses(submit(visit, 50)) == [200] * 50
     assert postgres.count_connections() <= 2
     with AuthedClient(service.url, user) as alice:
         assert len(alice.list_tasks()) == 50
 
 
-def test_past_the_queue_clients_are_refused_and_those_in_it_are_served(
-    postgres: Postgres, run: Run, crowd: Crowd
+def test_requests_beyond_the_queue_get_503_and_queued_ones_succeed(
+    postgres: Postgres, run: Run, submit: Submit
 ) -> None:
     service = run(DATABASE_POOL_SIZE="2", DATABASE_QUEUE_SIZE="3", **PATIENT)
     with AuthedClient(service.url, new_user_id()) as alice:
@@ -231,45 +231,45 @@ def test_past_the_queue_clients_are_refused_and_those_in_it_are_served(
         path = f"/api/tasks/{task['id']}"
         wait_until(lambda: postgres.count_connections() == 2)
         with postgres.task_locked(task["id"]):
-            requests = crowd(lambda: alice.patch(f"{path}/complete"), 2)
+            requests = submit(lambda: alice.patch(f"{path}/complete"), 2)
             wait_until(lambda: postgres.count_lock_waits() == 2)
             time.sleep(0.05)  # until nobody is sent after those any more
-            requests += crowd(lambda: alice.patch(f"{path}/complete"), 13)
+            requests += submit(lambda: alice.patch(f"{path}/complete"), 13)
             wait_until(lambda: sum(request.done() for request in requests) == 10)
             refused = [request for request in requests if request.done()]
-            assert answers(refused) == [503] * 10
+            assert statuses(refused) == [503] * 10
             assert alice.get("/health").status_code == 200
-        assert answers(requests) == [200] * 5 + [503] * 10
+        assert statuses(requests) == [200] * 5 + [503] * 10
         now = alice.get(path).json()
         assert now["completed"]  # five times, which is odd
         assert int(alice.get(path).headers["etag"].strip('"')) == 6
 
 
-def test_who_waits_too_long_in_the_queue_is_refused(
-    postgres: Postgres, run: Run, crowd: Crowd
+def test_a_request_queued_for_too_long_is_rejected(
+    postgres: Postgres, run: Run, submit: Submit
 ) -> None:
     limits = {**PATIENT, "DATABASE_QUEUE_TIMEOUT": "0.5"}
     service = run(DATABASE_POOL_SIZE="1", **limits)
     with AuthedClient(service.url, new_user_id()) as alice:
         task = alice.create_task("Busy")
         with postgres.task_locked(task["id"]):
-            update = crowd(lambda: alice.patch(f"/api/tasks/{task['id']}/complete"), 1)
+            update = submit(lambda: alice.patch(f"/api/tasks/{task['id']}/complete"), 1)
             wait_until(lambda: postgres.count_lock_waits() == 1)
             time.sleep(0.05)  # until nobody is sent after it any more
-            assert answers(crowd(lambda: alice.get("/api/tasks"), 5)) == [503] * 5
-        assert answers(update) == [200]
+            assert statuses(submit(lambda: alice.get("/api/tasks"), 5)) == [503] * 5
+        assert statuses(update) == [200]
         assert len(alice.list_tasks()) == 1
 
 
-def test_a_statement_that_takes_too_long_is_given_up(
-    postgres: Postgres, run: Run, crowd: Crowd
+def test_a_statement_that_exceeds_its_timeout_is_cancelled(
+    postgres: Postgres, run: Run, submit: Submit
 ) -> None:
     service = run(DATABASE_STATEMENT_TIMEOUT="0.5")
     with AuthedClient(service.url, new_user_id()) as alice:
         task = alice.create_task("Busy")
         path = f"/api/tasks/{task['id']}"
         with postgres.task_locked(task["id"]):
-            assert answers(crowd(lambda: alice.delete(path), 3)) == [503] * 3
+            assert statuses(submit(lambda: alice.delete(path), 3)) == [503] * 3
             assert postgres.count_lock_waits() == 0
             assert alice.list_tasks() == [task]  # reading needs no lock
         assert "due to statement timeout" in service.log.read_text()
@@ -295,7 +295,7 @@ def request(user: str, line: str, body: bytes = b"", *, length: int | None = Non
     return head.encode() + body
 
 
-def test_a_client_that_leaves_in_the_middle_of_its_body_has_written_nothing(run: Run) -> None:
+def test_a_request_whose_body_is_cut_off_writes_nothing(run: Run) -> None:
     service = run(DATABASE_POOL_SIZE="2")
     user = new_user_id()
     body = b'{"title": "Never meant to be whole"}'
@@ -309,8 +309,8 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_has_written_nothing(run:
         alice.create_task("Meant")
 
 
-def test_clients_that_leave_before_their_answer_poison_nothing(
-    postgres: Postgres, run: Run, crowd: Crowd
+def test_clients_that_disconnect_early_corrupt_no_connection(
+    postgres: Postgres, run: Run, submit: Submit
 ) -> None:
     service = run(DATABASE_POOL_SIZE="2", **PATIENT)
     with ExitStack() as stack:
@@ -326,7 +326,7 @@ def test_clients_that_leave_before_their_answer_poison_nothing(
             for _ in range(20):  # all of them wait for the lock, or in the queue
                 hang_up(service, flip)
             wait_until(lambda: postgres.count_lock_waits() == 2)
-        assert answers(crowd(lambda: bob.get("/api/tasks"), 50)) == [200] * 50
+        assert statuses(submit(lambda: bob.get("/api/tasks"), 50)) == [200] * 50
         assert bob.list_tasks() == [his]
         assert [task["id"] for task in alice.list_tasks()] == [hers["id"]]
         assert postgres.count_connections() <= 2

@@ -65,16 +65,16 @@ class Secret:
         task_id: str = self.task["id"]
         return task_id
 
-    def is_told_by(self, answer: httpx.Response) -> bool:
+    def is_leaked_by(self, response: httpx.Response) -> bool:
         """Tell whether an answer has anything of it that was not in the request."""
-        told = f"{answer.headers!r}\n{answer.text}"
+        text = f"{response.headers!r}\n{response.text}"
         fields = ("title", "description", "due_date", "created_at", "updated_at")
         traces = [self.task[field] for field in fields]
-        if self.owner.id not in str(answer.request.url):
+        if self.owner.id not in str(response.request.url):
             traces.append(self.owner.id)
-        return any(trace in told for trace in traces)
+        return any(trace in text for trace in traces)
 
-    def is_untouched(self) -> bool:
+    def is_unchanged(self) -> bool:
         """Tell whether its owner still finds it alone, and as it was."""
         now = self.owner.get(f"/api/tasks/{self.id}")
         same = now.json() == self.task and now.headers["etag"] == self.etag
@@ -94,26 +94,26 @@ def secret(alice: AuthedClient) -> Iterator[Secret]:
     list_etag = alice.get("/api/tasks").headers["etag"]
     secret = Secret(alice, task, etag, list_etag)
     yield secret
-    assert secret.is_untouched()
+    assert secret.is_unchanged()
 
 
-def assert_forbidden(answer: httpx.Response, secret: Secret) -> None:
+def assert_forbidden(response: httpx.Response, secret: Secret) -> None:
     """Fail unless this is the 403 that everybody gets for everything."""
-    assert answer.status_code == 403
-    asked = answer.request.url.raw_path.decode().partition("?")[0]
-    assert answer.json() == FORBIDDEN | {"instance": asked}
-    assert_describes_nothing(answer)
-    assert not secret.is_told_by(answer)
+    assert response.status_code == 403
+    asked = response.request.url.raw_path.decode().partition("?")[0]
+    assert response.json() == FORBIDDEN | {"instance": asked}
+    assert_describes_nothing(response)
+    assert not secret.is_leaked_by(response)
 
 
-def assert_describes_nothing(answer: httpx.Response) -> None:
+def assert_describes_nothing(response: httpx.Response) -> None:
     """Fail if a header speaks of a task or a list."""
-    told = {"etag", "x-total-count", "link", "location", "last-modified", "allow"}
-    assert told.isdisjoint(answer.headers)
+    headers = {"etag", "x-total-count", "link", "location", "last-modified", "allow"}
+    assert headers.isdisjoint(response.headers)
 
 
 @every_operation_by_id
-def test_bob_gets_nowhere_with_the_id_of_alices_task(
+def test_bob_cannot_access_alices_task_by_its_id(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     for user, end in product((None, bob.id, secret.owner.id), ("", "/")):
@@ -123,62 +123,62 @@ def test_bob_gets_nowhere_with_the_id_of_alices_task(
 
 
 @every_operation_by_id
-def test_the_id_may_be_written_in_any_case(
+def test_an_upper_case_task_id_is_forbidden_too(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     assert_forbidden(request_operation(bob, operation, secret.id.upper()), secret)
 
 
 @every_operation_without_id
-def test_bob_gets_nowhere_with_the_id_of_alice(
+def test_bob_cannot_use_alices_id_in_the_path(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     url = path(operation, user=secret.owner.id)
     for slash in ("", "/"):
-        answer = bob.request(operation.method, url + slash, **body(operation))
-        assert_forbidden(answer, secret)
+        response = bob.request(operation.method, url + slash, **body(operation))
+        assert_forbidden(response, secret)
     assert bob.list_tasks() == []
 
 
 @every_operation_without_id
 @pytest.mark.parametrize("scoped", [False, True], ids=["flat", "scoped"])
-def test_what_bob_is_answered_is_only_his(
+def test_bobs_responses_contain_only_his_tasks(
     bob: AuthedClient, secret: Secret, operation: Operation, *, scoped: bool
 ) -> None:
     bob.create_task("Bob's")
-    answer = request_operation(bob, operation, user=bob.id if scoped else None)
-    assert answer.is_success
-    assert not secret.is_told_by(answer)
-    tasks = answer.json() if isinstance(answer.json(), list) else [answer.json()]
+    response = request_operation(bob, operation, user=bob.id if scoped else None)
+    assert response.is_success
+    assert not secret.is_leaked_by(response)
+    tasks = response.json() if isinstance(response.json(), list) else [response.json()]
     assert {task["user_id"] for task in tasks} == {bob.id}
 
 
-def test_head_tells_bob_nothing(bob: AuthedClient, secret: Secret) -> None:
+def test_head_reveals_nothing_to_bob(bob: AuthedClient, secret: Secret) -> None:
     for url in (f"/api/tasks/{secret.id}", f"/api/{secret.owner.id}/tasks"):
-        answer = bob.head(url)
-        assert answer.status_code == 403
-        assert_describes_nothing(answer)
+        response = bob.head(url)
+        assert response.status_code == 403
+        assert_describes_nothing(response)
     mine = bob.head("/api/tasks")
     assert mine.status_code == 200
     assert mine.headers["x-total-count"] == "0"
 
 
 @every_operation_by_id
-def test_an_id_that_exists_nowhere_is_not_found(
+def test_an_unknown_task_id_is_not_found(
     alice: AuthedClient, bob: AuthedClient, operation: Operation
 ) -> None:
     deleted = alice.create_task()["id"]
     alice.delete(f"/api/tasks/{deleted}")
     for task_id, user in product((UNKNOWN_TASK_ID, deleted), (None, bob.id)):
-        answer = request_operation(bob, operation, task_id, user=user)
-        assert answer.status_code == 404
-        assert answer.json()["detail"] == "No task has this id."
-        assert_describes_nothing(answer)
+        response = request_operation(bob, operation, task_id, user=user)
+        assert response.status_code == 404
+        assert response.json()["detail"] == "No task has this id."
+        assert_describes_nothing(response)
     assert request_operation(alice, operation, deleted).status_code == 404
 
 
 @every_operation
-def test_anothers_path_is_forbidden_whatever_is_there(
+def test_another_users_path_is_forbidden_whether_or_not_anything_exists(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     """Whether such a user, or such a task, exists does not show."""
@@ -188,7 +188,7 @@ def test_anothers_path_is_forbidden_whatever_is_there(
 
 
 @every_operation
-def test_anothers_path_is_forbidden_before_the_request_is_looked_at(
+def test_another_users_path_is_forbidden_before_validation(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     json = {"Content-Type": "application/json"}
@@ -199,87 +199,87 @@ def test_anothers_path_is_forbidden_before_the_request_is_looked_at(
         ({"Content-Type": "text/plain"}, b"x"),
         (json, b" " * 70_000),
     ):
-        answer = bob.request(
+        response = bob.request(
             operation.method,
             path(operation, secret.id, user=secret.owner.id),
             params={"unknown": "1"},
             headers=headers,
             content=content,
         )
-        assert_forbidden(answer, secret)
+        assert_forbidden(response, secret)
 
 
 @every_operation_by_id
-def test_a_bad_request_is_answered_alike_whether_the_task_exists(
+def test_a_bad_request_gets_the_same_response_whether_or_not_the_task_exists(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     for task_id in (secret.id, UNKNOWN_TASK_ID):
         url = path(operation, task_id)
         query = {"unknown": "1"}
-        answer = bob.request(operation.method, url, params=query, **body(operation))
-        assert answer.status_code == 400
-        assert answer.json()["errors"] == [
+        response = bob.request(operation.method, url, params=query, **body(operation))
+        assert response.status_code == 400
+        assert response.json()["errors"] == [
             {"parameter": "unknown", "detail": "is not a known parameter"}
         ]
-        assert_describes_nothing(answer)
-        assert not secret.is_told_by(answer)
+        assert_describes_nothing(response)
+        assert not secret.is_leaked_by(response)
 
 
 @every_operation_by_id
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
-def test_no_condition_shows_bob_whether_alices_task_has_changed(
+def test_no_conditional_request_reveals_whether_alices_task_has_changed(
     bob: AuthedClient, secret: Secret, operation: Operation, header: str
 ) -> None:
     known = (secret.etag, f"W/{secret.etag}", secret.list_etag)
     for tag in (*known, "*", '"0"', '"1", "2"'):
         for user in (None, bob.id, secret.owner.id):
-            answer = request_operation(
+            response = request_operation(
                 bob, operation, secret.id, user=user, headers={header: tag}
             )
-            assert_forbidden(answer, secret)
+            assert_forbidden(response, secret)
 
 
 @every_operation_without_id
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
-def test_no_condition_shows_bob_whether_alices_list_has_changed(
+def test_no_conditional_request_reveals_whether_alices_list_has_changed(
     bob: AuthedClient, secret: Secret, operation: Operation, header: str
 ) -> None:
     bob.create_task("Bob's")
     for tag in (secret.list_etag, secret.etag):
-        answer = request_operation(bob, operation, headers={header: tag})
-        assert answer.is_success
-        assert not secret.is_told_by(answer)
+        response = request_operation(bob, operation, headers={header: tag})
+        assert response.is_success
+        assert not secret.is_leaked_by(response)
 
 
 @every_operation
-def test_no_parameter_makes_bob_somebody_else(
+def test_no_query_parameter_changes_the_user(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     for user in (None, bob.id):
         url = path(operation, secret.id, user=user)
         query = dict.fromkeys(OTHER_NAMES, secret.owner.id)
-        answer = bob.request(operation.method, url, params=query, **body(operation))
-        assert answer.status_code == 400
-        assert [fault["parameter"] for fault in answer.json()["errors"]] == OTHER_NAMES
+        response = bob.request(operation.method, url, params=query, **body(operation))
+        assert response.status_code == 400
+        assert [error["parameter"] for error in response.json()["errors"]] == OTHER_NAMES
 
 
 @pytest.mark.parametrize(
     "operation", [operation for operation in SECURED if operation.body], ids=name
 )
-def test_no_field_makes_bob_somebody_else(
+def test_no_field_changes_the_user(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     others = dict.fromkeys([*OTHER_NAMES, "id"], secret.owner.id)
     for task_id in (secret.id, bob.create_task()["id"]):
         fields = body(operation)["json"] | others
-        answer = bob.request(operation.method, path(operation, task_id), json=fields)
-        assert answer.status_code == 400
-        faults = {fault["pointer"] for fault in answer.json()["errors"]}
-        assert faults == {f"#/{name}" for name in others}
+        response = bob.request(operation.method, path(operation, task_id), json=fields)
+        assert response.status_code == 400
+        errors = {error["pointer"] for error in response.json()["errors"]}
+        assert errors == {f"#/{name}" for name in others}
 
 
 @every_operation
-def test_no_header_makes_bob_somebody_else(
+def test_no_header_changes_the_user(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
     alice = secret.owner.id
@@ -289,17 +289,15 @@ def test_no_header_makes_bob_somebody_else(
         "X-HTTP-Method-Override": "DELETE",
         "Cookie": f"user_id={alice}; better-auth.session_token={alice}",
     }
-    answer = request_operation(bob, operation, secret.id, headers=headers)
+    response = request_operation(bob, operation, secret.id, headers=headers)
     if operation in BY_ID:
-        assert_forbidden(answer, secret)
+        assert_forbidden(response, secret)
     else:
-        assert answer.is_success
-        assert not secret.is_told_by(answer)
+        assert response.is_success
+        assert not secret.is_leaked_by(response)
 
 
-def test_lists_pages_and_counts_are_each_persons_own(
-    alice: AuthedClient, bob: AuthedClient
-) -> None:
+def test_lists_pages_and_counts_are_per_user(alice: AuthedClient, bob: AuthedClient) -> None:
     """The two have tasks that differ in nothing but their owner, made in turn."""
     own: dict[str, list[dict[str, Any]]] = {alice.id: [], bob.id: []}
     for number in range(12):
@@ -329,21 +327,21 @@ def test_lists_pages_and_counts_are_each_persons_own(
         assert pages == whole
 
 
-def test_nothing_that_alice_does_changes_what_bob_sees(
+def test_alices_writes_do_not_change_bobs_responses(
     alice: AuthedClient, bob: AuthedClient
 ) -> None:
     bob.create_task("Bob's")
     bob.create_task("Bob's other")
 
     def seen() -> list[tuple[bytes, dict[str, str]]]:
-        answers = [
+        responses = [
             bob.get("/api/tasks", params={"status": status, "sort": sort, "limit": 1})
             for status, sort in product(STATUSES, SORTS)
         ]
-        told = {"etag", "x-total-count", "link", "content-length"}
+        headers = {"etag", "x-total-count", "link", "content-length"}
         return [
-            (answer.content, {k: v for k, v in answer.headers.items() if k in told})
-            for answer in answers
+            (response.content, {k: v for k, v in response.headers.items() if k in headers})
+            for response in responses
         ]
 
     before = seen()
@@ -356,11 +354,9 @@ def test_nothing_that_alice_does_changes_what_bob_sees(
 
 
 @pytest.mark.parametrize("text", ["' OR '1'='1", "%", "_", "*", "\\", '"', "$1", ";--", "%s"])
-def test_a_title_is_never_more_than_a_text(
-    bob: AuthedClient, secret: Secret, text: str
-) -> None:
+def test_a_title_is_never_interpreted(bob: AuthedClient, secret: Secret, text: str) -> None:
     task = bob.create_task(text, description=text)
     assert (task["title"], task["description"]) == (text, text)
     for sort in SORTS:
         assert bob.list_tasks(sort=sort) == [task]
-    assert not secret.is_told_by(bob.get("/api/tasks"))
+    assert not secret.is_leaked_by(bob.get("/api/tasks"))

@@ -147,7 +147,7 @@ def zoe(make_client: Callable[[str], AuthedClient]) -> AuthedClient:
 
 
 @pytest.mark.parametrize("name", LOOKALIKES)
-def test_whoever_looks_like_zoe_is_somebody_else(
+def test_a_user_id_that_resembles_zoes_is_another_user(
     zoe: AuthedClient, make_client: Callable[[str], AuthedClient], name: str
 ) -> None:
     lookalike = make_client(LOOKALIKES[name](zoe.id))
@@ -172,7 +172,7 @@ def test_whoever_looks_like_zoe_is_somebody_else(
 
 
 @pytest.mark.parametrize("strange", STRANGE_PATHS)
-def test_no_way_to_write_a_path_leads_to_alice(
+def test_no_spelling_of_a_path_reaches_alices_tasks(
     service: Service, alice: AuthedClient, bob: AuthedClient, strange: str
 ) -> None:
     task = alice.create_task(f"Title {new_user_id()}")
@@ -187,34 +187,34 @@ def test_no_way_to_write_a_path_leads_to_alice(
         ("PATCH", f"/{task['id']}/complete"),
     ):
         target = strange.format_map(names) + end
-        answer = send(service, f"{method} {target} HTTP/1.1", authorization)
-        assert answer.status_code in {400, 403, 404, 405}
-        assert task["title"] not in answer.text
-        assert "x-total-count" not in answer.headers
+        response = send(service, f"{method} {target} HTTP/1.1", authorization)
+        assert response.status_code in {400, 403, 404, 405}
+        assert task["title"] not in response.text
+        assert "x-total-count" not in response.headers
     assert alice.list_tasks() == [task]
 
 
 @pytest.mark.parametrize("case", OWN_IDS)
-def test_ones_own_id_may_be_written_in_any_encoding(
+def test_a_users_own_id_is_accepted_in_any_percent_encoding(
     service: Service, make_client: Callable[[str], AuthedClient], case: str
 ) -> None:
     user_id, written = OWN_IDS[case]
     user = make_client(user_id)
     task = user.create_task("Mine")
     authorization = f"Authorization: {user.headers['Authorization']}"
-    answer = send(service, f"GET /api/{written}/tasks HTTP/1.1", authorization)
-    assert answer.status_code == 200
-    assert task in answer.json()
+    response = send(service, f"GET /api/{written}/tasks HTTP/1.1", authorization)
+    assert response.status_code == 200
+    assert task in response.json()
     for end in ("", "/"):
         target = f"/api/{written}/tasks/{task['id']}{end}"
-        answer = send(service, f"GET {target} HTTP/1.1", authorization)
-        assert answer.status_code == 200
-        assert answer.json() == task
+        response = send(service, f"GET {target} HTTP/1.1", authorization)
+        assert response.status_code == 200
+        assert response.json() == task
 
 
 @pytest.mark.parametrize(
     "raw", [b"/api/\xff/tasks", b"/api/Zo\xc3\xab/tasks", b"/api/\xc0\xaf"]
 )
-def test_bytes_above_ascii_in_a_path_are_answered(service: Service, raw: bytes) -> None:
-    answer = send(service, b"GET " + raw + b" HTTP/1.1")
-    assert 400 <= answer.status_code < 500
+def test_non_ascii_bytes_in_a_path_get_a_4xx(service: Service, raw: bytes) -> None:
+    response = send(service, b"GET " + raw + b" HTTP/1.1")
+    assert 400 <= response.status_code < 500

@@ -38,7 +38,7 @@ ROTATING = Instance(
     jwks={"rotationInterval": ROTATION_SECONDS, "gracePeriod": GRACE_SECONDS},
 )
 CACHING = Instance("caching", session={"cookieCache": {"enabled": True, "strategy": "jwt"}})
-FLEETING = Instance("fleeting")
+SHORT_LIVED = Instance("fleeting")
 
 # What each service is told; every one of them keeps its tasks beside Better Auth's tables.
 SETTINGS: dict[Instance, dict[str, str]] = {
@@ -47,7 +47,7 @@ SETTINGS: dict[Instance, dict[str, str]] = {
     RS256: {"JWKS_URL": f"{RS256.url}/api/auth/jwks", "BETTER_AUTH_URL": EDDSA.url},
     ROTATING: {},
     CACHING: {"BETTER_AUTH_SECRET": SECRET, "JWT_USER_CLAIM": "user.id"},
-    FLEETING: {},
+    SHORT_LIVED: {},
 }
 
 
@@ -104,12 +104,12 @@ def service(
     return services(getattr(request, "param", EDDSA))
 
 
-def creates(service: AnonymousClient, token: str) -> dict[str, Any]:
+def create_task(service: AnonymousClient, token: str) -> dict[str, Any]:
     """Create a task, and return it as answered."""
     header = {"Authorization": f"Bearer {token}"}
-    answer = service.post("/api/tasks", headers=header, json={"title": "x"})
-    assert answer.status_code == 201, answer.text
-    task: dict[str, Any] = answer.json()
+    response = service.post("/api/tasks", headers=header, json={"title": "x"})
+    assert response.status_code == 201, response.text
+    task: dict[str, Any] = response.json()
     return task
 
 
@@ -123,13 +123,13 @@ def kid(token: str) -> str:
     indirect=["service"],
     ids=["EdDSA, the default", "ES256", "RS256"],
 )
-def test_who_signs_up_is_served(
+def test_a_signed_up_user_is_served(
     service: AnonymousClient, instance: Instance, algorithm: str
 ) -> None:
     with signed_up_user(instance) as alice, signed_up_user(instance) as bob:
         alices, bobs = alice.token(), bob.token()
         assert jwt.get_unverified_header(alices)["alg"] == algorithm
-        task = creates(service, alices)
+        task = create_task(service, alices)
         assert task["user_id"] == alice.id
         assert service.list_tasks(alices).json() == [task]
         assert service.list_tasks(bobs).json() == []
@@ -139,16 +139,16 @@ def test_who_signs_up_is_served(
 
 
 @pytest.mark.parametrize("service", [ES256, RS256], indirect=True, ids=["ES256", "RS256"])
-def test_the_keys_of_another_better_auth_are_good_for_nothing(service: AnonymousClient) -> None:
+def test_tokens_of_another_better_auth_instance_are_rejected(service: AnonymousClient) -> None:
     with signed_up_user(EDDSA) as alice:
         assert unauthorized_detail(service.list_tasks(alice.token())) == INVALID
 
 
-def test_a_token_made_by_hand_with_the_same_secret_is_good_too(
+def test_an_hs256_token_signed_with_the_shared_secret_is_accepted(
     service: AnonymousClient, node: Node
 ) -> None:
     with signed_up_user(EDDSA) as alice:
-        task = creates(service, alice.token())
+        task = create_task(service, alice.token())
         minted = node.run("mint.mjs", SECRET, alice.id).stdout.strip()
         assert jwt.get_unverified_header(minted) == {"alg": "HS256"}
         assert service.list_tasks(minted).json() == [task]
@@ -157,7 +157,7 @@ def test_a_token_made_by_hand_with_the_same_secret_is_good_too(
 
 
 @pytest.mark.parametrize("service", [RS256], indirect=True, ids=["RS256"])
-def test_without_the_secret_no_token_made_by_hand_is_good(
+def test_without_a_configured_secret_hs256_tokens_are_rejected(
     service: AnonymousClient, node: Node
 ) -> None:
     minted = node.run("mint.mjs", SECRET, new_user_id()).stdout.strip()
@@ -165,7 +165,7 @@ def test_without_the_secret_no_token_made_by_hand_is_good(
 
 
 @pytest.mark.parametrize("service", [ROTATING], indirect=True, ids=["rotating"])
-def test_a_new_key_is_good_at_once_and_an_old_one_until_its_grace_ends(
+def test_a_new_key_is_accepted_immediately_and_the_old_one_until_its_grace_period_ends(
     service: AnonymousClient,
 ) -> None:
     with signed_up_user(ROTATING) as alice:
@@ -185,11 +185,11 @@ def test_a_new_key_is_good_at_once_and_an_old_one_until_its_grace_ends(
 
 
 @pytest.mark.parametrize("service", [CACHING], indirect=True, ids=["caching"])
-def test_the_cookie_cache_names_its_user_further_down(service: AnonymousClient) -> None:
+def test_a_cookie_cache_token_has_a_nested_user_claim(service: AnonymousClient) -> None:
     with signed_up_user(CACHING) as alice:
         cached = alice.cookies["better-auth.session_data"]
         assert jwt.get_unverified_header(cached) == {"alg": "HS256"}
-        task = creates(service, cached)
+        task = create_task(service, cached)
         assert task["user_id"] == alice.id
         assert service.list_tasks(token(None, secret=SECRET, user={"id": alice.id})).json() == [
             task
@@ -197,7 +197,7 @@ def test_the_cookie_cache_names_its_user_further_down(service: AnonymousClient) 
         assert unauthorized_detail(service.list_tasks(alice.token())) == INVALID
 
 
-def test_the_cookie_cache_says_nothing_to_a_service_that_wants_sub(
+def test_a_cookie_cache_token_is_rejected_where_sub_is_expected(
     service: AnonymousClient,
 ) -> None:
     with signed_up_user(CACHING) as alice:
@@ -207,34 +207,34 @@ def test_the_cookie_cache_says_nothing_to_a_service_that_wants_sub(
         )
 
 
-def test_known_keys_are_good_while_better_auth_is_away(
+def test_cached_keys_are_used_while_better_auth_is_down(
     node: Node, shared: Cluster, services: Services
 ) -> None:
-    service = services(FLEETING)
+    service = services(SHORT_LIVED)
     assert service.list_tasks(KeyPair().token()).status_code == 503
     assert (
         unauthorized_detail(service.list_tasks(token(new_user_id(), secret=SECRET))) == INVALID
     )
     with (
-        running_better_auth(node, conninfo_to_url(shared.owner), FLEETING),
-        signed_up_user(FLEETING) as alice,
+        running_better_auth(node, conninfo_to_url(shared.owner), SHORT_LIVED),
+        signed_up_user(SHORT_LIVED) as alice,
     ):
         known = alice.token()
         wait_until(lambda: service.list_tasks(known).status_code == 200)
     with pytest.raises(httpx.ConnectError):
-        FLEETING.published_kids()
-    assert creates(service, known)["user_id"] == alice.id
+        SHORT_LIVED.published_kids()
+    assert create_task(service, known)["user_id"] == alice.id
 
 
-def test_its_pages_may_call_the_service(service: AnonymousClient) -> None:
-    answer = service.get("/health", headers={"Origin": EDDSA.url})
-    assert answer.headers["Access-Control-Allow-Origin"] == EDDSA.url
+def test_cors_allows_the_origin_of_better_auth(service: AnonymousClient) -> None:
+    response = service.get("/health", headers={"Origin": EDDSA.url})
+    assert response.headers["Access-Control-Allow-Origin"] == EDDSA.url
 
 
-def test_its_tables_and_the_services_keep_out_of_each_others_way(
+def test_better_auth_and_the_service_can_share_a_database(
     service: AnonymousClient, shared: Cluster
 ) -> None:
     with signed_up_user(EDDSA) as alice:
-        creates(service, alice.token())
+        create_task(service, alice.token())
         for users in ("public.user", "todo.users"):
             assert shared.scalar(f"SELECT count(*) FROM {users} WHERE id = '{alice.id}'") == 1

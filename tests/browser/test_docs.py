@@ -10,13 +10,13 @@ from harness.clients import new_user_id, token
 from harness.service import Service
 
 # Swagger UI's own, about addresses such as /docs#/Tasks/create_task.
-OF_UNDERSCORES = "escaping deep link whitespace with `_`"
+SWAGGER_UI_WARNING = "escaping deep link whitespace with `_`"
 
 
-def assert_quiet(window: Window) -> None:
+def assert_clean(window: Window) -> None:
     """Fail if anything went abroad, or if the browser complained of what is ours."""
     window.browser_errors[:] = [
-        text for text in window.browser_errors if OF_UNDERSCORES not in text
+        text for text in window.browser_errors if SWAGGER_UI_WARNING not in text
     ]
     window.assert_clean()
 
@@ -25,7 +25,7 @@ def operation(page: Page, operation_id: str) -> Locator:
     return page.locator(f"#operations-Tasks-{operation_id}")
 
 
-def tries_out(page: Page, operation_id: str, body: str | None = None) -> Locator:
+def try_out(page: Page, operation_id: str, body: str | None = None) -> Locator:
     """Send a request as a person would; return what the service has answered."""
     block = operation(page, operation_id)
     block.locator(".opblock-summary-control").click()
@@ -36,7 +36,7 @@ def tries_out(page: Page, operation_id: str, body: str | None = None) -> Locator
     return block.locator(".live-responses-table .response")
 
 
-def authorizes(page: Page, value: str) -> None:
+def authorize(page: Page, value: str) -> None:
     """Type a token into the form of the contract's security scheme."""
     page.get_by_role("button", name="Authorize").click()
     form = page.locator(".auth-container")
@@ -45,36 +45,38 @@ def authorizes(page: Page, value: str) -> None:
     page.get_by_role("button", name="Close").last.click()
 
 
-def test_somebody_authorizes_creates_a_task_and_sees_it_listed_even_after_a_reload(
+def test_authorize_create_a_task_and_list_it_after_a_reload(
     service: Service, open_window: OpenWindow
 ) -> None:
     window = open_window(service.url)
     page = window.visit("/docs")
-    me, title = new_user_id(), f"Water {new_user_id()}"
-    authorizes(page, token(me))
-    created = tries_out(page, "create_task", f'{{"title": "{title}"}}')
+    user_id, title = new_user_id(), f"Water {new_user_id()}"
+    authorize(page, token(user_id))
+    created = try_out(page, "create_task", f'{{"title": "{title}"}}')
     expect(created.locator(".response-col_status")).to_contain_text("201")
     expect(created).to_contain_text(title)
-    expect(created).to_contain_text(me)
+    expect(created).to_contain_text(user_id)
 
     page.reload()
-    listed = tries_out(page, "list_tasks")
+    listed = try_out(page, "list_tasks")
     expect(listed.locator(".response-col_status")).to_contain_text("200")
     expect(listed).to_contain_text(title)
     expect(page.locator(".request-url")).to_contain_text(f"{service.url}/api/tasks")
-    assert_quiet(window)
+    assert_clean(window)
 
 
-def test_without_a_token_the_answer_says_so(service: Service, open_window: OpenWindow) -> None:
+def test_without_a_token_the_response_says_so(
+    service: Service, open_window: OpenWindow
+) -> None:
     window = open_window(service.url)
-    answer = tries_out(window.visit("/docs"), "list_tasks")
-    expect(answer).to_contain_text("The token is missing.")
+    response = try_out(window.visit("/docs"), "list_tasks")
+    expect(response).to_contain_text("The token is missing.")
     assert window.external_requests == []
     assert len(window.browser_errors) == 1  # the browser reports each 401
     assert "401" in window.browser_errors[0]
 
 
-def test_in_development_a_token_is_one_click_away_and_stays(
+def test_in_development_a_token_takes_one_click_and_survives_a_reload(
     dev_service: Service, open_window: OpenWindow
 ) -> None:
     window = open_window(dev_service.url)
@@ -82,21 +84,23 @@ def test_in_development_a_token_is_one_click_away_and_stays(
     page.get_by_role("button", name="Alice").click()
     expect(page.get_by_role("status")).to_have_text("You are alice for an hour.")
     title = f"Water {new_user_id()}"
-    created = tries_out(page, "create_task", f'{{"title": "{title}"}}')
+    created = try_out(page, "create_task", f'{{"title": "{title}"}}')
     expect(created).to_contain_text('"user_id": "alice"')
 
     page.reload()
-    expect(tries_out(page, "list_tasks")).to_contain_text(title)
+    expect(try_out(page, "list_tasks")).to_contain_text(title)
 
     page.get_by_role("button", name="Bob").click()
     expect(page.get_by_role("status")).to_have_text("You are bob for an hour.")
     listed = operation(page, "list_tasks")
     listed.get_by_role("button", name="Execute").click()
     expect(listed.locator(".live-responses-table")).not_to_contain_text(title)
-    assert_quiet(window)
+    assert_clean(window)
 
 
-def test_elsewhere_no_token_is_offered(service: Service, open_window: OpenWindow) -> None:
+def test_outside_development_no_token_is_offered(
+    service: Service, open_window: OpenWindow
+) -> None:
     window = open_window(service.url)
     page = window.visit("/docs")
     expect(page.get_by_role("button", name="Authorize")).to_be_visible()
@@ -104,7 +108,7 @@ def test_elsewhere_no_token_is_offered(service: Service, open_window: OpenWindow
     expect(page.get_by_role("status")).to_have_count(0)
 
 
-def test_another_website_cannot_have_the_token_of_development(
+def test_another_website_cannot_read_a_development_token(
     service: Service, dev_service: Service, open_window: OpenWindow
 ) -> None:
     """The other service stands for the website; its pages may fetch from any port."""
@@ -115,9 +119,9 @@ def test_another_website_cannot_have_the_token_of_development(
     }"""
     page = window.visit("/")
     assert page.evaluate(attempt, f"{dev_service.url}/docs/token/alice") == ["opaque", ""]
-    with window.page.expect_response(f"{dev_service.url}/**") as answer:
+    with window.page.expect_response(f"{dev_service.url}/**") as response:
         page.evaluate(attempt, f"{dev_service.url}/docs/token/alice")
-    assert answer.value.status == 403
+    assert response.value.status == 403
 
 
 def test_every_operation_can_be_opened_and_the_guide_is_a_link_away(
@@ -134,7 +138,7 @@ def test_every_operation_can_be_opened_and_the_guide_is_a_link_away(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_swagger_ui_is_light_or_dark_as_the_visitor_likes(
+def test_swagger_ui_follows_the_preferred_color_scheme(
     service: Service, open_window: OpenWindow, scheme: str
 ) -> None:
     page = open_window(service.url, color_scheme=scheme).visit("/docs")

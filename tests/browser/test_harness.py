@@ -5,16 +5,16 @@ import pytest
 from harness.browser import OpenWindow
 from harness.service import Service
 
-AWAY = "http://abroad.example/pixel.png"
+EXTERNAL_URL = "http://abroad.example/pixel.png"
 
 
-def test_a_request_to_another_origin_is_noticed_and_gets_nowhere(
+def test_a_request_to_another_origin_is_recorded_and_blocked(
     service: Service, open_window: OpenWindow
 ) -> None:
     window = open_window(service.url)
     window.visit("/")
-    window.page.set_content(f"<img src='{AWAY}'>", wait_until="networkidle")
-    assert window.external_requests == [AWAY]
+    window.page.set_content(f"<img src='{EXTERNAL_URL}'>", wait_until="networkidle")
+    assert window.external_requests == [EXTERNAL_URL]
     with pytest.raises(AssertionError):
         window.assert_clean()
 
@@ -28,7 +28,9 @@ def test_a_request_to_another_origin_is_noticed_and_gets_nowhere(
         "new Image().src = '/complaint'",
     ],
 )
-def test_a_complaint_is_heard(service: Service, open_window: OpenWindow, script: str) -> None:
+def test_a_browser_error_is_recorded(
+    service: Service, open_window: OpenWindow, script: str
+) -> None:
     window = open_window(service.url)
     page = window.visit("/openapi.json")
     page.evaluate(f"() => {{ {script} }}")
@@ -39,7 +41,9 @@ def test_a_complaint_is_heard(service: Service, open_window: OpenWindow, script:
     assert "complaint" in window.browser_errors[0]
 
 
-def test_a_violation_of_the_policy_is_heard(service: Service, open_window: OpenWindow) -> None:
+def test_a_violation_of_the_content_security_policy_is_recorded(
+    service: Service, open_window: OpenWindow
+) -> None:
     window = open_window(service.url)
     page = window.visit("/")
     page.evaluate("() => document.body.append(document.createElement('iframe'))")
@@ -54,7 +58,7 @@ def test_a_violation_of_the_policy_is_heard(service: Service, open_window: OpenW
     assert "Content Security Policy" in "".join(window.browser_errors)
 
 
-def test_windows_share_nothing(service: Service, open_window: OpenWindow) -> None:
+def test_windows_share_no_storage(service: Service, open_window: OpenWindow) -> None:
     first, second = open_window(service.url), open_window(service.url)
     first.visit("/openapi.json").evaluate("() => localStorage.setItem('secret', 'x')")
     remembered = "() => localStorage.getItem('secret')"

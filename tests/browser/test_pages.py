@@ -21,7 +21,7 @@ def visible(page: Page) -> Page:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_asks_nothing_of_others_and_the_browser_has_no_complaint(
+def test_a_page_makes_no_external_request_and_causes_no_browser_error(
     service: Service, open_window: OpenWindow, path: str
 ) -> None:
     window = open_window(service.url)
@@ -30,7 +30,7 @@ def test_a_page_asks_nothing_of_others_and_the_browser_has_no_complaint(
 
 
 @pytest.mark.parametrize("path", KINDS_OF_PAGES)
-def test_a_page_has_no_barrier_that_axe_finds(
+def test_axe_finds_no_accessibility_violation(
     dev_service: Service, open_window: OpenWindow, path: str
 ) -> None:
     """All of axe's rules in the light, contrast in the dark; Swagger UI itself is not ours."""
@@ -46,7 +46,7 @@ def test_a_page_has_no_barrier_that_axe_finds(
 
 
 @pytest.mark.parametrize("path", KINDS_OF_PAGES)
-def test_a_page_says_what_it_is_and_where_its_parts_are(
+def test_a_page_has_a_language_a_title_and_landmarks(
     service: Service, open_window: OpenWindow, path: str
 ) -> None:
     page = visible(open_window(service.url).visit(path))
@@ -59,7 +59,7 @@ def test_a_page_says_what_it_is_and_where_its_parts_are(
 
 
 @pytest.mark.parametrize("path", KINDS_OF_PAGES)
-def test_by_keyboard_the_content_comes_first_if_wanted_and_everything_can_be_reached(
+def test_the_skip_link_comes_first_and_everything_is_reachable_by_keyboard(
     service: Service, open_window: OpenWindow, path: str
 ) -> None:
     page = visible(open_window(service.url, reduced_motion="reduce").visit(path))
@@ -93,7 +93,7 @@ def test_a_page_fits_on_the_narrowest_screen(
 
 
 @pytest.mark.parametrize("path", KINDS_OF_PAGES)
-def test_a_page_is_light_or_dark_as_the_visitor_likes(
+def test_a_page_follows_the_preferred_color_scheme(
     service: Service, open_window: OpenWindow, path: str
 ) -> None:
     page = open_window(service.url, color_scheme="light").visit(path)

@@ -1,4 +1,4 @@
-"""Somebody without a token of their own, and how they are to be turned away."""
+"""An HTTP client without a token, and checks of 401 responses."""
 
 import re
 
@@ -15,44 +15,46 @@ SECRET_PART = re.compile(r"[A-Za-z0-9_-]{16,}")
 
 
 class AnonymousClient(httpx.Client):
-    """An HTTP client without a token; every answer must keep the contract."""
+    """An HTTP client without a token; validates each response against the contract."""
 
     def __init__(self, url: str) -> None:
-        """Speak to the service at `url`."""
+        """Connect to the service at `url`."""
         hooks = {"response": [check_response]}
         super().__init__(base_url=url, event_hooks=hooks, timeout=30, verify=False)
 
     def list_tasks(self, token: str) -> httpx.Response:
-        """Ask for the tasks of whom the token names."""
+        """Send a list request with this token."""
         return self.get("/api/tasks", headers={"Authorization": f"Bearer {token}"})
 
     def unauthorized_details(self, token: str, scheme: str = "Bearer ") -> set[str]:
-        """Try a token on every secured operation; return the reasons given."""
+        """Try a token on every secured operation; return the details of the 401 responses."""
         value = f"{scheme}{token}"
         headers = {b"Authorization": value.encode()}
-        answers = [request_operation(self, operation, headers=headers) for operation in SECURED]
-        for answer in answers:
-            assert_does_not_leak(value, answer)
-        return {unauthorized_detail(answer) for answer in answers}
+        responses = [
+            request_operation(self, operation, headers=headers) for operation in SECURED
+        ]
+        for response in responses:
+            assert_does_not_leak(value, response)
+        return {unauthorized_detail(response) for response in responses}
 
 
-def unauthorized_detail(answer: httpx.Response) -> str:
-    """Return the reason for a 401; fail if this is none, or says more than a reason."""
-    assert answer.status_code == 401, answer.text
-    problem = answer.json()
+def unauthorized_detail(response: httpx.Response) -> str:
+    """Return the detail of a 401; fail if the response is not exactly such a problem."""
+    assert response.status_code == 401, response.text
+    problem = response.json()
     assert problem.keys() == {"type", "title", "status", "detail", "instance"}
     reason: str = problem["detail"]
     assert reason in {MISSING, MALFORMED, EXPIRED, INVALID}
     challenge = f'Bearer error="invalid_token", error_description="{reason}"'
-    assert answer.headers["www-authenticate"] == challenge
+    assert response.headers["www-authenticate"] == challenge
     return reason
 
 
-def assert_does_not_leak(secret: str, answer: httpx.Response) -> None:
-    """Fail if any longer part of a secret text is anywhere in an answer."""
-    assert contains_no_part_of(secret, f"{answer.headers!r}\n{answer.text}")
+def assert_does_not_leak(secret: str, response: httpx.Response) -> None:
+    """Fail if a response contains a part of a secret, of 16 characters or more."""
+    assert contains_no_part_of(secret, f"{response.headers!r}\n{response.text}")
 
 
 def contains_no_part_of(secret: str, text: str) -> bool:
-    """Tell whether no longer part of a secret is in a text."""
+    """Return whether a text contains no part of a secret, of 16 characters or more."""
     return not any(trace in text for trace in SECRET_PART.findall(secret))

@@ -1,4 +1,4 @@
-"""The real Better Auth as a process of its own, and people who sign up with it."""
+"""The real Better Auth in a separate process, and users who sign up with it."""
 
 import json
 import secrets
@@ -23,7 +23,7 @@ NODE_MISSING = "NO NODE.JS WITH NPM HERE: nothing is tested against the real Bet
 
 
 def install_better_auth() -> Node:
-    """Return Node.js with Better Auth; without Node.js, fail in CI and skip elsewhere."""
+    """Install Better Auth, return its Node.js; without Node.js, fail in CI, else skip."""
     node = find_node(FOLDER)
     if node is None:
         if in_ci():
@@ -34,29 +34,29 @@ def install_better_auth() -> Node:
 
 
 def conninfo_to_url(conninfo: str) -> str:
-    """Write a connection string of libpq's as the URL that everybody reads."""
+    """Convert a libpq connection string to a URL, as node-postgres needs it."""
     parts = {name: quote(str(value), "") for name, value in conninfo_to_dict(conninfo).items()}
     return "postgresql://{user}:{password}@{host}:{port}/{dbname}".format(**parts)
 
 
 class Instance:
-    """One Better Auth: where it is, and what it is told beside its database and secret."""
+    """One Better Auth instance: its URL and options; all share one database and secret."""
 
     def __init__(self, name: str, **options: Any) -> None:
-        """Name its table of keys, and choose how it signs."""
+        """Choose the name of its table of keys, and other options of Better Auth."""
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.options = {"name": name, "port": self.port, **options}
 
     def published_kids(self) -> set[str]:
-        """Return the kids of the keys that it publishes."""
-        answer = httpx.get(f"{self.url}/api/auth/jwks", verify=False)
-        return {key["kid"] for key in answer.json()["keys"]}
+        """Return the key ids in its JWKS."""
+        response = httpx.get(f"{self.url}/api/auth/jwks", verify=False)
+        return {key["kid"] for key in response.json()["keys"]}
 
 
 @contextmanager
 def running_better_auth(node: Node, database: str, *instances: Instance) -> Iterator[None]:
-    """Run these instances in one process; it is killed in the end, as if by a crash."""
+    """Run these instances in one process, which is killed on exit."""
     options = {
         "database": database,
         "secret": SECRET,
@@ -75,25 +75,25 @@ def running_better_auth(node: Node, database: str, *instances: Instance) -> Iter
 
 
 class SignedInClient(httpx.Client):
-    """Somebody with an account, and with the cookies that a browser would keep."""
+    """An HTTP client with the session cookies of a user."""
 
     id: str
 
     def token(self) -> str:
-        """Fetch a token, as a frontend does before it asks the service."""
-        answer = self.get("/api/auth/token")
-        assert answer.status_code == 200, answer.text
-        token: str = answer.json()["token"]
+        """Fetch a JWT, as a frontend does before it calls the service."""
+        response = self.get("/api/auth/token")
+        assert response.status_code == 200, response.text
+        token: str = response.json()["token"]
         return token
 
 
 @contextmanager
 def signed_up_user(instance: Instance) -> Iterator[SignedInClient]:
-    """Have somebody sign up by e-mail who has never been here."""
+    """Sign up a new user by e-mail."""
     name, password = secrets.token_hex(8), secrets.token_hex(16)
     form = {"name": name, "email": f"{name}@example.org", "password": password}
     with SignedInClient(base_url=instance.url, verify=False, timeout=30) as member:
-        answer = member.post("/api/auth/sign-up/email", json=form)
-        assert answer.status_code == 200, answer.text
-        member.id = answer.json()["user"]["id"]
+        response = member.post("/api/auth/sign-up/email", json=form)
+        assert response.status_code == 200, response.text
+        member.id = response.json()["user"]["id"]
         yield member

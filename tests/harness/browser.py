@@ -1,7 +1,7 @@
-"""Debian's Chromium, driven by Playwright, and what it does behind a page's back.
+"""Debian's Chromium, driven by Playwright, with a record of requests and errors.
 
-A module that uses a browser has it for itself: Playwright's event loop stays
-with the thread as long as it runs, and asynchronous tests would find it there.
+The browser is started per module: Playwright's event loop stays in the thread as long as it
+runs, and would break asynchronous tests.
 """
 
 import os
@@ -24,7 +24,7 @@ from playwright.sync_api import (
 from harness.node import in_ci
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-# Nothing but this machine has a name, so that nothing gets out, whatever is tried.
+# No host but the local one can be resolved, so no request leaves the machine.
 CHROMIUM_ARGS = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -38,15 +38,15 @@ TIMEOUT_MILLISECONDS = 15_000
 
 
 class Window:
-    """A fresh browser, with one page, that remembers what a visitor does not see.
+    """A new browser context with one page, which records external requests and errors.
 
-    `abroad` has the addresses outside of the window's origins that anything was
-    asked of; `complaints` what the browser said: warnings, errors, violations of
-    a Content-Security-Policy, answers such as 404, and exceptions nobody caught.
+    `external_requests` has the URLs of requests to other origins than the window's own;
+    `browser_errors` has warnings, errors, violations of the Content-Security-Policy, error
+    responses such as 404, and uncaught exceptions.
     """
 
     def __init__(self, context: BrowserContext, origins: tuple[str, ...]) -> None:
-        """Watch everything that this context will ever do."""
+        """Record the events of a context; these origins are not external."""
         self.context = context
         self.external_requests: list[str] = []
         self.browser_errors: list[str] = []
@@ -58,13 +58,13 @@ class Window:
         self.page: Page = context.new_page()
 
     def visit(self, path: str) -> Page:
-        """Go to a path of the first origin, or to an address; all that it names is loaded."""
+        """Go to a path of the first origin, or to a URL; returns when it is loaded."""
         address = path if urlsplit(path).scheme else f"{self._origins[0]}{path}"
         self.page.goto(address)
         return self.page
 
     def assert_clean(self) -> None:
-        """Fail if anything went abroad, or if the browser complained, until all was done."""
+        """Wait until the network is idle; fail on external requests or browser errors."""
         self.page.wait_for_load_state("networkidle")
         assert (self.external_requests, self.browser_errors) == ([], [])
 
@@ -81,20 +81,22 @@ class Window:
 
 
 OpenWindow = Callable[..., Window]
-"""What the fixture `open_window` is: it takes origins, and a context's options by name."""
+"""The type of the fixture `open_window`: takes origins, and options of a context."""
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Run Chromium for one module; without it, skip loudly, but fail in CI."""
+    """Run Chromium for one module; without it, fail in CI, else skip."""
     if CHROMIUM is None:
-        missing = "NO CHROMIUM HERE (apt has it): nothing is tried in a browser"
+        missing = (
+            "Chromium is not installed (apt-get install chromium): browser tests are skipped"
+        )
         (pytest.fail if in_ci() else pytest.skip)(missing)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=CHROMIUM,
             args=CHROMIUM_ARGS,
-            chromium_sandbox=os.geteuid() != 0,  # which refuses to work for root
+            chromium_sandbox=os.geteuid() != 0,  # which does not work for root
         )
         yield chromium
         chromium.close()
@@ -102,9 +104,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_window(browser: Browser) -> Iterator[OpenWindow]:
-    """Open windows that share nothing; they close when the test ends.
+    """Return a function that opens isolated windows, which are closed after the test.
 
-    The origins are those that a window is expected to ask; options are Playwright's,
+    Requests to its origins are expected; options are those of Playwright's `new_context`,
     such as `color_scheme="dark"`.
     """
     with ExitStack() as windows:

@@ -1,4 +1,4 @@
-"""People with tokens, whose every exchange is held against the contract."""
+"""An authenticated HTTP client that validates responses against the contract."""
 
 import secrets
 import time
@@ -12,7 +12,7 @@ from harness.service import SECRET
 
 
 def token(subject: object, *, secret: str = SECRET, **claims: Any) -> str:
-    """Sign a token for a subject as a frontend with the shared secret would."""
+    """Sign a token with the shared secret; a claim that is None is left out."""
     now = int(time.time())
     payload = {"sub": subject, "iat": now, "exp": now + 900, **claims}
     present = {name: value for name, value in payload.items() if value is not None}
@@ -20,15 +20,15 @@ def token(subject: object, *, secret: str = SECRET, **claims: Any) -> str:
 
 
 def new_user_id() -> str:
-    """Make up a user id that nobody has had: 32 characters, as Better Auth does."""
+    """Return a unique user id of 32 characters, like those of Better Auth."""
     return secrets.token_hex(16)
 
 
 class AuthedClient(httpx.Client):
-    """An HTTP client with a person's token; every answer must keep the contract."""
+    """An HTTP client with a user's token; validates each response against the contract."""
 
     def __init__(self, url: str, user_id: str) -> None:
-        """Speak to the service at `url` as this user."""
+        """Connect to the service at `url` as this user."""
         super().__init__(
             base_url=url,
             headers={"Authorization": f"Bearer {token(user_id)}"},
@@ -39,19 +39,19 @@ class AuthedClient(httpx.Client):
         self.id = user_id
 
     def create_task(self, title: str = "Water the plants", **fields: Any) -> dict[str, Any]:
-        """Create a task and return it as answered."""
-        answer = self.post("/api/tasks", json={"title": title, **fields})
-        assert answer.status_code == 201, answer.text
-        task: dict[str, Any] = answer.json()
+        """Create a task; return the body of the response."""
+        response = self.post("/api/tasks", json={"title": title, **fields})
+        assert response.status_code == 201, response.text
+        task: dict[str, Any] = response.json()
         return task
 
     def list_tasks(self, **query: Any) -> list[dict[str, Any]]:
-        """List tasks and return them as answered."""
-        answer = self.get("/api/tasks", params=query)
-        assert answer.status_code == 200, answer.text
-        tasks: list[dict[str, Any]] = answer.json()
+        """List tasks; return the body of the response."""
+        response = self.get("/api/tasks", params=query)
+        assert response.status_code == 200, response.text
+        tasks: list[dict[str, Any]] = response.json()
         return tasks
 
     def list_titles(self, **query: Any) -> list[str]:
-        """List tasks and return their titles in order."""
+        """List tasks; return their titles in order."""
         return [task["title"] for task in self.list_tasks(**query)]

@@ -1,4 +1,4 @@
-"""A PostgreSQL for the tests of the models, and as many databases in it as they want."""
+"""A PostgreSQL server for the tests of the models, and databases in it."""
 
 import json
 import secrets
@@ -21,7 +21,7 @@ class Cluster:
     """A running server, and one of its databases."""
 
     def __init__(self, urls: embedded.Urls, superuser_password: str) -> None:
-        """Know the superuser too, whom the service never is."""
+        """Add the superuser, which the service never uses, to the URLs."""
         self.app = urls.app
         self.owner = urls.owner
         self.superuser = make_conninfo(urls.owner, user="postgres", password=superuser_password)
@@ -33,11 +33,11 @@ class Cluster:
 
     @property
     def port(self) -> int:
-        """Where the server listens."""
+        """The port of the server."""
         return int(str(conninfo_to_dict(self.owner)["port"]))
 
     def with_params(self, **changes: Any) -> "Cluster":
-        """Return the same with something else in its URLs, such as `dbname` or `port`."""
+        """Return a copy with other connection parameters, such as `dbname` or `port`."""
         other = object.__new__(type(self))
         for role in ("app", "owner", "superuser"):
             setattr(other, role, make_conninfo(getattr(self, role), **changes))
@@ -45,7 +45,7 @@ class Cluster:
 
     @contextmanager
     def new_database(self) -> Iterator["Cluster"]:
-        """Make a database that a test may harm, empty as yet."""
+        """Create an empty database, which is dropped on exit."""
         scratch_db = self.with_params(dbname=f"test_{secrets.token_hex(4)}")
         self.execute(f"CREATE DATABASE {scratch_db.name} OWNER todo_owner")
         try:
@@ -54,24 +54,24 @@ class Cluster:
             self.execute(f"DROP DATABASE {scratch_db.name} WITH (FORCE)")
 
     def execute(self, text: str) -> None:
-        """Run a command as superuser."""
+        """Execute SQL as superuser."""
         with psycopg.connect(self.superuser, autocommit=True) as connection:
             connection.execute(text.encode())
 
-    def scalar(self, question: str) -> Any:
-        """Ask for one value as superuser."""
+    def scalar(self, query: str) -> Any:
+        """Return the only value of a query, run as superuser."""
         with psycopg.connect(self.superuser, autocommit=True) as connection:
-            ((answer,),) = connection.execute(question.encode()).fetchall()
-            return answer
+            ((value,),) = connection.execute(query.encode()).fetchall()
+            return value
 
     def migrate(self) -> None:
-        """Bring this database up to date, as the service does when it starts."""
+        """Migrate this database, as the service does at start."""
         migrate.upgrade(self.owner, self.app)
 
 
 @contextmanager
 def running_cluster(data_dir: Path) -> Iterator[Cluster]:
-    """Run a server that has its data in a directory."""
+    """Run a server with its data in `data_dir`."""
     with embedded.running(data_dir) as urls:
         passwords = json.loads((data_dir / "postgres" / "secrets").read_text())
         yield Cluster(urls, passwords["postgres"])
@@ -79,7 +79,7 @@ def running_cluster(data_dir: Path) -> Iterator[Cluster]:
 
 @asynccontextmanager
 async def open_database(url: str, **settings: Any) -> AsyncIterator[Database]:
-    """Open a database with a small pool, or with other settings."""
+    """Open a Database with a small pool; `settings` override the defaults."""
     defaults: dict[str, Any] = {
         "statements": queries.PREPARED,
         "pool_size": 3,
@@ -96,19 +96,19 @@ async def open_database(url: str, **settings: Any) -> AsyncIterator[Database]:
 
 
 def new_user_id() -> str:
-    """Make up a user id that nobody has had."""
+    """Return a unique user id."""
     return secrets.token_hex(16)
 
 
 def identity_query(user_id: str, *, writes: bool = True) -> Query:
-    """Return what makes a transaction a user's."""
+    """Return the query that sets the user of a transaction."""
     return set_identity(user_id, writes=writes, statement_timeout=60)
 
 
 def run_query(
     connection: psycopg.Connection[Any], query: Query
 ) -> list[tuple[bytes | None, ...]]:
-    """Run a query of the service's in a connection's transaction; return its rows raw."""
+    """Run a query in a connection's transaction; return its rows undecoded."""
     if connection.info.transaction_status == TransactionStatus.IDLE:
         connection.execute("SELECT")  # begins one
     result = connection.pgconn.exec_params(query.sql, query.values)

@@ -1,7 +1,7 @@
-"""What would break clients: the contract held against the one that was released last.
+"""Breaking changes: the contract compared with the one that was released last.
 
-Redocly rates most changes. What it takes for harmless, and our clients would not, is
-compared here. The policy is in the contract's own words, under "Compatibility".
+Redocly rates most changes. Changes that it considers harmless but that would break clients
+are detected here. The contract states the policy under "Compatibility".
 """
 
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ RELEASED = Path(__file__).parents[1] / "contract" / "released.yaml"
 
 
 def breaking_changes(node: Node, current: Path, released: Path = RELEASED) -> list[str]:
-    """Answer every change that clients of the released contract could not live with.
+    """Return every change that would break clients of the released contract.
 
-    None counts where `info.version` has a higher major number. Raises ToolError.
+    None if `info.version` has a higher major number. Raises ToolError.
     """
     before, now = contracts.load(released), contracts.load(current)
     if _major(now) > _major(before):
@@ -32,35 +32,35 @@ def breaking_changes(node: Node, current: Path, released: Path = RELEASED) -> li
         for verdict in change["verdicts"]
         if verdict["impact"] == "major"
     ]
-    return [*rated, *_unrated(before, now)]
+    return [*rated, *_changes_unrated_by_redocly(before, now)]
 
 
 def _major(contract: Contract) -> int:
     return int(contract.document["info"]["version"].partition(".")[0])
 
 
-def _unrated(before: Contract, now: Contract) -> Iterator[str]:
+def _changes_unrated_by_redocly(before: Contract, now: Contract) -> Iterator[str]:
     old, new = operations_of(before), operations_of(now)
     if before.user_scope != now.user_scope:
         yield "The user-scoped form of the paths was changed."
     if before.document["x-max-body-bytes"] > now.document["x-max-body-bytes"]:
         yield "The largest body was made smaller."
     for name in old.keys() & new.keys():
-        for change in _changes(old[name], new[name]):
+        for change in _operation_changes(old[name], new[name]):
             yield f"{name}: {change}"
 
 
-def _changes(before: Operation, now: Operation) -> Iterator[str]:
-    if before.path != now.path:  # clients name what they fill in
+def _operation_changes(before: Operation, now: Operation) -> Iterator[str]:
+    if before.path != now.path:  # generated clients use the names of its parameters
         yield "The path was changed."
     if now.secured and not before.secured:
-        yield "A token is wanted where none was."
+        yield "A token is now required."
     defaults = _defaults(before), _defaults(now)
     for name in defaults[0].keys() & defaults[1].keys():
         if defaults[0][name] != defaults[1][name]:
             yield f"The default of `{name}` was changed."
     for status in before.responses.keys() & now.responses.keys():
-        for header in _certain(before.responses[status]) - _certain(now.responses[status]):
+        for header in _required(before.responses[status]) - _required(now.responses[status]):
             yield f"The header `{header}` of a {status} may be missing."
 
 
@@ -68,6 +68,6 @@ def _defaults(operation: Operation) -> dict[str, Any]:
     return {each["name"]: each["schema"].get("default") for each in operation.parameters}
 
 
-def _certain(response: Any) -> set[str]:
+def _required(response: Any) -> set[str]:
     headers = response.get("headers", {}).items()
     return {name for name, header in headers if header.get("required")}

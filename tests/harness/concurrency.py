@@ -1,4 +1,4 @@
-"""Many things at the same moment."""
+"""Running calls concurrently."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def run_concurrently(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """Make each call in a thread of its own, all of them together; return their results."""
+    """Run each call in its own thread, all started together; return their results."""
     start = Barrier(len(calls), timeout=30)
 
     def run(call: Callable[[], T]) -> T:

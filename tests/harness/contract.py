@@ -1,4 +1,4 @@
-"""Holds an exchange against the contract: status, headers, media type and body."""
+"""Validates a response against the contract: status, headers, media type and body."""
 
 import json
 import re
@@ -19,12 +19,12 @@ CONTRACT = contracts.load()
 OPERATIONS = operations_of(CONTRACT)
 REPLAY = Replay(CONTRACT)
 
-# Every (operationId, status) that a test of this process has seen.
+# The statuses of each operationId that this process has received.
 seen_statuses: dict[str, set[str]] = defaultdict(set)
 
 
 def check_response(response: httpx.Response) -> None:
-    """Fail if the contract does not describe this answer to this request."""
+    """Fail if the contract does not describe this response to its request."""
     response.read()
     assert re.fullmatch("[0-9a-f]{32}", response.headers["x-request-id"])
     if response.is_error and response.request.method != "HEAD":
@@ -33,7 +33,7 @@ def check_response(response: httpx.Response) -> None:
     status = str(response.status_code)
     if operation is None or status == "405":
         return
-    where = f"{operation.operation_id} answered {status}: {response.text[:500]}"
+    where = f"{operation.operation_id} responded {status}: {response.text[:500]}"
     assert status in operation.responses, f"undocumented: {where}"
     seen_statuses[operation.operation_id].add(status)
     REPLAY.check(response, operation, canonical_path(response.request))
@@ -48,12 +48,12 @@ def check_response(response: httpx.Response) -> None:
     media_type = response.headers["content-type"].partition(";")[0]
     assert media_type in content, where
     body = json.loads(response.text)
-    faults = _schema(json.dumps(content[media_type]["schema"])).errors(body)
-    assert faults == [], f"{where}: {faults}"
+    errors = _schema(json.dumps(content[media_type]["schema"])).errors(body)
+    assert errors == [], f"{where}: {errors}"
 
 
 def check_problem(response: httpx.Response) -> None:
-    """Fail if an error is not a problem document that says what its status says."""
+    """Fail if an error response is not a valid problem document with the same status."""
     assert response.headers["content-type"] == "application/problem+json"
     body = response.json()
     assert body["status"] == response.status_code
@@ -63,7 +63,7 @@ def check_problem(response: httpx.Response) -> None:
 
 
 def operation_of(request: httpx.Request) -> Operation | None:
-    """Find the operation that a request asks for, in either form of its path."""
+    """Return the operation of a request, in either form of its path; None if unknown."""
     path = canonical_path(request)
     method = "GET" if request.method == "HEAD" else request.method
     for operation in OPERATIONS.values():
@@ -74,7 +74,7 @@ def operation_of(request: httpx.Request) -> Operation | None:
 
 
 def canonical_path(request: httpx.Request) -> str:
-    """Return the path of a request as the contract writes it, whatever its form."""
+    """Return the path of a request in the form of the contract, without a user id."""
     path = request.url.raw_path.decode().partition("?")[0]
     path = re.sub(r"^/api/(?!tasks(/|$))[^/]+/tasks", "/api/tasks", path)
     return unquote(path).rstrip("/") or "/"
@@ -88,8 +88,8 @@ def _check_headers(described: dict[str, Any], response: httpx.Response, where: s
             continue
         if header["schema"]["type"] == "integer":
             value = int(value)
-        faults = _schema(json.dumps(header["schema"])).errors(value)
-        assert faults == [], f"{where}: {name}: {value}: {faults}"
+        errors = _schema(json.dumps(header["schema"])).errors(value)
+        assert errors == [], f"{where}: {name}: {value}: {errors}"
 
 
 @cache

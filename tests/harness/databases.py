@@ -1,4 +1,4 @@
-"""Fixtures of the tests that speak to the database."""
+"""Fixtures for the tests of the models."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -16,7 +16,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Run a server with a database that is up to date, for all tests that don't harm it."""
+    """Run a server with a migrated database, shared by tests that do not change its schema."""
     with running_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
         cluster.migrate()
         yield cluster
@@ -24,7 +24,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def scratch_db(cluster: Cluster) -> Iterator[Cluster]:
-    """Make a database, up to date, that a test may harm."""
+    """Create a migrated database for one test."""
     with cluster.new_database() as scratch_db:
         scratch_db.migrate()
         yield scratch_db
@@ -32,6 +32,6 @@ def scratch_db(cluster: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture
 async def database(cluster: Cluster) -> AsyncIterator[Database]:
-    """Open the database that is common to all."""
+    """Open the shared database."""
     async with open_database(cluster.app) as database:
         yield database

@@ -1,7 +1,7 @@
-"""Walks over the contract as it is written, for tests that hold all of it to a rule.
+"""Iterators over the contract as it is written, for rules that apply to all of it.
 
-Everything comes with the place where it stands, as a JSON pointer. References are not
-followed: what they lead to stands somewhere, too, and is found there.
+Each item comes with its location, a JSON pointer. References are not followed: their targets
+are part of the document, and are found there.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ Located = tuple[str, Any]
 
 
 def operations() -> Iterator[Located]:
-    """Find every operation."""
+    """Yield every operation."""
     methods = {operation.method.lower() for operation in OPERATIONS.values()}
     for path, item in DOCUMENT["paths"].items():
         for key, value in item.items():
@@ -25,19 +25,19 @@ def operations() -> Iterator[Located]:
 
 
 def responses() -> Iterator[Located]:
-    """Find every response of every operation, as it is written there."""
+    """Yield every response of every operation, references unresolved."""
     for where, operation in operations():
         for status, response in operation["responses"].items():
             yield f"{where}/responses/{status}", response
 
 
 def values() -> Iterator[Located]:
-    """Find everything that has a schema: parameters, headers and media types."""
+    """Yield every object that has a schema: parameters, headers and media types."""
     yield from _with_schema("#", DOCUMENT)
 
 
 def schemas() -> Iterator[Located]:
-    """Find every schema, and every schema in it."""
+    """Yield every schema, and its subschemas."""
     for name, schema in COMPONENTS["schemas"].items():
         yield from schemas_in(f"#/components/schemas/{name}", schema)
     for where, value in values():
@@ -45,7 +45,7 @@ def schemas() -> Iterator[Located]:
 
 
 def schemas_in(where: str, schema: Any) -> Iterator[Located]:
-    """Find a schema and every schema in it."""
+    """Yield a schema and its subschemas."""
     if "$ref" in schema:
         return
     yield where, schema
@@ -56,17 +56,17 @@ def schemas_in(where: str, schema: Any) -> Iterator[Located]:
     for index, member in enumerate(schema.get("allOf", [])):
         yield from schemas_in(f"{where}/allOf/{index}", member)
     unexpected = {"anyOf", "oneOf", "not"} & set(schema)
-    assert not unexpected, f"{where}: teach this walk to follow {unexpected}"
+    assert not unexpected, f"{where}: not supported here: {unexpected}"
 
 
 def components(section: str) -> Iterator[Located]:
-    """Find every component of one kind."""
+    """Yield every component of one section."""
     for name, value in COMPONENTS[section].items():
         yield f"#/components/{section}/{name}", value
 
 
 def examples(value: Any) -> dict[str, Any]:
-    """Return the examples of a parameter, header, media type or schema, by their names."""
+    """Return the examples of a parameter, header, media type or schema, by name."""
     several = {
         name: CONTRACT.resolve(example)["value"]
         for name, example in value.get("examples", {}).items()

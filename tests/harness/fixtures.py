@@ -1,4 +1,4 @@
-"""Fixtures of the tests that speak HTTP to the real service."""
+"""Fixtures for tests that send HTTP requests to the real service."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,13 +12,13 @@ from harness.service import SECRET, Service
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the DATA_DIR of the service, with a path that needs quoting and encoding."""
+    """Return the DATA_DIR of the service; its path needs quoting and encoding."""
     return tmp_path_factory.mktemp("it's a dätä dir")
 
 
 @pytest.fixture(scope="session")
 def service(data_dir: Path) -> Iterator[Service]:
-    """Run the service, with its embedded PostgreSQL, for all tests that do not damage it."""
+    """Run the service, with its embedded PostgreSQL; shared by tests that never stop it."""
     environment = {
         "DATA_DIR": str(data_dir),
         "BETTER_AUTH_SECRET": SECRET,
@@ -32,7 +32,7 @@ def service(data_dir: Path) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def dev_service(data_dir: Path) -> Iterator[Service]:
-    """Run the service as `make run` does, with two workers, on the same database."""
+    """Run a service in development mode, as `make run` does, on the same database."""
     service = Service({"DATA_DIR": str(data_dir), "WORKERS": "2"}, data_dir / "development.log")
     yield service.wait_until_healthy()
     service.stop()
@@ -40,18 +40,18 @@ def dev_service(data_dir: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def make_client(service: Service) -> Iterator[Callable[[str], AuthedClient]]:
-    """Return a function that makes a client for a user id; clients close with the test."""
+    """Return a function that makes a client for a user id; closed after the test."""
     with ExitStack() as clients:
         yield lambda user_id: clients.enter_context(AuthedClient(service.url, user_id))
 
 
 @pytest.fixture
 def alice(make_client: Callable[[str], AuthedClient]) -> AuthedClient:
-    """Return a client of a new user."""
+    """Return the client of a new user."""
     return make_client(new_user_id())
 
 
 @pytest.fixture
 def bob(make_client: Callable[[str], AuthedClient]) -> AuthedClient:
-    """Return a client of another new user."""
+    """Return the client of another new user."""
     return make_client(new_user_id())

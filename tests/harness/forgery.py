@@ -1,4 +1,4 @@
-"""Tokens made by hand, byte by byte: what no library would write or sign."""
+"""Tokens built byte by byte: invalid ones that no library would write or sign."""
 
 import base64
 import hmac
@@ -22,7 +22,7 @@ def encode_part(value: object) -> str:
 
 
 def claims_json(**texts: str | None) -> bytes:
-    """Write good claims, but these as the JSON text given, or not at all where None."""
+    """Return valid claims as JSON; `texts` replaces values by JSON text, None omits them."""
     now = int(time.time())
     members = {"sub": '"mallory"', "iat": f"{now}", "exp": f"{now + 3600}", **texts}
     present = (f'"{name}":{text}' for name, text in members.items() if text is not None)
@@ -30,12 +30,12 @@ def claims_json(**texts: str | None) -> bytes:
 
 
 def signature_of(signing_input: str, key: bytes = KEY, digest: str = "sha256") -> str:
-    """Sign what stands before the last dot."""
+    """Return the HMAC signature of a signing input, encoded."""
     return base64url(hmac.digest(key, signing_input.encode(), digest))
 
 
 def with_signature(signing_input: str, key: bytes = KEY, digest: str = "sha256") -> str:
-    """Append the signature to what it signs."""
+    """Append the signature to a signing input."""
     return f"{signing_input}.{signature_of(signing_input, key, digest)}"
 
 
@@ -46,7 +46,7 @@ def forge_token(
     key: bytes = KEY,
     digest: str = "sha256",
 ) -> str:
-    """Write a whole token; good in everything that is not given."""
+    """Return a complete token, valid except for the given parts."""
     return with_signature(
         f"{encode_part(header)}.{encode_part(payload or claims_json())}", key, digest
     )

@@ -1,9 +1,9 @@
-"""What Schemathesis cannot make up from a pattern: entity tags.
+"""A Schemathesis format for entity tags, which it cannot generate from a pattern.
 
-Where a header has a pattern, its coverage phase tries letters and digits only. No entity tag
-is made of these, so it found no valid `If-Match`, sent one that is not, and still expected to
-succeed (4.32.5, specs/openapi/coverage: `_positive_string`, then `_seed_parameters`). A format
-that it knows is free of that; and these tags are such as tasks really have.
+For a header with a pattern, its coverage phase tries letters and digits only. No entity tag
+consists of these, so it found no valid `If-Match`, sent an invalid one, and still expected
+success (4.32.5, specs/openapi/coverage: `_positive_string`, then `_seed_parameters`). A
+registered format avoids that; and these tags are like those of real tasks.
 """
 
 import schemathesis

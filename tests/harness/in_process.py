@@ -1,4 +1,4 @@
-"""The service inside the process of the tests: for faults that nobody can send from outside."""
+"""The service in the test process, for faults that cannot be caused over HTTP."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ UNREACHABLE_DSN = "postgresql://nobody:nothing@127.0.0.1:1/nowhere"
 
 
 def app_without_database(**settings: Any) -> ASGIApp:
-    """Build a service that is never started, so that its database is never there."""
+    """Return an application that is never started, so its database is unavailable."""
     app: ASGIApp = create_app(
         Settings(secret=SECRET.encode(), database_url=UNREACHABLE_DSN, **settings)
     )
@@ -40,7 +40,7 @@ async def _check(response: httpx.Response) -> None:
 
 
 class InProcessClient(httpx.AsyncClient):
-    """A client of such a service that is a user; every answer must keep the contract."""
+    """A client of such an application; validates each response against the contract."""
 
     def __init__(self, user_id: str = "alice") -> None:
         """Send requests as this user."""
@@ -55,9 +55,10 @@ class InProcessClient(httpx.AsyncClient):
 async def request_in_process(
     app: ASGIApp, operation: Operation, user: str | None = "alice", *, signed: str = ""
 ) -> httpx.Response:
-    """Ask for an operation as a user, with a token signed elsewhere, or without one.
+    """Request an operation as a user, with the token `signed` if given.
 
-    The first request starts what a server starts; raises what keeps it from starting.
+    Sends no token if `user` is None. The first request starts the application; raises what
+    prevents that.
     """
     transport = httpx.ASGITransport(app)
     headers = {"Authorization": f"Bearer {signed or token(user)}"} if user else {}
@@ -69,7 +70,7 @@ async def request_in_process(
 
 @contextmanager
 def broken_handler(operation_id: str) -> Iterator[str]:
-    """Put a bug into an operation's handler; yields what nobody must be told of it."""
+    """Make an operation's handler raise; yields the message, which no response may contain."""
     secret = "a secret of the machine room"
 
     async def handler(*_: Any, **__: Any) -> None:

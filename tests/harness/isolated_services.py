@@ -1,4 +1,4 @@
-"""Fixtures of the tests that stop, kill and starve what they work with."""
+"""Fixtures for tests that need a service and a PostgreSQL of their own."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ from models import embedded, migrate
 
 @pytest.fixture(scope="session")
 def data_dir_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a DATA_DIR with a stopped and migrated PostgreSQL, to be copied."""
+    """Create a DATA_DIR with a migrated, stopped PostgreSQL, to be copied."""
     new_data_dir = tmp_path_factory.mktemp("migrated")
     with embedded.running(new_data_dir) as urls:
         migrate.upgrade(urls.owner, urls.app)
@@ -27,7 +27,7 @@ def data_dir_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def new_data_dir(tmp_path: Path) -> Iterator[Path]:
-    """Name a DATA_DIR that is not there yet; no PostgreSQL in it outlives the test."""
+    """Return the path of a DATA_DIR to be created; kills its PostgreSQL after the test."""
     new_data_dir = tmp_path / "data"
     yield new_data_dir
     kill_postmasters(new_data_dir / "postgres")
@@ -36,14 +36,14 @@ def new_data_dir(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def migrated_data_dir(new_data_dir: Path, data_dir_template: Path) -> Path:
-    """Name a DATA_DIR with a stopped and migrated PostgreSQL."""
+    """Return a DATA_DIR with a migrated, stopped PostgreSQL."""
     subprocess.run(["cp", "-a", str(data_dir_template), str(new_data_dir)], check=True)
     return new_data_dir
 
 
 @pytest.fixture
 def postgres(migrated_data_dir: Path) -> Iterator[Postgres]:
-    """Run a PostgreSQL that is the test's alone."""
+    """Run a PostgreSQL for one test."""
     postgres = Postgres(migrated_data_dir / "postgres")
     try:
         yield postgres
@@ -53,7 +53,7 @@ def postgres(migrated_data_dir: Path) -> Iterator[Postgres]:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start services that end with the test at the latest, and their workers, too."""
+    """Return a function that starts services; they are killed after the test."""
     services: list[Service] = []
 
     def start(
@@ -70,5 +70,5 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Run commands that end soon in this process, which is a second quicker."""
+    """Return a function that runs short commands in this process, a second faster."""
     return partial(command.typed, monkeypatch, capsys)

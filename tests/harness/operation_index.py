@@ -1,4 +1,4 @@
-"""The operations of a contract as tests need them: a second reading, apart from Connexion's."""
+"""The operations of a contract, read independently of Connexion."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

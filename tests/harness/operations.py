@@ -1,4 +1,4 @@
-"""Every operation of the contract as a request, so that no test forgets a new one."""
+"""Requests for every operation of the contract, so tests cover new ones, too."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,16 +15,16 @@ UNKNOWN_TASK_ID = "00000000-0000-4000-8000-000000000000"
 
 
 def name(operation: Operation) -> str:
-    """Name an operation, for the ids of parametrised tests."""
+    """Return the operationId, for the ids of parametrised tests."""
     return operation.operation_id
 
 
 def path(
     operation: Operation, task_id: str = UNKNOWN_TASK_ID, *, user: str | None = None
 ) -> str:
-    """Write the operation's path; with a `user`, in the user-scoped form."""
+    """Return the operation's path; with a `user`, in the user-scoped form."""
     concrete = operation.path.replace("{task_id}", task_id)
-    assert "{" not in concrete, f"fill in the new parameter of {concrete}"
+    assert "{" not in concrete, f"unknown path parameter in {concrete}"
     if user is not None:
         scoped, flat = CONTRACT.user_scope
         prefix = scoped.replace("{user_id}", quote(user, safe=""))
@@ -33,7 +33,7 @@ def path(
 
 
 def body(operation: Operation) -> dict[str, Any]:
-    """Return the first example of the operation's body, as arguments of a request."""
+    """Return the first example of the operation's body, as keyword arguments of httpx."""
     if operation.body is None:
         return {}
     examples = operation.body["content"]["application/json"]["examples"]
@@ -48,7 +48,7 @@ def request_operation(
     user: str | None = None,
     headers: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
 ) -> httpx.Response:
-    """Ask for an operation with a body that is good, if it takes one."""
+    """Request an operation, with a valid body if it takes one."""
     return client.request(
         operation.method,
         path(operation, task_id, user=user),

@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own, to be stopped, killed, frozen and held up."""
+"""A PostgreSQL server that a test may stop, kill, suspend and block."""
 
 import signal
 import time
@@ -18,10 +18,10 @@ TIMEOUT_SECONDS = 180
 
 
 class Postgres:
-    """The PostgreSQL in `home`, a cluster that may be there already."""
+    """The PostgreSQL in `home`, where a cluster may already exist."""
 
     def __init__(self, home: Path) -> None:
-        """Start it, on a port that stays the same."""
+        """Start the server, on a port that stays the same."""
         self.cluster = Cluster(home)
         self.port = free_port()
         if self.cluster.pgdata.exists():
@@ -31,7 +31,7 @@ class Postgres:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The settings of a service that uses it."""
+        """The settings of a service that uses this server."""
         return {
             "BETTER_AUTH_SECRET": SECRET,
             "DATABASE_URL": self.urls.app,
@@ -39,22 +39,22 @@ class Postgres:
         }
 
     def start(self) -> None:
-        """Start it again, after it was stopped or killed."""
+        """Start the server again, after it was stopped or killed."""
         self.cluster.start_postmaster(self.port)
         self.cluster.connect().close()
 
     def stop(self) -> None:
-        """Stop it as an operator would: sessions end, commits stay."""
+        """Stop the server; open sessions are terminated."""
         self.cluster.stop()
 
     def kill(self) -> None:
-        """Kill it, and wait for the last of its processes to notice."""
+        """Kill the server, and wait until all of its processes have ended."""
         kill_postmasters(self.cluster.home)
         wait_until(lambda: not self.cluster.alive())
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Have it neither answer nor hang up, as behind a network that is gone."""
+        """Suspend all processes: connections stay open, but get no response."""
         processes = find_postmasters(self.cluster.home)
         processes += [child for parent in processes for child in parent.children()]
         for process in processes:
@@ -68,30 +68,30 @@ class Postgres:
 
     @contextmanager
     def task_locked(self, task_id: str) -> Iterator[None]:
-        """Lock a task's row, so that whoever changes it has to wait."""
+        """Lock a task's row, which blocks writes."""
         with self.connect_as_superuser() as connection, connection.transaction():
             connection.execute("SELECT 1 FROM todo.tasks WHERE id = %s FOR UPDATE", [task_id])
             yield
 
     def count_lock_waits(self) -> int:
-        """Count the statements that wait for a lock."""
+        """Return how many statements wait for a lock."""
         query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         return int(self.execute(query))
 
     def count_connections(self) -> int:
-        """Count the connections of services."""
+        """Return how many connections services have open."""
         query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'todo_login'"
         return int(self.execute(query))
 
     def execute(self, query: str) -> Any:
-        """Run one statement as superuser; return what it answers first, if anything."""
+        """Execute a statement as superuser; return the first value of the first row, if any."""
         with self.connect_as_superuser() as connection:
             cursor = connection.execute(query.encode())
             row = cursor.fetchone() if cursor.description else None
         return row[0] if row else None
 
     def connect_as_superuser(self) -> psycopg.Connection:
-        """Connect to the database as somebody who may do everything."""
+        """Connect to the database as superuser."""
         return psycopg.connect(
             host="127.0.0.1",
             port=self.port,
@@ -103,24 +103,24 @@ class Postgres:
 
 
 def find_postmasters(home: Path) -> list[psutil.Process]:
-    """Find the postmasters of a cluster: one, or none."""
+    """Return the running postmasters of a cluster: one, or none."""
     argument = f"-D{home}/pgdata"
     everything = psutil.process_iter(["cmdline", "ppid"])
-    # What has ended, but has not been noticed by its parent, has no command line.
+    # A zombie process has no command line.
     found = [process for process in everything if argument in (process.info["cmdline"] or ())]
     pids = {process.pid for process in found}
     return [process for process in found if process.info["ppid"] not in pids]
 
 
 def kill_postmasters(home: Path) -> None:
-    """Kill whatever PostgreSQL runs there; its processes then end by themselves."""
+    """Kill the postmasters of a cluster; their child processes then exit by themselves."""
     for process in find_postmasters(home):
         with suppress(psutil.NoSuchProcess):
             process.kill()
 
 
 def is_running(process: psutil.Process) -> bool:
-    """Tell whether a process runs; one that its parent has yet to notice does not."""
+    """Return whether a process is running; a zombie is not."""
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -128,8 +128,8 @@ def is_running(process: psutil.Process) -> bool:
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for something that is sure to come."""
+    """Poll a condition until it is true; fails after TIMEOUT_SECONDS."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "it never came"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.02)

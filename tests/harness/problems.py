@@ -1,11 +1,11 @@
-"""What a refusal says, and what it must never say."""
+"""Checks of the texts in problem documents."""
 
 import re
 from typing import Any
 
 import httpx
 
-# Words of the machine room: none of them helps a client, and some help an attacker.
+# Names of internals: useless to a client, and some are useful to an attacker.
 FORBIDDEN_WORDS = re.compile(
     r"traceback|exception|\w+error\b|\.py\b|python|nonetype|\b(dict|str|int)\b|0x"
     r"|connexion|starlette|uvicorn|orjson|jsonschema|\bregex|\^\["
@@ -17,8 +17,8 @@ ERROR_DETAIL = re.compile(r"(is|must|cannot|ended) [^.]+")
 
 
 def check_wording(problem: dict[str, Any]) -> None:
-    """Fail unless a problem is put in sentences for people."""
-    details = [fault["detail"] for fault in problem.get("errors", ())]
+    """Fail unless the texts of a problem are sentences that name no internals."""
+    details = [error["detail"] for error in problem.get("errors", ())]
     for text in (problem["title"], problem["detail"], *details):
         assert not FORBIDDEN_WORDS.search(text), text
     assert re.fullmatch(r".*[^.]\.", problem["detail"], re.DOTALL), problem["detail"]
@@ -26,10 +26,10 @@ def check_wording(problem: dict[str, Any]) -> None:
         assert ERROR_DETAIL.fullmatch(detail), detail
 
 
-def validation_errors(answer: httpx.Response) -> dict[str, str]:
-    """Return what a 400 finds wrong, by pointer or name of the parameter."""
-    assert answer.status_code == 400, answer.text
+def validation_errors(response: httpx.Response) -> dict[str, str]:
+    """Return the details of the errors of a 400, by pointer or parameter name."""
+    assert response.status_code == 400, response.text
     return {
-        fault.get("pointer", fault.get("parameter")): fault["detail"]
-        for fault in answer.json()["errors"]
+        error.get("pointer", error.get("parameter")): error["detail"]
+        for error in response.json()["errors"]
     }

@@ -1,4 +1,4 @@
-"""Requests byte by byte, for what an HTTP client refuses to send."""
+"""Raw HTTP requests, which an HTTP client would normalise or refuse to send."""
 
 import socket
 from http.client import HTTPResponse
@@ -9,7 +9,7 @@ from harness.service import Service
 
 
 def send(service: Service, *lines: str | bytes, body: bytes = b"") -> httpx.Response:
-    """Send a request line and header lines; return what is answered."""
+    """Send a request line, header lines and a body; return the response."""
     encoded = [line.encode() if isinstance(line, str) else line for line in lines]
     request = b"\r\n".join([*encoded, b"Host: test", b"Connection: close", b"", body])
     with connect(service) as connection:
@@ -18,12 +18,12 @@ def send(service: Service, *lines: str | bytes, body: bytes = b"") -> httpx.Resp
 
 
 def connect(service: Service) -> socket.socket:
-    """Connect, for whoever wants to say less than a whole request, or more."""
+    """Open a connection, to send partial or pipelined requests."""
     return socket.create_connection(("127.0.0.1", service.port), timeout=30)
 
 
 def read_response(connection: socket.socket, method: str = "GET") -> httpx.Response:
-    """Read an answer to its end, and nothing behind it."""
+    """Read one response, and nothing beyond it."""
     with HTTPResponse(connection, method=method) as response:
         response.begin()
         return httpx.Response(

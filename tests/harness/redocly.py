@@ -1,4 +1,4 @@
-"""Redocly's command line, as the folder `contract` of the tests sets it up."""
+"""The command line of Redocly, configured in tests/contract."""
 
 import json
 from typing import Any
@@ -9,9 +9,9 @@ PROGRAM = "node_modules/@redocly/cli/bin/cli.js"
 
 
 def report(node: Node, command: str, *arguments: str) -> Any:
-    """Run a command, with the rules of redocly.yaml, and read its report.
+    """Run a command with the rules of redocly.yaml; return its report.
 
-    Raises ToolError if it has none to give.
+    Raises ToolError if there is none.
     """
     config = ["--config=redocly.yaml", "--format=json"]
     done = node.run(PROGRAM, command, *arguments, *config)

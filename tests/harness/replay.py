@@ -1,8 +1,8 @@
-"""Every exchange a second time, through openapi-core: another reading of the contract.
+"""Validates every request and response again with openapi-core, independently.
 
-It says whether a request and its answer are as described. A request that was served must
-be, one that got a 400 must not, and every answer must be. It is slow, so what is the same
-but for ids, times and tokens is replayed once.
+A request that was served must be valid, one that got a 400 must not, and every response must
+be valid. openapi-core is slow, so exchanges that differ only in ids, times and tokens are
+validated once.
 """
 
 import re
@@ -23,25 +23,25 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 from harness.operation_index import Operation
 from openapi.contract import Contract
 
-# A request with one of these was found to keep the contract.
+# Statuses of requests that passed validation.
 VALID_REQUEST_STATUSES = {200, 201, 204, 304, 404, 412}
 
-# Faults that openapi-core cannot see, and why.
+# Errors that openapi-core does not detect, and why.
 NOT_DETECTED = {
-    # OpenAPI has no word for it: a query with other parameters is as good.
+    # OpenAPI cannot forbid other query parameters.
     "is not a known parameter",
     "must have at most 100 parameters",
-    # It takes one of them, whichever.
+    # It uses one of the values.
     "must be given only once",
-    # Python's int() reads more than digits: 1_000, +5.
+    # It uses Python's int(), which accepts more than digits: 1_000, +5.
     "must be a whole number",
-    # It gets the query decoded, with a substitute for what is no text.
+    # It gets the query decoded, with replacement characters for invalid bytes.
     "must be text in UTF-8",
-    # It exists, but in UTC it is in the year 10000.
+    # It accepts a time whose year is 10000 in UTC.
     "must be a date and time that exists, in the years 1000 to 9999 UTC",
 }
 
-# What differs from one exchange to the next, and something as good instead.
+# Values that differ between exchanges, and their replacements.
 VOLATILE = {
     re.compile(rb"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"): str(UUID(int=0)).encode(),
     re.compile(rb"\b[0-9a-f]{32}\b"): UUID(int=0).hex.encode(),
@@ -53,7 +53,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class ReplayedRequest:
-    """A request as openapi-core wants it."""
+    """A request in the interface of openapi-core."""
 
     host_url = "http://localhost"
 
@@ -65,23 +65,23 @@ class ReplayedRequest:
         headers: Pairs = (),
         body: bytes = b"",
     ) -> None:
-        """Describe a request in the flat form of its path."""
+        """Create a request with its canonical path."""
         self.method = method.lower()
         self.path = path
         self.body = body
         self.parameters = RequestParameters(
             query=ImmutableMultiDict(query), header=Headers(headers)
         )
-        # Without parameters: it fails on those that others overlook.
+        # Without parameters, on which openapi-core fails.
         media_type: str = dict(headers).get("content-type", "").partition(";")[0]
         self.content_type = media_type.strip().lower()
 
 
 class ReplayedResponse:
-    """An answer as openapi-core wants it."""
+    """A response in the interface of openapi-core."""
 
     def __init__(self, status_code: int, headers: Pairs, data: bytes) -> None:
-        """Describe an answer."""
+        """Create a response."""
         self.status_code = status_code
         self.headers = Headers(headers)
         self.content_type = dict(headers).get("content-type", "")
@@ -89,10 +89,10 @@ class ReplayedResponse:
 
 
 class Replay:
-    """Exchanges held against a contract by openapi-core."""
+    """Validates exchanges against a contract with openapi-core."""
 
     def __init__(self, contract: Contract) -> None:
-        """Let it read the contract."""
+        """Load the contract."""
         media_types = ("application/json", "application/problem+json")
         readers: dict[str, Callable[[bytes], Any]] = dict.fromkeys(media_types, orjson.loads)
         config = Config(
@@ -100,25 +100,25 @@ class Replay:
             extra_format_validators={"date-time": is_date_time},
         )
         self._openapi = OpenAPI.from_dict(contract.document, config=config)
-        self._faults_of_request = cache(self._find_faults_of_request)
-        self._faults_of_answer = cache(self._find_faults_of_answer)
+        self._request_errors = cache(self._find_request_errors)
+        self._response_errors = cache(self._find_response_errors)
 
     def check(self, response: httpx.Response, operation: Operation, path: str) -> None:
-        """Fail if openapi-core does not agree with the service, or with its answer."""
+        """Fail if openapi-core disagrees with the service about the request or the response."""
         target = operation.method, normalise(path.encode()).decode()
         if response.request.method != "HEAD":
-            self._check_answer(response, operation, target)
-        with suppress(httpx.RequestNotRead):  # sent piece by piece, it is gone
+            self._check_response(response, operation, target)
+        with suppress(httpx.RequestNotRead):  # a streamed body is gone
             self._check_request(response, operation, target, response.request.content)
 
-    def _check_answer(
+    def _check_response(
         self, response: httpx.Response, operation: Operation, target: Target
     ) -> None:
         status = response.status_code
         described = operation.responses[str(status)].get("headers", {})
         headers = _only(described, response.headers)
-        faults = self._faults_of_answer(target, status, headers, normalise(response.content))
-        assert faults == [], f"openapi-core on the answer: {faults}"
+        errors = self._response_errors(target, status, headers, normalise(response.content))
+        assert errors == [], f"openapi-core on the response: {errors}"
 
     def _check_request(
         self, response: httpx.Response, operation: Operation, target: Target, body: bytes
@@ -128,35 +128,35 @@ class Replay:
         headers = _only((each["name"] for each in operation.parameters), request.headers)
         if "authorization" in request.headers:
             headers += (("authorization", "Bearer token"),)
-        faults = self._faults_of_request(target, query, headers, normalise(body))
+        errors = self._request_errors(target, query, headers, normalise(body))
         if status in VALID_REQUEST_STATUSES:
-            assert faults == [], f"openapi-core on the request that got a {status}: {faults}"
-        if status == HTTPStatus.BAD_REQUEST and not faults:
-            details = {fault["detail"] for fault in response.json()["errors"]}
+            assert errors == [], f"openapi-core on the request that got a {status}: {errors}"
+        if status == HTTPStatus.BAD_REQUEST and not errors:
+            details = {error["detail"] for error in response.json()["errors"]}
             assert details <= NOT_DETECTED, (
                 f"openapi-core finds nothing wrong, not even {details}"
             )
 
-    def _find_faults_of_request(
+    def _find_request_errors(
         self, target: Target, query: Pairs, headers: Pairs, body: bytes
     ) -> list[str]:
-        asked = ReplayedRequest(*target, query, headers, body)
+        replayed = ReplayedRequest(*target, query, headers, body)
         try:
-            return [repr(error) for error in self._openapi.iter_request_errors(asked)]
-        except RecursionError:  # while it describes what is nested deeply, and wrong
+            return [repr(error) for error in self._openapi.iter_request_errors(replayed)]
+        except RecursionError:  # raised while describing an error in deeply nested JSON
             return ["is nested deeply"]
 
-    def _find_faults_of_answer(
+    def _find_response_errors(
         self, target: Target, status: int, headers: Pairs, data: bytes
     ) -> list[str]:
-        asked = ReplayedRequest(*target)
-        answered = ReplayedResponse(status, headers, data)
-        errors = self._openapi.iter_response_errors(asked, answered)
+        request = ReplayedRequest(*target)
+        response = ReplayedResponse(status, headers, data)
+        errors = self._openapi.iter_response_errors(request, response)
         return [f"{error!r} {error.__cause__!r}" for error in errors]
 
 
 def is_date_time(value: object) -> bool:
-    """Tell whether a text is one; openapi-core lets a line break follow it, as its `$` does."""
+    """Return whether a text is a date-time; openapi-core's allows a newline after it."""
     try:
         return not isinstance(value, str) or bool(datetime.fromisoformat(value))
     except ValueError:
@@ -164,7 +164,7 @@ def is_date_time(value: object) -> bool:
 
 
 def normalise(content: bytes) -> bytes:
-    """Return what is as good, and the same for many."""
+    """Replace ids and times by constants."""
     for pattern, replacement in VOLATILE.items():
         content = pattern.sub(replacement, content)
     return content

@@ -1,4 +1,4 @@
-"""Every statement that the service can run, and values for it."""
+"""Every statement of the service, and values for its parameters."""
 
 from uuid import UUID
 
@@ -18,11 +18,11 @@ STATEMENTS: dict[str, Statement] = {
     **{name.strip("_").lower(): statement for name, statement in _named.items()},
     **_lists,
 }
-"""Found, not listed: a statement to come is held to the same rules."""
+"""Found by inspection, so new statements are tested, too."""
 
 
 def values_for(user_id: str, task_id: UUID) -> dict[str, object]:
-    """Return values with which each statement would do all that it can."""
+    """Return values for all parameters, with which a statement changes all that it can."""
     new = {"title": "new", "description": "new", "completed": True, "priority": "low"}
     return {
         "user_id": user_id,

@@ -1,4 +1,4 @@
-"""Writes by several people at once, and what came of each: nothing may get lost."""
+"""Concurrent writes under load, and a check that no acknowledged write is lost."""
 
 import re
 import time
@@ -14,30 +14,30 @@ import httpx
 from harness.clients import AuthedClient, new_user_id
 from harness.postgres import TIMEOUT_SECONDS
 
-PAUSE = 0.02  # seconds after a refusal: nobody learns more from a thousand of them
+PAUSE = 0.02  # seconds after a failed write, which avoids thousands of failures
 CHANGED = " (changed)"
 
 
 class WriteLedger:
-    """People who create tasks and change each once, for as long as this is entered."""
+    """Clients that create tasks and change each once, until exit."""
 
     def __init__(self, url: str, writers: int = 4, *, service_may_die: bool = False) -> None:
-        """Accept 2xx, and 503 with Retry-After; broken connections only if said so."""
+        """Expect 2xx, or 503 with Retry-After; lost connections only if `service_may_die`."""
         self.counts: Counter[int | str] = Counter()
         self.unexpected: list[str] = []
         self._service_may_die = service_may_die
-        self._people = [AuthedClient(url, new_user_id()) for _ in range(writers)]
+        self._clients = [AuthedClient(url, new_user_id()) for _ in range(writers)]
         self._tried: set[str] = set()
-        self._titles: dict[str, set[str]] = {}  # of an acknowledged task: what it may be now
-        self._acknowledged = dict.fromkeys((client.id for client in self._people), 0)
+        self._titles: dict[str, set[str]] = {}  # by task id: the titles it may have now
+        self._acknowledged = dict.fromkeys((client.id for client in self._clients), 0)
         self._lock = Lock()
         self._over = Event()
         self._threads = [
-            Thread(target=self._write, args=[client], daemon=True) for client in self._people
+            Thread(target=self._write, args=[client], daemon=True) for client in self._clients
         ]
 
     def __enter__(self) -> Self:
-        """Begin, and wait until everybody has written something."""
+        """Start writing; return when each client has had writes acknowledged."""
         for thread in self._threads:
             thread.start()
         self.wait_for_acknowledgements()
@@ -49,38 +49,40 @@ class WriteLedger:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Come to an end; fails if somebody hangs."""
+        """Stop writing; fails if a client hangs."""
         self._over.set()
         for thread in self._threads:
             thread.join(TIMEOUT_SECONDS)
-        assert not any(thread.is_alive() for thread in self._threads), "somebody hangs"
-        for client in self._people:
+        assert not any(thread.is_alive() for thread in self._threads), "a client hangs"
+        for client in self._clients:
             client.close()
 
     def wait_for_acknowledgements(self, number: int = 5) -> None:
-        """Wait until each client has had so many more writes acknowledged."""
-        goals = {who: count + number for who, count in self._acknowledged.items()}
-        self._wait(lambda: all(self._acknowledged[who] >= goal for who, goal in goals.items()))
+        """Wait until each client has had `number` more writes acknowledged."""
+        goals = {user: count + number for user, count in self._acknowledged.items()}
+        self._wait(
+            lambda: all(self._acknowledged[user] >= goal for user, goal in goals.items())
+        )
 
     def wait_for(self, outcome: int | str, number: int = 10) -> None:
-        """Wait until so many more writes have come out like this."""
+        """Wait until `number` more writes have had this outcome."""
         goal = self.counts[outcome] + number
         self._wait(lambda: self.counts[outcome] >= goal)
 
     def verify(self, url: str) -> None:
-        """Compare what is stored with what was acknowledged."""
+        """Fail if an acknowledged write is lost, or another task is stored."""
         assert self.unexpected == []
         stored: dict[str, str] = {}
-        with ExitStack() as people:
-            for writer in self._people:
-                client = people.enter_context(AuthedClient(url, writer.id))
+        with ExitStack() as stack:
+            for writer in self._clients:
+                client = stack.enter_context(AuthedClient(url, writer.id))
                 stored |= {task["id"]: task["title"] for task in client.list_tasks()}
         lost = self._titles.keys() - stored.keys()
         assert not lost, f"{len(lost)} of {len(self._titles)} acknowledged writes are lost"
         for task_id, titles in self._titles.items():
             assert stored[task_id] in titles, (stored[task_id], titles)
         originals = [title.removesuffix(CHANGED) for title in stored.values()]
-        assert len(originals) == len(set(originals)), "something was stored twice"
+        assert len(originals) == len(set(originals)), "a task was stored twice"
         assert set(originals) <= self._tried
 
     def _write(self, client: AuthedClient) -> None:
@@ -89,35 +91,35 @@ class WriteLedger:
             number += 1
             title = f"{client.id} {number}"
             self._tried.add(title)
-            task = self._ask(client, 201, "POST", "/api/tasks", title)
+            task = self._send(client, 201, "POST", "/api/tasks", title)
             if task is None:
                 continue
             titles = self._titles[task["id"]] = {title, title + CHANGED}
-            if self._ask(client, 200, "PUT", f"/api/tasks/{task['id']}", title + CHANGED):
+            if self._send(client, 200, "PUT", f"/api/tasks/{task['id']}", title + CHANGED):
                 titles.remove(title)
 
-    def _ask(self, client: AuthedClient, good: int, method: str, path: str, title: str) -> Any:
-        """Send one write; return what is answered, or None if it wasn't acknowledged."""
+    def _send(self, client: AuthedClient, good: int, method: str, path: str, title: str) -> Any:
+        """Send one write; return the response body, or None if it was not acknowledged."""
         outcome: int | str
         try:
-            answer = client.request(method, path, json={"title": title})
+            response = client.request(method, path, json={"title": title})
         except httpx.TimeoutException:
-            outcome, surprise = "hung", f"{method} hung"
+            outcome, problem = "hung", f"{method} hung"
         except httpx.TransportError as error:
-            outcome, surprise = "broken", "" if self._service_may_die else repr(error)
-        except Exception as error:  # noqa: BLE001 (the contract was broken; `verify` says so)
-            outcome, surprise = "strange", repr(error)
+            outcome, problem = "broken", "" if self._service_may_die else repr(error)
+        except Exception as error:  # noqa: BLE001 (a contract violation; `verify` reports it)
+            outcome, problem = "strange", repr(error)
         else:
-            outcome, surprise = answer.status_code, _surprise(answer, good)
+            outcome, problem = response.status_code, _problem(response, good)
         with self._lock:
             self.counts[outcome] += 1
-            if surprise:
-                self.unexpected.append(surprise)
+            if problem:
+                self.unexpected.append(problem)
         if outcome != good:
             self._over.wait(PAUSE)
             return None
         self._acknowledged[client.id] += 1
-        return answer.json()
+        return response.json()
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + TIMEOUT_SECONDS
@@ -127,9 +129,9 @@ class WriteLedger:
             time.sleep(PAUSE)
 
 
-def _surprise(answer: httpx.Response, good: int) -> str:
-    """Say what is wrong with an answer; nothing if it is good or asks to come back later."""
-    later = re.fullmatch("[1-9][0-9]*", answer.headers.get("retry-after", ""))
-    if answer.status_code == good or (answer.status_code == 503 and later):
+def _problem(response: httpx.Response, good: int) -> str:
+    """Describe an unexpected response; return an empty text for success and a valid 503."""
+    later = re.fullmatch("[1-9][0-9]*", response.headers.get("retry-after", ""))
+    if response.status_code == good or (response.status_code == 503 and later):
         return ""
-    return f"{answer.status_code} {answer.headers} {answer.text[:500]}"
+    return f"{response.status_code} {response.headers} {response.text[:500]}"

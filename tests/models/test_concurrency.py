@@ -21,7 +21,7 @@ from models.tasks import (
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_first_writes_of_a_new_user_may_come_all_at_once(cluster: Cluster) -> None:
+async def test_concurrent_first_writes_of_a_new_user_all_succeed(cluster: Cluster) -> None:
     alice = new_user_id()
     async with open_database(cluster.app, pool_size=20) as database:
         writes = [create_task(database, alice, {"title": f"{n}"}) for n in range(20)]

@@ -20,13 +20,13 @@ each_table = pytest.mark.parametrize("table", TABLES)
 each_statement = pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
 
 
-class People:
+class TwoUsers:
     """Alice and Bob, who have a task each, in a transaction that will be rolled back."""
 
     def __init__(self, superuser: Connection) -> None:
         self.alice, self.bob = new_user_id(), new_user_id()
-        self.alices, self.bobs = uuid4(), uuid4()
-        for user, task_id in ((self.alice, self.alices), (self.bob, self.bobs)):
+        self.alices_task, self.bobs_task = uuid4(), uuid4()
+        for user, task_id in ((self.alice, self.alices_task), (self.bob, self.bobs_task)):
             superuser.execute("INSERT INTO todo.users (id) VALUES (%s)", [user])
             superuser.execute(
                 "INSERT INTO todo.tasks (user_id, id, title) VALUES (%s, %s, 'x')",
@@ -43,17 +43,17 @@ def superuser(cluster: Cluster) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def people(superuser: Connection) -> People:
-    return People(superuser)
+def users(superuser: Connection) -> TwoUsers:
+    return TwoUsers(superuser)
 
 
-def serve(connection: Connection, user_id: str) -> Connection:
+def become_user(connection: Connection, user_id: str) -> Connection:
     """Leave row security only: from here on, any SQL may follow."""
     run_query(connection, identity_query(user_id))
     return connection
 
 
-def others(superuser: Connection, user_id: str) -> list[Any]:
+def other_users_rows(superuser: Connection, user_id: str) -> list[Any]:
     """Fetch all rows that aren't a user's."""
     superuser.execute("RESET ROLE")
     return [
@@ -65,62 +65,62 @@ def others(superuser: Connection, user_id: str) -> list[Any]:
 
 
 @each_statement
-def test_without_row_security_a_statement_still_leaves_others_alone(
-    statement: Statement, superuser: Connection, people: People
+def test_without_row_security_a_statement_still_spares_other_users_rows(
+    statement: Statement, superuser: Connection, users: TwoUsers
 ) -> None:
-    before = others(superuser, people.bob)
-    rows = run_query(superuser, statement.bind(values_for(people.bob, people.alices)))
-    assert others(superuser, people.bob) == before
-    assert people.alice not in repr(rows)
+    before = other_users_rows(superuser, users.bob)
+    rows = run_query(superuser, statement.bind(values_for(users.bob, users.alices_task)))
+    assert other_users_rows(superuser, users.bob) == before
+    assert users.alice not in repr(rows)
 
 
 @pytest.mark.parametrize("name", ["get", "update", "complete", "delete"])
-def test_without_row_security_a_statement_finds_no_row_of_anothers(
-    name: str, superuser: Connection, people: People
+def test_without_row_security_a_statement_finds_no_row_of_another_user(
+    name: str, superuser: Connection, users: TwoUsers
 ) -> None:
     statement = STATEMENTS[name]
-    assert run_query(superuser, statement.bind(values_for(people.bob, people.alices))) == []
-    assert run_query(superuser, statement.bind(values_for(people.bob, people.bobs))) != []
+    assert run_query(superuser, statement.bind(values_for(users.bob, users.alices_task))) == []
+    assert run_query(superuser, statement.bind(values_for(users.bob, users.bobs_task))) != []
 
 
 @pytest.mark.parametrize("name", [name for name in STATEMENTS if "list" in name])
-def test_without_row_security_a_list_and_its_total_are_still_ones_own(
-    name: str, superuser: Connection, people: People
+def test_without_row_security_a_list_and_its_total_still_cover_one_user(
+    name: str, superuser: Connection, users: TwoUsers
 ) -> None:
     superuser.execute("UPDATE todo.tasks SET completed = %s", ["completed" in name])
     for limit in (1, 10):  # counted, and not
-        values = {**values_for(people.bob, people.bobs), "limit": limit}
+        values = {**values_for(users.bob, users.bobs_task), "limit": limit}
         ((tasks, count, total),) = run_query(superuser, STATEMENTS[name].bind(values))
-        assert [task["user_id"] for task in json.loads(tasks or b"")] == [people.bob]
+        assert [task["user_id"] for task in json.loads(tasks or b"")] == [users.bob]
         assert (count, total) == (b"1", b"1")
 
 
 @each_table
-def test_without_a_where_one_sees_only_ones_own(
-    table: str, superuser: Connection, people: People
+def test_without_a_where_clause_only_the_users_rows_are_visible(
+    table: str, superuser: Connection, users: TwoUsers
 ) -> None:
-    rows = serve(superuser, people.bob).execute(f"SELECT * FROM todo.{table}".encode())
+    rows = become_user(superuser, users.bob).execute(f"SELECT * FROM todo.{table}".encode())
     (row,) = rows.fetchall()
-    assert people.bob in row
+    assert users.bob in row
 
 
-def test_without_a_where_one_changes_only_ones_own(
-    superuser: Connection, people: People
+def test_without_a_where_clause_only_the_users_rows_are_updated(
+    superuser: Connection, users: TwoUsers
 ) -> None:
-    before = others(superuser, people.bob)
-    update = serve(superuser, people.bob).execute(
+    before = other_users_rows(superuser, users.bob)
+    update = become_user(superuser, users.bob).execute(
         "UPDATE todo.tasks SET title = 'bob was here'"
     )
     assert update.rowcount == 1
-    assert others(superuser, people.bob) == before
+    assert other_users_rows(superuser, users.bob) == before
 
 
-def test_without_a_where_one_deletes_only_ones_own(
-    superuser: Connection, people: People
+def test_without_a_where_clause_only_the_users_rows_are_deleted(
+    superuser: Connection, users: TwoUsers
 ) -> None:
-    before = others(superuser, people.bob)
-    assert serve(superuser, people.bob).execute("DELETE FROM todo.tasks").rowcount == 1
-    assert others(superuser, people.bob) == before
+    before = other_users_rows(superuser, users.bob)
+    assert become_user(superuser, users.bob).execute("DELETE FROM todo.tasks").rowcount == 1
+    assert other_users_rows(superuser, users.bob) == before
 
 
 @pytest.mark.parametrize(
@@ -131,12 +131,12 @@ def test_without_a_where_one_deletes_only_ones_own(
         "UPDATE todo.tasks SET user_id = %(alice)s",
     ],
 )
-def test_nobody_can_write_in_anothers_name(
-    attempt: str, superuser: Connection, people: People
+def test_a_user_cannot_write_rows_of_another_user(
+    attempt: str, superuser: Connection, users: TwoUsers
 ) -> None:
-    values = {"alice": people.alice, "id": uuid4(), "nobody": new_user_id()}
+    values = {"alice": users.alice, "id": uuid4(), "nobody": new_user_id()}
     with pytest.raises(InsufficientPrivilege, match="row-level security"):
-        serve(superuser, people.bob).execute(attempt.encode(), values)
+        become_user(superuser, users.bob).execute(attempt.encode(), values)
 
 
 @pytest.mark.parametrize(
@@ -151,19 +151,19 @@ def test_nobody_can_write_in_anothers_name(
         "SELECT * FROM todo.alembic_version",
     ],
 )
-def test_the_serving_role_may_do_no_more_than_the_statements_need(
+def test_the_app_role_has_no_privilege_beyond_what_statements_need(
     attempt: str, cluster: Cluster
 ) -> None:
     with psycopg.connect(cluster.app) as connection, pytest.raises(InsufficientPrivilege):
-        serve(connection, new_user_id()).execute(attempt.encode())
+        become_user(connection, new_user_id()).execute(attempt.encode())
 
 
 @each_table
 @pytest.mark.parametrize("user", [None, "", "nobody"])
-def test_when_nobody_asks_nothing_is_seen(
-    table: str, user: str | None, superuser: Connection, people: People
+def test_without_an_identity_no_row_is_visible(
+    table: str, user: str | None, superuser: Connection, users: TwoUsers
 ) -> None:
-    assert others(superuser, people.bob)
+    assert other_users_rows(superuser, users.bob)
     superuser.execute("SET LOCAL ROLE todo_serving")
     if user is not None:
         superuser.execute("SELECT set_config('app.user_id', %s, true)", [user])
@@ -171,52 +171,50 @@ def test_when_nobody_asks_nothing_is_seen(
 
 
 @each_table
-def test_row_security_binds_the_owner_too(
-    table: str, superuser: Connection, people: People
+def test_row_security_applies_to_the_owner_too(
+    table: str, superuser: Connection, users: TwoUsers
 ) -> None:
-    assert others(superuser, people.bob)
+    assert other_users_rows(superuser, users.bob)
     superuser.execute("SET LOCAL ROLE todo_owner")
     assert superuser.execute(f"SELECT * FROM todo.{table}".encode()).fetchall() == []
 
 
 @each_table
-def test_the_login_alone_may_not_even_look(table: str, cluster: Cluster) -> None:
+def test_the_login_role_alone_has_no_access(table: str, cluster: Cluster) -> None:
     with psycopg.connect(cluster.app) as connection, pytest.raises(InsufficientPrivilege):
         connection.execute(f"SELECT 1 FROM todo.{table}".encode())
 
 
 def exists(superuser: Connection, task_id: UUID) -> object:
-    ((answer,),) = superuser.execute("SELECT todo.task_exists(%s)", [task_id]).fetchall()
-    return answer
+    ((exists,),) = superuser.execute("SELECT todo.task_exists(%s)", [task_id]).fetchall()
+    return exists
 
 
-def test_the_probe_tells_whether_a_task_exists_and_nothing_else(
-    superuser: Connection, people: People
+def test_the_existence_probe_returns_whether_a_task_exists_and_nothing_else(
+    superuser: Connection, users: TwoUsers
 ) -> None:
-    serve(superuser, people.bob)
-    assert exists(superuser, people.alices) is True
-    assert exists(superuser, people.bobs) is True
+    become_user(superuser, users.bob)
+    assert exists(superuser, users.alices_task) is True
+    assert exists(superuser, users.bobs_task) is True
     assert exists(superuser, uuid4()) is False
 
 
-def test_the_probes_role_sees_ids_only(superuser: Connection, people: People) -> None:
+def test_the_probe_role_can_read_only_ids(superuser: Connection, users: TwoUsers) -> None:
     superuser.execute("SET LOCAL ROLE todo_probe")
     ids = {task_id for (task_id,) in superuser.execute("SELECT id FROM todo.tasks")}
-    assert ids >= {people.alices, people.bobs}
+    assert ids >= {users.alices_task, users.bobs_task}
     with pytest.raises(InsufficientPrivilege):
         superuser.execute("SELECT user_id FROM todo.tasks")
 
 
-def test_only_the_serving_role_may_ask_the_probe(superuser: Connection) -> None:
+def test_only_the_app_role_may_call_the_probe(superuser: Connection) -> None:
     superuser.execute("CREATE ROLE visitor; GRANT USAGE ON SCHEMA todo TO visitor")
     superuser.execute("SET LOCAL ROLE visitor")
     with pytest.raises(InsufficientPrivilege, match="task_exists"):
         exists(superuser, uuid4())
 
 
-def test_the_probe_is_not_misled_by_a_search_path(
-    superuser: Connection, people: People
-) -> None:
+def test_the_probe_ignores_the_search_path(superuser: Connection, users: TwoUsers) -> None:
     superuser.execute("CREATE SCHEMA evil")
     superuser.execute("GRANT USAGE ON SCHEMA evil TO PUBLIC")
     superuser.execute(
@@ -226,6 +224,6 @@ def test_the_probe_is_not_misled_by_a_search_path(
         "CREATE OPERATOR evil.= (FUNCTION = evil.yes, LEFTARG = uuid, RIGHTARG = uuid)"
     )
     superuser.execute("SET LOCAL search_path = evil, pg_catalog")
-    serve(superuser, people.bob)
+    become_user(superuser, users.bob)
     assert superuser.execute("SELECT %s = %s", [uuid4(), uuid4()]).fetchall() == [(True,)]
     assert exists(superuser, uuid4()) is False

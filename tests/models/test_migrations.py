@@ -68,7 +68,9 @@ def alembic(cluster: Cluster, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_migrations_make_what_the_models_say(empty: Cluster, scratch_db: Cluster) -> None:
+def test_migrations_create_the_schema_that_the_models_declare(
+    empty: Cluster, scratch_db: Cluster
+) -> None:
     engine = sa.create_engine(
         "postgresql+psycopg://", creator=lambda: psycopg.connect(empty.owner)
     )
@@ -80,7 +82,7 @@ def test_the_migrations_make_what_the_models_say(empty: Cluster, scratch_db: Clu
     assert all(definitions(scratch_db).values())
 
 
-def test_alembic_has_nothing_to_add(scratch_db: Cluster) -> None:
+def test_alembic_check_finds_no_difference(scratch_db: Cluster) -> None:
     scratch_db.execute("CREATE TABLE public.account (id text)")  # Better Auth's, and not ours
     assert "No new upgrade operations detected" in alembic(scratch_db, "check")
 
@@ -94,13 +96,13 @@ def test_alembic_has_nothing_to_add(scratch_db: Cluster) -> None:
         "ALTER TABLE todo.tasks ALTER COLUMN version DROP DEFAULT",
     ],
 )
-def test_alembic_notices_a_difference(change: str, scratch_db: Cluster) -> None:
+def test_alembic_check_finds_a_difference(change: str, scratch_db: Cluster) -> None:
     scratch_db.execute(change)
     with pytest.raises(AssertionError, match="New upgrade operations detected"):
         alembic(scratch_db, "check")
 
 
-def test_everything_can_be_undone_and_done_again(scratch_db: Cluster) -> None:
+def test_all_migrations_can_be_downgraded_and_upgraded_again(scratch_db: Cluster) -> None:
     before = definitions(scratch_db)
     alembic(scratch_db, "downgrade", "base")
     assert not any(definitions(scratch_db).values())
@@ -108,9 +110,7 @@ def test_everything_can_be_undone_and_done_again(scratch_db: Cluster) -> None:
     assert definitions(scratch_db) == before
 
 
-def test_a_new_migration_is_written_as_the_template_says(
-    scratch_db: Cluster, tmp_path: Path
-) -> None:
+def test_autogenerate_writes_a_migration_that_runs(scratch_db: Cluster, tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "migrations", tmp_path / "migrations")
     config = str(shutil.copy(REPOSITORY / "pyproject.toml", tmp_path))
     scratch_db.execute("ALTER TABLE todo.tasks DROP COLUMN version")
@@ -139,25 +139,25 @@ def migrating(*databases: Cluster) -> Iterator[None]:
 
 
 @pytest.mark.anyio
-async def test_of_many_processes_that_migrate_at_once_each_waits_for_its_turn(
+async def test_concurrent_migrations_wait_for_each_other(
     empty: Cluster,
 ) -> None:
-    async def all_wait() -> bool:
+    async def all_blocked() -> bool:
         question = """SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database
             WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"""
         return bool(empty.scalar(question) == 5)
 
-    with psycopg.connect(empty.superuser) as somebody:
-        somebody.execute("SELECT pg_advisory_lock(7020184)")
+    with psycopg.connect(empty.superuser) as blocker:
+        blocker.execute("SELECT pg_advisory_lock(7020184)")
         with migrating(*(5 * [empty])):
             try:
-                await poll_until(all_wait)
+                await poll_until(all_blocked)
             finally:
-                somebody.execute("SELECT pg_advisory_unlock(7020184)")
+                blocker.execute("SELECT pg_advisory_unlock(7020184)")
     assert empty.scalar("SELECT count(*) FROM todo.alembic_version") == 1
 
 
-def test_databases_of_one_cluster_may_be_migrated_at_once(cluster: Cluster) -> None:
+def test_databases_of_one_cluster_can_be_migrated_concurrently(cluster: Cluster) -> None:
     with ExitStack() as stack:
         databases = [stack.enter_context(cluster.new_database()) for _ in range(4)]
         with migrating(*databases):
@@ -173,7 +173,7 @@ def test_migrating_again_changes_nothing_and_keeps_the_data(scratch_db: Cluster)
     assert scratch_db.scalar("SELECT id FROM todo.users") == user
 
 
-def test_tasks_of_an_earlier_version_get_their_json(scratch_db: Cluster) -> None:
+def test_upgrading_backfills_the_json_of_existing_tasks(scratch_db: Cluster) -> None:
     alembic(scratch_db, "downgrade", "0001")
     user = new_user_id()
     scratch_db.execute(f"""
@@ -202,7 +202,7 @@ def test_json_is_left_to_the_statements_without_rewriting_the_table(
 
 
 @pytest.mark.anyio
-async def test_who_serves_may_do_so_even_where_functions_are_nobodys(empty: Cluster) -> None:
+async def test_the_app_role_works_without_default_execute_privileges(empty: Cluster) -> None:
     empty.execute("""ALTER DEFAULT PRIVILEGES FOR ROLE todo_owner
         REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC""")
     empty.migrate()
@@ -243,7 +243,7 @@ def test_a_login_with_an_awkward_name_can_serve(empty: Cluster) -> None:
         empty.execute(f"DROP ROLE {quoted}")
 
 
-def test_a_role_that_may_not_is_told_what_an_administrator_can_run(empty: Cluster) -> None:
+def test_missing_privileges_are_reported_with_sql_for_an_administrator(empty: Cluster) -> None:
     weak = f"weak_{new_user_id()}"
     empty.execute(f"CREATE ROLE {weak} LOGIN PASSWORD 'x'")
     owner = empty.with_params(user=weak, password="x").owner
@@ -274,7 +274,7 @@ def test_an_unreachable_database_is_named_without_the_password(
     assert "wr0ng" not in str(failure.value)
 
 
-def test_a_url_that_cannot_be_read_is_not_quoted(cluster: Cluster) -> None:
+def test_an_invalid_url_is_not_quoted(cluster: Cluster) -> None:
     with pytest.raises(MigrationFailed, match="cannot be read") as failure:
         migrate.upgrade("postgresql://me:s3cr%zz@db/todo", cluster.app)
     assert "s3cr" not in str(failure.value)
@@ -291,7 +291,7 @@ def test_a_login_that_does_not_exist_is_reported(empty: Cluster) -> None:
         migrate.upgrade(empty.owner, empty.with_params(user="nobody_of_that_name").app)
 
 
-def test_a_lock_that_is_never_given_back_is_reported(
+def test_a_lock_timeout_is_reported(
     scratch_db: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(migrate, "_LOCK_TIMEOUT", 0.1)
@@ -301,7 +301,7 @@ def test_a_lock_that_is_never_given_back_is_reported(
             scratch_db.migrate()
 
 
-def test_logging_stays_as_it_is(empty: Cluster) -> None:
+def test_migrating_does_not_change_logging(empty: Cluster) -> None:
     root = logging.getLogger()
     before = root.level, list(root.handlers), logging.getLogger("alembic").level
     empty.migrate()

@@ -22,24 +22,24 @@ def superuser(cluster: Cluster) -> Iterator[Connection]:
         connection.rollback()
 
 
-def faults(superuser: Connection) -> list[str]:
+def problems(superuser: Connection) -> list[str]:
     run_query(superuser, identity_query("", writes=False))
     rows = run_query(superuser, ROLE_PROBLEMS.bind({}))
     return [(sentence or b"").decode() for (sentence,) in rows]
 
 
 @pytest.mark.anyio
-async def test_a_database_as_it_is_migrated_is_safe(cluster: Cluster) -> None:
+async def test_a_migrated_database_is_safe(cluster: Cluster) -> None:
     async with open_database(cluster.app) as database:
         await check_app_role(database)
 
 
-def test_a_role_without_faults_has_none(superuser: Connection) -> None:
-    assert faults(superuser) == []
+def test_the_app_role_has_no_problems(superuser: Connection) -> None:
+    assert problems(superuser) == []
 
 
 @pytest.mark.parametrize(
-    ("mistake", "sentence"),
+    ("change", "sentence"),
     [
         ("ALTER ROLE todo_serving SUPERUSER", "todo_serving is a superuser"),
         ("ALTER ROLE todo_serving BYPASSRLS", "todo_serving bypasses row security"),
@@ -79,9 +79,9 @@ def test_a_role_without_faults_has_none(superuser: Connection) -> None:
         ),
     ],
 )
-def test_each_mistake_is_found(mistake: str, sentence: str, superuser: Connection) -> None:
-    superuser.execute(mistake.encode())
-    assert sentence in faults(superuser)
+def test_each_problem_is_found(change: str, sentence: str, superuser: Connection) -> None:
+    superuser.execute(change.encode())
+    assert sentence in problems(superuser)
 
 
 def test_a_server_that_is_too_old_is_found(superuser: Connection) -> None:
@@ -91,18 +91,18 @@ def test_a_server_that_is_too_old_is_found(superuser: Connection) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_service_is_told_every_fault_at_once(scratch_db: Cluster) -> None:
+async def test_all_problems_are_reported_together(scratch_db: Cluster) -> None:
     scratch_db.execute("ALTER TABLE todo.users DISABLE ROW LEVEL SECURITY")
     scratch_db.execute("ALTER TABLE todo.tasks OWNER TO todo_serving")
     async with open_database(scratch_db.app) as database:
-        with pytest.raises(UnsafeRole) as refusal:
+        with pytest.raises(UnsafeRole) as failure:
             await check_app_role(database)
-    assert "todo_serving owns table tasks" in str(refusal.value)
-    assert "row security is not enabled and forced on table users" in str(refusal.value)
+    assert "todo_serving owns table tasks" in str(failure.value)
+    assert "row security is not enabled and forced on table users" in str(failure.value)
 
 
 @pytest.mark.anyio
-async def test_a_login_that_may_not_become_the_serving_role_is_refused(
+async def test_a_login_that_cannot_set_the_app_role_is_rejected(
     cluster: Cluster,
 ) -> None:
     cluster.execute("CREATE ROLE anonymous LOGIN PASSWORD 'x'")
@@ -117,7 +117,7 @@ async def test_a_login_that_may_not_become_the_serving_role_is_refused(
 
 
 @pytest.mark.anyio
-async def test_a_server_that_was_never_migrated_is_refused(tmp_path: Path) -> None:
+async def test_an_unmigrated_server_is_rejected(tmp_path: Path) -> None:
     with running_cluster(tmp_path) as cluster:
         async with open_database(cluster.app) as database:
             with pytest.raises(UnsafeRole, match="migrated first"):

@@ -59,9 +59,7 @@ def test_a_user_id_has_1_to_255_characters(user_id: str, superuser: Connection) 
         ("priority", ""),
     ],
 )
-def test_a_field_that_no_task_can_have_is_refused(
-    field: str, value: str, superuser: Connection
-) -> None:
+def test_an_invalid_field_is_rejected(field: str, value: str, superuser: Connection) -> None:
     alice = add_user(superuser, new_user_id())
     with pytest.raises(CheckViolation, match=f"ck_tasks_{field}"):
         add_task(superuser, alice, **{field: value})
@@ -82,12 +80,12 @@ def test_a_field_at_its_limit_is_stored(field: str, value: str, superuser: Conne
     add_task(superuser, add_user(superuser, new_user_id()), **{field: value})
 
 
-def test_a_task_belongs_to_a_user_who_is_there(superuser: Connection) -> None:
+def test_a_task_needs_an_existing_user(superuser: Connection) -> None:
     with pytest.raises(ForeignKeyViolation, match="fk_tasks_user_id"):
         add_task(superuser, new_user_id())
 
 
-def test_a_task_goes_with_its_user(superuser: Connection) -> None:
+def test_deleting_a_user_deletes_its_tasks(superuser: Connection) -> None:
     alice = add_user(superuser, new_user_id())
     add_task(superuser, alice)
     superuser.execute("DELETE FROM todo.users WHERE id = %s", [alice])
@@ -95,7 +93,7 @@ def test_a_task_goes_with_its_user(superuser: Connection) -> None:
     assert left.fetchall() == []
 
 
-def test_nobody_has_a_task_twice(superuser: Connection) -> None:
+def test_a_users_task_ids_are_unique(superuser: Connection) -> None:
     alice = add_user(superuser, new_user_id())
     task_id = uuid4()
     add_task(superuser, alice, id=task_id)

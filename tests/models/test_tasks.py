@@ -37,8 +37,8 @@ KEYS = (
     "updated_at",
 )
 INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
-About = Callable[[Database, str, str, Any], Awaitable[object]]
-WRITES: dict[str, About] = {
+Access = Callable[[Database, str, str, Any], Awaitable[object]]
+WRITES: dict[str, Access] = {
     "update": lambda database, user, task_id, versions: update_task(
         database, user, task_id, {"title": "changed"}, versions
     ),
@@ -47,19 +47,19 @@ WRITES: dict[str, About] = {
     ),
     "delete": delete_task,
 }
-READS: dict[str, About] = {
+READS: dict[str, Access] = {
     "get": lambda database, user, task_id, _versions: get_task(database, user, task_id)
 }
 write = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 access = pytest.mark.parametrize("access", (READS | WRITES).values(), ids=READS | WRITES)
 
 
-def shown(stored: StoredTask) -> dict[str, Any]:
+def as_dict(stored: StoredTask) -> dict[str, Any]:
     task: dict[str, Any] = json.loads(stored.json)
     return task
 
 
-async def listed(
+async def list_as_dicts(
     database: Database,
     user: str,
     status: Status = "all",
@@ -76,7 +76,7 @@ async def listed(
 
 
 async def titles(database: Database, user: str, **options: Any) -> list[str]:
-    tasks, _ = await listed(database, user, **options)
+    tasks, _ = await list_as_dicts(database, user, **options)
     return [task["title"] for task in tasks]
 
 
@@ -85,7 +85,7 @@ async def test_a_created_task_has_every_field_in_the_contracts_order(
 ) -> None:
     alice = new_user_id()
     stored = await create_task(database, alice, {"title": "Water the plants"})
-    task = shown(stored)
+    task = as_dict(stored)
     assert tuple(task) == KEYS
     assert stored.version == 1
     assert task == {
@@ -101,7 +101,7 @@ async def test_a_created_task_has_every_field_in_the_contracts_order(
     }
 
 
-async def test_a_created_task_keeps_what_was_given(database: Database) -> None:
+async def test_a_created_task_has_the_given_fields(database: Database) -> None:
     fields: TaskCreate = {
         "title": "Καλημέρα \"' \\ %s $1 \x7f 🌍",
         "description": "",
@@ -109,20 +109,20 @@ async def test_a_created_task_keeps_what_was_given(database: Database) -> None:
         "priority": "high",
     }
     due = datetime(2026, 11, 20, 21, 0, 0, 123456, timezone(timedelta(hours=2)))
-    task = shown(await create_task(database, new_user_id(), {**fields, "due_date": due}))
+    task = as_dict(await create_task(database, new_user_id(), {**fields, "due_date": due}))
     assert task | fields == task
     assert task["due_date"] == "2026-11-20T19:00:00.123456Z"
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York"])
-async def test_instants_are_utc_whatever_time_zone_the_server_has(
+async def test_timestamps_are_utc_in_any_server_time_zone(
     zone: str, scratch_db: Cluster
 ) -> None:
     due = datetime(2026, 7, 1, tzinfo=UTC)
     scratch_db.execute(f"ALTER DATABASE {scratch_db.name} SET timezone = '{zone}'")
     async with open_database(scratch_db.app) as database:
         before = datetime.now(UTC)
-        task = shown(
+        task = as_dict(
             await create_task(database, new_user_id(), {"title": "x", "due_date": due})
         )
         after = datetime.now(UTC)
@@ -145,10 +145,10 @@ async def test_due_dates_reach_from_the_year_1_to_the_year_9999(
     due: datetime, text: str, database: Database
 ) -> None:
     fields: TaskCreate = {"title": "x", "due_date": due}
-    assert shown(await create_task(database, new_user_id(), fields))["due_date"] == text
+    assert as_dict(await create_task(database, new_user_id(), fields))["due_date"] == text
 
 
-async def test_a_task_reads_as_it_was_stored(database: Database) -> None:
+async def test_get_returns_the_task_as_stored(database: Database) -> None:
     alice = new_user_id()
     stored = await create_task(database, alice, {"title": "x", "description": "y"})
     assert await get_task(database, alice, stored.id) == stored
@@ -169,7 +169,7 @@ async def test_a_task_reads_as_it_was_stored(database: Database) -> None:
     ],
     ids=str,
 )
-async def test_an_update_changes_what_is_given_and_nothing_else(
+async def test_an_update_changes_only_the_given_fields(
     change: TaskUpdate, database: Database
 ) -> None:
     alice = new_user_id()
@@ -180,9 +180,9 @@ async def test_an_update_changes_what_is_given_and_nothing_else(
         "due_date": datetime(2026, 1, 1, tzinfo=UTC),
     }
     stored = await create_task(database, alice, fields)
-    before = shown(stored)
+    before = as_dict(stored)
     changed = await update_task(database, alice, stored.id, change, None)
-    after = shown(changed)
+    after = as_dict(changed)
     assert changed.version == 2
     assert after["updated_at"] > before["updated_at"]
     assert after == {**before, **change, "updated_at": after["updated_at"]}
@@ -194,7 +194,7 @@ async def test_an_update_can_set_a_due_date(database: Database) -> None:
     stored = await create_task(database, alice, {"title": "x"})
     due: TaskUpdate = {"due_date": datetime(2026, 1, 2, tzinfo=UTC)}
     changed = await update_task(database, alice, stored.id, due, None)
-    assert shown(changed)["due_date"] == "2026-01-02T00:00:00.000000Z"
+    assert as_dict(changed)["due_date"] == "2026-01-02T00:00:00.000000Z"
 
 
 async def test_a_change_never_goes_back_in_time(scratch_db: Cluster) -> None:
@@ -203,22 +203,22 @@ async def test_a_change_never_goes_back_in_time(scratch_db: Cluster) -> None:
         stored = await create_task(database, alice, {"title": "x"})
         scratch_db.execute("UPDATE todo.tasks SET updated_at = '2999-01-01 00:00Z'")
         changed = await update_task(database, alice, stored.id, {"title": "y"}, None)
-    assert shown(changed)["updated_at"] == "2999-01-01T00:00:00.000000Z"
+    assert as_dict(changed)["updated_at"] == "2999-01-01T00:00:00.000000Z"
 
 
 @pytest.mark.parametrize("before", [False, True])
-@pytest.mark.parametrize("wanted", [False, True, None])
-async def test_complete_sets_what_is_wanted_and_flips_if_nothing_is(
-    *, before: bool, wanted: bool | None, database: Database
+@pytest.mark.parametrize("value", [False, True, None])
+async def test_complete_sets_a_given_value_and_toggles_without_one(
+    *, before: bool, value: bool | None, database: Database
 ) -> None:
     alice = new_user_id()
     stored = await create_task(database, alice, {"title": "x", "completed": before})
-    changed = await complete_task(database, alice, stored.id, wanted, None)
-    assert shown(changed)["completed"] is ((not before) if wanted is None else wanted)
+    changed = await complete_task(database, alice, stored.id, value, None)
+    assert as_dict(changed)["completed"] is ((not before) if value is None else value)
     assert changed.version == 2
 
 
-async def test_a_deleted_task_is_gone_and_no_other(database: Database) -> None:
+async def test_delete_removes_only_that_task(database: Database) -> None:
     alice = new_user_id()
     stored = await create_task(database, alice, {"title": "x"})
     kept = await create_task(database, alice, {"title": "kept"})
@@ -229,15 +229,15 @@ async def test_a_deleted_task_is_gone_and_no_other(database: Database) -> None:
 
 
 @access
-async def test_an_id_that_nobody_has_is_not_found(access: About, database: Database) -> None:
+async def test_an_unknown_id_is_not_found(access: Access, database: Database) -> None:
     for versions in (None, [1]):
         with pytest.raises(NotFound):
             await access(database, new_user_id(), str(uuid4()), versions)
 
 
 @access
-async def test_anothers_task_is_not_yours_and_stays_as_it_is(
-    access: About, database: Database
+async def test_another_users_task_is_denied_and_unchanged(
+    access: Access, database: Database
 ) -> None:
     alice, bob = new_user_id(), new_user_id()
     stored = await create_task(database, alice, {"title": "alice's"})
@@ -249,8 +249,8 @@ async def test_anothers_task_is_not_yours_and_stays_as_it_is(
 
 @write
 @pytest.mark.parametrize("versions", [[], [2], [0], [-1], [2**63], [10**40], range(2, 50)])
-async def test_a_task_at_another_version_is_stale_and_stays_as_it_is(
-    write: About, versions: list[int], database: Database
+async def test_a_version_conflict_leaves_the_task_unchanged(
+    write: Access, versions: list[int], database: Database
 ) -> None:
     alice = new_user_id()
     stored = await create_task(database, alice, {"title": "x"})
@@ -261,8 +261,8 @@ async def test_a_task_at_another_version_is_stale_and_stays_as_it_is(
 
 @write
 @pytest.mark.parametrize("versions", [None, [1], {1, 2}, [2**70, 1]])
-async def test_a_task_at_a_version_that_is_wanted_is_written(
-    write: About, versions: list[int] | None, database: Database
+async def test_a_task_at_an_expected_version_is_written(
+    write: Access, versions: list[int] | None, database: Database
 ) -> None:
     alice = new_user_id()
     stored = await create_task(database, alice, {"title": "x"})
@@ -271,15 +271,15 @@ async def test_a_task_at_a_version_that_is_wanted_is_written(
         await write(database, alice, stored.id, [1])
 
 
-async def test_somebody_never_seen_has_an_empty_list(database: Database) -> None:
-    _, page = await listed(database, new_user_id())
+async def test_a_new_user_has_an_empty_list(database: Database) -> None:
+    _, page = await list_as_dicts(database, new_user_id())
     assert page == TaskPage(json=b"[]", count=0, total=0)
 
 
 async def test_a_list_shows_the_same_bytes_as_each_task(database: Database) -> None:
     alice = new_user_id()
     stored = [await create_task(database, alice, {"title": f"{n}"}) for n in range(3)]
-    _, page = await listed(database, alice, sort="title")
+    _, page = await list_as_dicts(database, alice, sort="title")
     assert page.json == b"[%b]" % b",".join(task.json for task in stored)
 
 
@@ -327,14 +327,14 @@ async def test_ties_are_broken_by_the_id(
         for title in ("Same", "same", "SAME") * 4:
             await create_task(database, alice, {"title": title})
         scratch_db.execute("UPDATE todo.tasks SET created_at = '2026-01-01'")
-        tasks, _ = await listed(database, alice, sort=sort)
+        tasks, _ = await list_as_dicts(database, alice, sort=sort)
     ids = [task["id"] for task in tasks]
     assert ids == sorted(ids, reverse=reverse)
 
 
 @pytest.mark.parametrize("status", ["all", "pending", "completed"])
 @pytest.mark.parametrize("sort", ["created", "title", "due_date"])
-async def test_pages_make_up_the_list_and_know_the_total(
+async def test_pages_make_up_the_list_and_have_the_total(
     status: Status, sort: Sort, database: Database
 ) -> None:
     alice = new_user_id()
@@ -345,17 +345,17 @@ async def test_pages_make_up_the_list_and_know_the_total(
             alice,
             {"title": f"{n % 4}", "completed": n % 2 == 0, "due_date": due},
         )
-    everything, whole = await listed(database, alice, status, sort)
-    assert whole.total == len(everything) == (14 if status == "all" else 7)
+    all_tasks, full_page = await list_as_dicts(database, alice, status, sort)
+    assert full_page.total == len(all_tasks) == (14 if status == "all" else 7)
     for limit in (1, 3, 7, 14, 15):
         for offset in range(0, 16, limit):
-            tasks, page = await listed(database, alice, status, sort, limit, offset)
-            assert tasks == everything[offset : offset + limit]
-            assert page.total == whole.total
+            tasks, page = await list_as_dicts(database, alice, status, sort, limit, offset)
+            assert tasks == all_tasks[offset : offset + limit]
+            assert page.total == full_page.total
 
 
-async def test_a_page_past_the_end_is_empty_and_knows_the_total(database: Database) -> None:
+async def test_a_page_past_the_end_is_empty_and_has_the_total(database: Database) -> None:
     alice = new_user_id()
     await create_task(database, alice, {"title": "x"})
-    _, page = await listed(database, alice, limit=10, offset=10**12)
+    _, page = await list_as_dicts(database, alice, limit=10, offset=10**12)
     assert page == TaskPage(json=b"[]", count=0, total=1)

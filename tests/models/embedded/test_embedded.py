@@ -25,7 +25,7 @@ from models.embedded import binaries, cluster
 from models.embedded.cluster import locked
 
 REPOSITORY = Path(__file__).parents[3]
-AWKWARD = 'la tâche d\'"été" à $HOME'
+AWKWARD_NAME = 'la tâche d\'"été" à $HOME'
 SERVICE = """
 import sys
 from pathlib import Path
@@ -69,7 +69,7 @@ class Service:
 Start = Callable[..., Service]
 
 
-def ask(url: str, query: str, **options: Any) -> Any:
+def scalar(url: str, query: str, **options: Any) -> Any:
     """Run one statement; return the first column of its first row, if it has any."""
     with psycopg.connect(url, autocommit=True, **options) as connection:
         cursor = connection.execute(query)
@@ -104,32 +104,32 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.002)
 
 
-def announce(data_dir: Path, pid: int, port: int) -> None:
+def write_pid_file(data_dir: Path, pid: int, port: int) -> None:
     """Write what a server writes once it is ready."""
     pgdata = data_dir / "postgres/pgdata"
-    note = pgdata / "postmaster.pid"
-    note.write_text(f"{pid}\n{pgdata}\n1\n{port}\n\n127.0.0.1\n1 1\nready   \n")
-    os.chown(note, pgdata.stat().st_uid, pgdata.stat().st_gid)
+    pid_file = pgdata / "postmaster.pid"
+    pid_file.write_text(f"{pid}\n{pgdata}\n1\n{port}\n\n127.0.0.1\n1 1\nready   \n")
+    os.chown(pid_file, pgdata.stat().st_uid, pgdata.stat().st_gid)
 
 
-def refusal(data_dir: Path) -> str:
+def error_message(data_dir: Path) -> str:
     """Try to run PostgreSQL; return what a person is told."""
-    with pytest.raises(embedded.EmbeddedError) as told, embedded.running(data_dir):
+    with pytest.raises(embedded.EmbeddedError) as raised, embedded.running(data_dir):
         pass
-    return str(told.value)
+    return str(raised.value)
 
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[Path]:
     """Name a place without a cluster, where no PostgreSQL survives the test."""
-    place = tmp_path / AWKWARD
+    place = tmp_path / AWKWARD_NAME
     yield place
     for process in [*initdbs(place), *servers(place)]:
         process.kill()
 
 
 @pytest.fixture(scope="module")
-def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a cluster and stop it: to be copied."""
     place = tmp_path_factory.mktemp("pattern")
     with embedded.running(place):
@@ -138,9 +138,9 @@ def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def data_dir(empty: Path, pattern: Path) -> Path:
+def data_dir(empty: Path, template_data_dir: Path) -> Path:
     """Name a place with a stopped cluster."""
-    subprocess.run(["cp", "-a", str(pattern), str(empty)], check=True)
+    subprocess.run(["cp", "-a", str(template_data_dir), str(empty)], check=True)
     return empty
 
 
@@ -161,7 +161,7 @@ def start() -> Iterator[Start]:
 # What there is after a start
 
 
-def test_the_first_start_makes_a_cluster_that_keeps_to_itself(empty: Path) -> None:
+def test_the_first_start_creates_a_private_cluster(empty: Path) -> None:
     with embedded.running(empty) as urls, superuser(empty) as connection:
         home = empty / "postgres"
         for private in (empty, home, home / "pgdata"):
@@ -182,31 +182,31 @@ def test_the_first_start_makes_a_cluster_that_keeps_to_itself(empty: Path) -> No
         locale = (
             "SELECT datlocprovider::text || datlocale FROM pg_database WHERE datname = 'todo'"
         )
-        assert ask(urls.owner, locale) == "bC.UTF-8"
+        assert scalar(urls.owner, locale) == "bC.UTF-8"
     assert servers(empty) == []
 
 
-def test_the_owner_owns_the_database_and_may_create_roles_and_nothing_more(
+def test_the_owner_role_owns_the_database_and_can_only_create_roles(
     data_dir: Path,
 ) -> None:
     with embedded.running(data_dir) as urls:
-        assert ask(urls.owner, "SELECT current_user") == "todo_owner"
-        assert ask(urls.owner, POWERS) == ["createrole", "inherit"]
+        assert scalar(urls.owner, "SELECT current_user") == "todo_owner"
+        assert scalar(urls.owner, ROLE_ATTRIBUTES) == ["createrole", "inherit"]
         owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'todo'"
-        assert ask(urls.owner, owner) == "todo_owner"
+        assert scalar(urls.owner, owner) == "todo_owner"
 
 
-def test_the_login_has_no_power_and_owns_nothing(data_dir: Path) -> None:
+def test_the_login_role_has_no_attributes_and_owns_nothing(data_dir: Path) -> None:
     with embedded.running(data_dir) as urls:
-        assert ask(urls.app, "SELECT current_user") == "todo_login"
-        assert ask(urls.app, POWERS) is None
+        assert scalar(urls.app, "SELECT current_user") == "todo_login"
+        assert scalar(urls.app, ROLE_ATTRIBUTES) is None
         owned = "SELECT count(*) FROM pg_shdepend WHERE refobjid = 'todo_login'::regrole"
-        assert ask(urls.app, owned) == 0
+        assert scalar(urls.app, owned) == 0
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            ask(urls.app, "CREATE TABLE mine (id int)")
+            scalar(urls.app, "CREATE TABLE mine (id int)")
 
 
-POWERS = """
+ROLE_ATTRIBUTES = """
 SELECT array_agg(power ORDER BY power) FROM pg_roles, LATERAL (VALUES
     ('superuser', rolsuper), ('createrole', rolcreaterole), ('createdb', rolcreatedb),
     ('inherit', rolinherit), ('replication', rolreplication), ('bypassrls', rolbypassrls)
@@ -214,13 +214,13 @@ SELECT array_agg(power ORDER BY power) FROM pg_roles, LATERAL (VALUES
 """
 
 
-def test_nobody_comes_in_without_the_password(data_dir: Path) -> None:
+def test_every_role_needs_its_password(data_dir: Path) -> None:
     with embedded.running(data_dir) as urls:
         for user in ("postgres", "todo_owner", "todo_login"):
             with pytest.raises(
                 psycopg.OperationalError, match="password authentication failed"
             ):
-                ask(urls.owner, "SELECT 1", user=user, password="guessed")
+                scalar(urls.owner, "SELECT 1", user=user, password="guessed")
 
 
 def test_passwords_are_in_no_log_and_on_no_command_line(empty: Path, start: Start) -> None:
@@ -244,11 +244,11 @@ def test_printing_the_urls_shows_no_password() -> None:
     assert "hush" not in repr(embedded.Urls(app="hush", owner="hush"))
 
 
-def test_what_was_committed_is_there_at_the_next_start(data_dir: Path) -> None:
+def test_committed_data_survives_a_restart(data_dir: Path) -> None:
     with embedded.running(data_dir) as urls:
-        ask(urls.owner, "CREATE TABLE kept AS SELECT 42 AS answer")
+        scalar(urls.owner, "CREATE TABLE kept AS SELECT 42 AS answer")
     with embedded.running(data_dir) as again:
-        assert ask(again.owner, "SELECT answer FROM kept") == 42
+        assert scalar(again.owner, "SELECT answer FROM kept") == 42
 
 
 def test_the_server_does_not_inherit_the_secrets_of_the_service(
@@ -263,7 +263,7 @@ def test_the_server_does_not_inherit_the_secrets_of_the_service(
     assert "hush" not in environment
 
 
-def test_libpq_variables_of_the_environment_do_not_mislead_it(
+def test_libpq_environment_variables_are_ignored(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {
@@ -280,7 +280,7 @@ def test_libpq_variables_of_the_environment_do_not_mislead_it(
 # Sharing and leaving
 
 
-def test_an_error_in_the_body_passes_unchanged_and_the_server_is_stopped(
+def test_an_error_in_the_body_propagates_and_the_server_is_stopped(
     data_dir: Path,
 ) -> None:
     with pytest.raises(ZeroDivisionError), embedded.running(data_dir):
@@ -288,25 +288,25 @@ def test_an_error_in_the_body_passes_unchanged_and_the_server_is_stopped(
     assert servers(data_dir) == []
 
 
-def test_two_commands_starting_at_once_share_one_server(empty: Path, start: Start) -> None:
+def test_two_commands_started_concurrently_share_one_server(empty: Path, start: Start) -> None:
     services = [start(empty), start(empty)]
     urls = {service.url() for service in services}
     assert len(urls) == 1
     services[0].leave()
-    assert ask(urls.pop(), "SELECT 1") == 1
+    assert scalar(urls.pop(), "SELECT 1") == 1
     services[1].leave()
     assert servers(empty) == []
 
 
-def test_commands_that_come_and_go_all_the_time_always_find_a_server(data_dir: Path) -> None:
-    def come_and_go(_: int) -> int:
+def test_overlapping_commands_always_find_a_server(data_dir: Path) -> None:
+    def start_and_stop(_: int) -> int:
         with embedded.running(data_dir) as urls:
-            answer = ask(urls.app, "SELECT 1")
+            answer = scalar(urls.app, "SELECT 1")
             assert len(servers(data_dir)) == 1
         return int(answer)
 
     with ThreadPoolExecutor(5) as pool:
-        assert list(pool.map(come_and_go, range(30))) == [1] * 30
+        assert list(pool.map(start_and_stop, range(30))) == [1] * 30
     assert servers(data_dir) == []
 
 
@@ -332,7 +332,7 @@ with embedded.running(Path(sys.argv[1])) as urls:
     assert service.process.wait(20) == 0
     assert servers(data_dir) == []
     with embedded.running(data_dir) as urls:
-        assert ask(urls.owner, "SELECT to_regclass('drained')::text") == "drained"
+        assert scalar(urls.owner, "SELECT to_regclass('drained')::text") == "drained"
 
 
 def test_a_copy_of_a_running_cluster_gets_a_server_of_its_own(
@@ -346,22 +346,22 @@ def test_a_copy_of_a_running_cluster_gets_a_server_of_its_own(
         assert urls.owner != url
         assert len(servers(copy)) == 1
     assert servers(copy) == []
-    assert ask(url, "SELECT 1") == 1
+    assert scalar(url, "SELECT 1") == 1
     original.leave()
 
 
-def test_leaving_a_directory_that_was_replaced_spares_the_new_server(
-    data_dir: Path, pattern: Path, start: Start, tmp_path: Path
+def test_exiting_after_the_directory_was_replaced_spares_the_new_server(
+    data_dir: Path, template_data_dir: Path, start: Start, tmp_path: Path
 ) -> None:
     old = start(data_dir)
     old.url()
     (old_server,) = servers(data_dir)
     data_dir.rename(tmp_path / "moved away")
-    subprocess.run(["cp", "-a", str(pattern), str(data_dir)], check=True)
+    subprocess.run(["cp", "-a", str(template_data_dir), str(data_dir)], check=True)
     new = start(data_dir)
     url = new.url()
     old.leave()
-    assert ask(url, "SELECT 1") == 1
+    assert scalar(url, "SELECT 1") == 1
     new.leave()
     old_server.kill()
 
@@ -373,7 +373,7 @@ def test_an_orphaned_server_is_found_again_and_stopped(data_dir: Path, start: St
     service = start(data_dir)
     url = service.url()
     service.kill()
-    assert ask(url, "SELECT 1") == 1
+    assert scalar(url, "SELECT 1") == 1
     with embedded.running(data_dir) as urls:
         assert urls.owner == url
     assert servers(data_dir) == []
@@ -383,10 +383,10 @@ def test_a_killed_server_is_replaced_while_its_service_lives(
     data_dir: Path, start: Start
 ) -> None:
     service = start(data_dir)
-    ask(service.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
+    scalar(service.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
     servers(data_dir)[0].kill()
     with embedded.running(data_dir) as urls:
-        assert ask(urls.owner, "SELECT answer FROM kept") == 42
+        assert scalar(urls.owner, "SELECT answer FROM kept") == 42
     service.leave()  # it was still in use, so it is stopped only now
     assert servers(data_dir) == []
 
@@ -395,37 +395,37 @@ def test_a_start_recovers_when_service_and_server_were_killed(
     data_dir: Path, start: Start
 ) -> None:
     service = start(data_dir)
-    ask(service.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
+    scalar(service.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
     service.kill()
     servers(data_dir)[0].kill()
     with embedded.running(data_dir) as urls:
-        assert ask(urls.owner, "SELECT answer FROM kept") == 42
+        assert scalar(urls.owner, "SELECT answer FROM kept") == 42
 
 
-def test_a_service_whose_server_was_killed_leaves_in_peace(data_dir: Path) -> None:
+def test_a_service_whose_server_was_killed_exits_cleanly(data_dir: Path) -> None:
     with embedded.running(data_dir):
         servers(data_dir)[0].kill()
     assert servers(data_dir) == []
 
 
-def test_a_stranger_with_the_servers_old_pid_and_port_is_left_alone(data_dir: Path) -> None:
+def test_another_process_with_the_recorded_pid_and_port_is_left_alone(data_dir: Path) -> None:
     owner = (data_dir / "postgres/pgdata").stat().st_uid
-    anonymous = subprocess.Popen(["sleep", "60"], user=owner)
+    other = subprocess.Popen(["sleep", "60"], user=owner)
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         port = listener.getsockname()[1]
-        announce(data_dir, anonymous.pid, port)
+        write_pid_file(data_dir, other.pid, port)
         with embedded.running(data_dir) as urls:
             assert f":{port}/" not in urls.owner
-            assert ask(urls.owner, "SELECT 1") == 1
-    assert anonymous.poll() is None
-    anonymous.kill()
-    anonymous.wait()
+            assert scalar(urls.owner, "SELECT 1") == 1
+    assert other.poll() is None
+    other.kill()
+    other.wait()
 
 
-def test_a_stranger_who_asks_for_no_password_is_not_taken_for_the_server(
+def test_a_server_that_requires_no_password_is_not_accepted(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def welcome_everybody(listener: socket.socket) -> None:
+    def accept_any_login(listener: socket.socket) -> None:
         listener.settimeout(0.5)
         with suppress(TimeoutError):
             while True:
@@ -439,14 +439,14 @@ def test_a_stranger_who_asks_for_no_password_is_not_taken_for_the_server(
         closing(socket.create_server(("127.0.0.1", 0))) as listener,
         locked(data_dir / "postgres/server.lock"),
     ):
-        announce(data_dir, os.getpid(), listener.getsockname()[1])
-        visits = pool.submit(welcome_everybody, listener)
-        assert "runs but does not answer" in refusal(data_dir)
-        visits.result()
+        write_pid_file(data_dir, os.getpid(), listener.getsockname()[1])
+        logins = pool.submit(accept_any_login, listener)
+        assert "runs but does not answer" in error_message(data_dir)
+        logins.result()
 
 
 @pytest.mark.parametrize("kill_initdb", [False, True])
-def test_an_initdb_that_is_killed_half_way_is_begun_again(
+def test_an_interrupted_initdb_is_started_over(
     empty: Path, start: Start, *, kill_initdb: bool
 ) -> None:
     service = start(empty)
@@ -457,27 +457,25 @@ def test_an_initdb_that_is_killed_half_way_is_begun_again(
             process.kill()
     assert not (empty / "postgres/pgdata").exists()
     with embedded.running(empty) as urls:
-        assert ask(urls.app, "SELECT current_database()") == "todo"
+        assert scalar(urls.app, "SELECT current_database()") == "todo"
     assert sorted(path.name for path in (empty / "postgres").iterdir()) == [
         "log", "pgdata", "secrets", "server.lock", "start.lock", "use.lock",
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("victim", ["_create_roles", "_atomic_rename"])
-def test_a_first_start_killed_between_its_steps_is_completed(
-    empty: Path, start: Start, victim: str
-) -> None:
-    suicide = "import os; from models.embedded import cluster\n"
-    suicide += f"cluster.{victim} = lambda *_: os.kill(os.getpid(), 9)\n"
-    assert start(empty, suicide + SERVICE).process.wait(20) == -signal.SIGKILL
+@pytest.mark.parametrize("step", ["_create_roles", "_atomic_rename"])
+def test_an_interrupted_first_start_is_completed(empty: Path, start: Start, step: str) -> None:
+    kill_self = "import os; from models.embedded import cluster\n"
+    kill_self += f"cluster.{step} = lambda *_: os.kill(os.getpid(), 9)\n"
+    assert start(empty, kill_self + SERVICE).process.wait(20) == -signal.SIGKILL
     with embedded.running(empty) as urls:
-        assert ask(urls.app, "SELECT current_database()") == "todo"
+        assert scalar(urls.app, "SELECT current_database()") == "todo"
 
 
 # What a person is told
 
 
-def test_a_port_taken_in_the_meantime_is_no_problem(
+def test_another_port_is_tried_if_the_first_is_taken(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = cluster._free_port  # noqa: SLF001
@@ -485,75 +483,75 @@ def test_a_port_taken_in_the_meantime_is_no_problem(
         ports = iter([taken.getsockname()[1], find()])
         monkeypatch.setattr(cluster, "_free_port", lambda: next(ports))
         with embedded.running(data_dir) as urls:
-            assert ask(urls.owner, "SELECT 1") == 1
+            assert scalar(urls.owner, "SELECT 1") == 1
 
 
 def test_a_server_that_cannot_start_is_reported_with_its_reason(data_dir: Path) -> None:
     with (data_dir / "postgres/pgdata/postgresql.conf").open("a") as settings:
         settings.write("work_mem = 'plenty'\n")
-    assert re.search(r"does not start: .* contains errors; see .*log", refusal(data_dir))
+    assert re.search(r"does not start: .* contains errors; see .*log", error_message(data_dir))
 
 
-def test_a_server_that_does_not_answer_is_reported_and_left(
+def test_an_unresponsive_server_is_reported_and_left_running(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_STARTUP_TIMEOUT", 0.1)
     with locked(data_dir / "postgres/server.lock"):
-        assert "runs but does not answer" in refusal(data_dir)
+        assert "runs but does not answer" in error_message(data_dir)
 
 
 def test_a_failing_initdb_is_reported_with_its_reason(empty: Path) -> None:
     (empty / "postgres").mkdir(parents=True)
     (empty / "postgres/pgdata.new").write_text("in the way")
-    assert re.search(r"initdb failed: .*pgdata.new.*; see .*log", refusal(empty))
+    assert re.search(r"initdb failed: .*pgdata.new.*; see .*log", error_message(empty))
 
 
-def test_missing_binaries_are_reported_before_anything_is_made(
+def test_missing_binaries_are_reported_before_anything_is_created(
     empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(binaries, "find_spec", lambda _: None)
-    assert re.search(r"set DATABASE_URL, or install", refusal(empty))
+    assert re.search(r"set DATABASE_URL, or install", error_message(empty))
     assert not empty.exists()
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_text("{")])
 def test_lost_passwords_are_reported(data_dir: Path, damage: Callable[[Path], object]) -> None:
     damage(data_dir / "postgres/secrets")
-    assert re.search(r"secrets, which holds the passwords", refusal(data_dir))
+    assert re.search(r"secrets, which holds the passwords", error_message(data_dir))
 
 
-def test_a_place_that_is_no_directory_is_reported(empty: Path) -> None:
+def test_a_data_dir_that_is_a_file_is_reported(empty: Path) -> None:
     empty.write_text("a file")
-    assert re.search(r"cannot be run in .*File exists", refusal(empty))
+    assert re.search(r"cannot be run in .*File exists", error_message(empty))
 
 
 @as_ordinary_user
-def test_a_directory_that_may_not_be_written_is_reported(tmp_path: Path) -> None:
+def test_a_read_only_directory_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    assert re.search(r"Permission denied", refusal(tmp_path / "data"))
+    assert re.search(r"Permission denied", error_message(tmp_path / "data"))
 
 
 # Root and others
 
 
 @as_root
-def test_root_without_setpriv_is_told_what_to_do(
+def test_without_setpriv_root_gets_advice(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    assert re.search(r"setpriv .* is missing: run as another user", refusal(data_dir))
+    assert re.search(r"setpriv .* is missing: run as another user", error_message(data_dir))
 
 
 @as_root
-def test_root_that_may_not_become_another_is_told_why(empty: Path, start: Start) -> None:
-    tell = SERVICE.replace("with", "try:\n with").replace("\n    ", "\n  ")
-    tell += "except embedded.EmbeddedError as error: print(error)\n"
-    service = start(empty, tell, prefix=("setpriv", "--bounding-set=-all", "--inh-caps=-all"))
+def test_root_without_setuid_gets_the_reason(empty: Path, start: Start) -> None:
+    script = SERVICE.replace("with", "try:\n with").replace("\n    ", "\n  ")
+    script += "except embedded.EmbeddedError as error: print(error)\n"
+    service = start(empty, script, prefix=("setpriv", "--bounding-set=-all", "--inh-caps=-all"))
     assert "initdb failed: setpriv: setresuid failed" in service.url()
 
 
 @as_root
-def test_roots_server_keeps_one_right_and_no_more(data_dir: Path) -> None:
+def test_a_server_started_by_root_keeps_one_capability(data_dir: Path) -> None:
     with embedded.running(data_dir):
         (server,) = servers(data_dir)
         assert set(server.uids()) == {pwd.getpwnam("nobody").pw_uid}
@@ -571,7 +569,7 @@ def test_root_runs_the_cluster_of_an_ordinary_user_as_that_user(data_dir: Path) 
 
 
 @as_root
-def test_an_ordinary_user_can_do_it_all(empty: Path, start: Start) -> None:
+def test_an_ordinary_user_can_start_and_stop_a_cluster(empty: Path, start: Start) -> None:
     empty.mkdir(mode=0o700)
     shutil.chown(empty, "nobody")
     ordinary = (
@@ -584,6 +582,6 @@ def test_an_ordinary_user_can_do_it_all(empty: Path, start: Start) -> None:
         pytest.skip("this root may not lend that right")
     for _ in range(2):
         service = start(empty, prefix=ordinary)
-        assert ask(service.url(), "SELECT 1") == 1
+        assert scalar(service.url(), "SELECT 1") == 1
         service.leave()
     assert servers(empty) == []

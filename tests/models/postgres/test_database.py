@@ -43,14 +43,14 @@ def closed_gate(cluster: Cluster) -> Iterator[psycopg.Connection[TupleRow]]:
         yield connection
 
 
-async def one_waits(cluster: Cluster) -> None:
+async def wait_until_blocked(cluster: Cluster) -> None:
     """Wait until a request stands at the gate."""
 
-    async def stands() -> bool:
+    async def is_blocked() -> bool:
         question = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         return bool(cluster.scalar(question) == 1)
 
-    await poll_until(stands)
+    await poll_until(is_blocked)
     await asyncio.sleep(0.05)  # until nobody is sent after it any more
 
 
@@ -59,7 +59,7 @@ async def busy(database: Database, cluster: Cluster) -> AsyncIterator[None]:
     """Have one request take its time in the database."""
     with closed_gate(cluster) as gate:
         task = asyncio.create_task(database.fetch(new_user_id(), GATE, {}))
-        await one_waits(cluster)
+        await wait_until_blocked(cluster)
         yield
         gate.rollback()
         await task
@@ -93,12 +93,12 @@ async def test_settings_and_statement_make_one_round_trip_and_one_transaction(
         )  # nothing is parsed any more
 
 
-async def test_a_statement_runs_as_the_serving_role_for_the_user(database: Database) -> None:
+async def test_a_statement_runs_as_the_app_role_and_the_user(database: Database) -> None:
     alice = new_user_id()
     assert await database.fetch(alice, WHO, {}) == [(alice.encode(), b"todo_serving")]
 
 
-async def test_nothing_is_left_for_the_next_who_has_the_connection(
+async def test_the_identity_is_local_to_the_transaction(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_database(cluster.app, pool_size=1, statement_timeout=7) as database:
@@ -111,7 +111,7 @@ async def test_nothing_is_left_for_the_next_who_has_the_connection(
         assert after == [(b"todo_login", b"", b"0", b"off")]
 
 
-async def test_a_statement_that_reads_cannot_write(database: Database) -> None:
+async def test_a_read_only_statement_cannot_write(database: Database) -> None:
     insert = b"INSERT INTO todo.users (id) VALUES ($1) RETURNING id"
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         await database.fetch("alice", Statement(insert, ("user_id",), writes=False), {})
@@ -120,7 +120,7 @@ async def test_a_statement_that_reads_cannot_write(database: Database) -> None:
     assert await database.fetch(alice, statement, {}) == [(alice.encode(),)]
 
 
-async def test_what_a_failed_statement_wrote_is_undone(database: Database) -> None:
+async def test_a_failed_statement_is_rolled_back(database: Database) -> None:
     alice = new_user_id()
     statement = Statement(
         b"WITH u AS (INSERT INTO todo.users (id) VALUES ($1) RETURNING id)"
@@ -134,7 +134,7 @@ async def test_what_a_failed_statement_wrote_is_undone(database: Database) -> No
     assert await database.fetch(alice, count, {}) == [(b"0",)]
 
 
-async def test_a_values_name_cannot_change_who_asks(database: Database) -> None:
+async def test_a_parameter_cannot_override_the_user_id(database: Database) -> None:
     echo = Statement(b"SELECT $1, current_setting('app.user_id')", ("user_id",), writes=False)
     assert await database.fetch("alice", echo, {"user_id": "bob"}) == [(b"alice", b"alice")]
 
@@ -144,7 +144,7 @@ async def test_a_values_name_cannot_change_who_asks(database: Database) -> None:
     [("alice\0bob", psycopg.DataError), ("\ud800", UnicodeEncodeError)],
     ids=["NUL", "surrogate"],
 )
-async def test_text_that_cannot_be_stored_is_refused_before_it_is_sent(
+async def test_text_that_cannot_be_encoded_is_rejected_before_it_is_sent(
     text: str, error: type[Exception], database: Database
 ) -> None:
     echo = Statement(b"SELECT $1", ("echo",), writes=False)
@@ -154,7 +154,7 @@ async def test_text_that_cannot_be_stored_is_refused_before_it_is_sent(
         await database.fetch(text, echo, {"echo": ""})
 
 
-async def test_a_slow_statement_is_stopped_and_its_connection_kept(cluster: Cluster) -> None:
+async def test_a_statement_timeout_does_not_close_the_connection(cluster: Cluster) -> None:
     async with open_database(cluster.app, pool_size=1, statement_timeout=0.5) as database:
         before = await database.fetch("alice", PID, {})
         with pytest.raises(Unavailable):
@@ -162,7 +162,9 @@ async def test_a_slow_statement_is_stopped_and_its_connection_kept(cluster: Clus
         assert await database.fetch("alice", PID, {}) == before
 
 
-async def test_a_bug_passes_as_it_is_and_the_connection_is_kept(cluster: Cluster) -> None:
+async def test_a_programming_error_propagates_and_does_not_close_the_connection(
+    cluster: Cluster,
+) -> None:
     async with open_database(cluster.app, pool_size=1) as database:
         before = await database.fetch("alice", PID, {})
         with pytest.raises(psycopg.errors.UndefinedColumn):
@@ -170,7 +172,7 @@ async def test_a_bug_passes_as_it_is_and_the_connection_is_kept(cluster: Cluster
         assert await database.fetch("alice", PID, {}) == before
 
 
-async def test_errors_and_log_tell_no_values(
+async def test_errors_and_logs_contain_no_values(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     alice = new_user_id()
@@ -184,7 +186,7 @@ async def test_errors_and_log_tell_no_values(
     assert "the cake" not in caplog.text
 
 
-async def test_requests_that_go_well_are_not_worth_a_line_in_the_log(
+async def test_successful_requests_are_not_logged(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -194,20 +196,20 @@ async def test_requests_that_go_well_are_not_worth_a_line_in_the_log(
     assert caplog.messages == []
 
 
-async def test_past_the_queue_requests_are_refused_and_those_in_it_are_served(
+async def test_requests_beyond_the_queue_are_rejected_and_queued_ones_served(
     cluster: Cluster,
 ) -> None:
     async with open_database(cluster.app, pool_size=1, queue_size=2) as database:
         async with busy(database, cluster):
             queued = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(2)]
             await asyncio.sleep(0)
-            with pytest.raises(Unavailable) as refusal:
+            with pytest.raises(Unavailable) as rejection:
                 await database.fetch("alice", WHO, {})
-            assert refusal.value.retry_after == 1
+            assert rejection.value.retry_after == 1
         assert await asyncio.gather(*queued) == 2 * [[(b"x", b"todo_serving")]]
 
 
-async def test_who_waits_too_long_in_the_queue_is_refused(cluster: Cluster) -> None:
+async def test_a_request_queued_for_too_long_is_rejected(cluster: Cluster) -> None:
     async with open_database(cluster.app, pool_size=1, queue_timeout=1) as database:
         async with busy(database, cluster):
             with pytest.raises(Unavailable):
@@ -215,7 +217,7 @@ async def test_who_waits_too_long_in_the_queue_is_refused(cluster: Cluster) -> N
         await poll_until(database.ready)
 
 
-async def test_each_in_the_queue_is_refused_when_its_own_time_is_over(
+async def test_each_queued_request_has_its_own_timeout(
     cluster: Cluster,
 ) -> None:
     async with (
@@ -234,7 +236,7 @@ async def test_each_in_the_queue_is_refused_when_its_own_time_is_over(
                 await refused
 
 
-async def test_many_trips_are_under_way_on_one_connection(cluster: Cluster) -> None:
+async def test_batches_are_pipelined_on_one_connection(cluster: Cluster) -> None:
     async with (
         running_proxy(cluster.port) as proxy,
         open_database(cluster.with_params(port=proxy.port).app, pool_size=1) as database,
@@ -243,13 +245,13 @@ async def test_many_trips_are_under_way_on_one_connection(cluster: Cluster) -> N
         users = [new_user_id(), new_user_id()]
         proxy.recorded.clear()
         requests = [asyncio.create_task(database.fetch(user, WHO, {})) for user in users]
-        answers = await asyncio.gather(*requests)
+        results = await asyncio.gather(*requests)
         assert messages(proxy.client_bytes()).count("S") == 2
         assert proxy.turns() == ["client", "server"]
-    assert answers == [[(user.encode(), b"todo_serving")] for user in users]
+    assert results == [[(user.encode(), b"todo_serving")] for user in users]
 
 
-async def test_a_failed_trip_leaves_those_around_it_alone(cluster: Cluster) -> None:
+async def test_a_failed_batch_does_not_affect_other_batches(cluster: Cluster) -> None:
     bug = Statement(b"SELECT 1 / 0", (), writes=False)
     async with open_database(cluster.app, pool_size=1) as database, time_limit():
         outcomes = await asyncio.gather(
@@ -260,7 +262,7 @@ async def test_a_failed_trip_leaves_those_around_it_alone(cluster: Cluster) -> N
     assert {type(error) for error in outcomes[1::2]} == {psycopg.errors.DivisionByZero}
 
 
-async def test_what_fails_when_it_is_committed_was_not_written(scratch_db: Cluster) -> None:
+async def test_an_error_at_commit_is_raised(scratch_db: Cluster) -> None:
     scratch_db.execute("""CREATE TABLE todo.late (n int UNIQUE DEFERRABLE INITIALLY DEFERRED);
         GRANT ALL ON todo.late TO todo_serving""")
     late = Statement(b"INSERT INTO todo.late VALUES (1) RETURNING n", (), writes=True)
@@ -271,7 +273,7 @@ async def test_what_fails_when_it_is_committed_was_not_written(scratch_db: Clust
         assert await database.fetch("x", WHO, {}) == [(b"x", b"todo_serving")]
 
 
-async def test_a_slow_statement_holds_up_nobody_while_a_connection_is_free(
+async def test_a_slow_statement_does_not_delay_requests_while_a_connection_is_free(
     cluster: Cluster,
 ) -> None:
     async with (
@@ -280,14 +282,14 @@ async def test_a_slow_statement_holds_up_nobody_while_a_connection_is_free(
         busy(database, cluster),
     ):
         for _ in range(20):
-            asked = (database.fetch("x", WHO, {}) for _ in range(10))
-            assert await asyncio.gather(*asked) == 10 * [[(b"x", b"todo_serving")]]
+            requests = (database.fetch("x", WHO, {}) for _ in range(10))
+            assert await asyncio.gather(*requests) == 10 * [[(b"x", b"todo_serving")]]
 
 
 async def test_many_more_requests_than_connections_are_all_served(database: Database) -> None:
     users = [new_user_id() for _ in range(150)]
-    answers = await asyncio.gather(*(database.fetch(user, WHO, {}) for user in users))
-    assert answers == [[(user.encode(), b"todo_serving")] for user in users]
+    results = await asyncio.gather(*(database.fetch(user, WHO, {}) for user in users))
+    assert results == [[(user.encode(), b"todo_serving")] for user in users]
 
 
 async def test_cancelled_requests_leave_nothing_behind(cluster: Cluster) -> None:
@@ -308,25 +310,25 @@ async def test_cancelled_requests_leave_nothing_behind(cluster: Cluster) -> None
         await asyncio.gather(*(served() for _ in range(50)))
 
 
-async def test_a_cancelled_statement_is_stopped_in_the_database_too(cluster: Cluster) -> None:
+async def test_a_cancelled_statement_is_cancelled_in_the_database_too(cluster: Cluster) -> None:
     async def sleepers() -> int:
         question = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
         return int(cluster.scalar(question))
 
-    async def nobody_sleeps() -> bool:
+    async def none_sleeping() -> bool:
         return await sleepers() == 0
 
     async with open_database(cluster.app, statement_timeout=1000) as database, time_limit():
-        await poll_until(nobody_sleeps)
+        await poll_until(none_sleeping)
         task = asyncio.create_task(database.fetch("alice", SLEEP, {}))
         await poll_until(sleepers)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await poll_until(nobody_sleeps)
+        await poll_until(none_sleeping)
 
 
-async def test_a_request_cancelled_again_and_again_gives_its_connection_back(
+async def test_a_repeatedly_cancelled_request_releases_its_connection(
     cluster: Cluster,
 ) -> None:
     async with open_database(cluster.app, pool_size=1) as database, time_limit():
@@ -336,27 +338,27 @@ async def test_a_request_cancelled_again_and_again_gives_its_connection_back(
             assert await database.fetch("bob", WHO, {}) == [(b"bob", b"todo_serving")]
 
 
-async def test_a_connection_that_ends_as_it_is_used_again_costs_one_who_waits(
+async def test_a_connection_lost_on_reuse_fails_one_queued_request(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send = Connection.send
 
-    def sabotaged(link: Connection, trip: Batch) -> None:
+    def send_on_closed(connection: Connection, batch: Batch) -> None:
         monkeypatch.setattr(Connection, "send", send)
-        link._raw.pgconn.finish()  # noqa: SLF001 (nobody else can at this moment)
-        link.send(trip)
+        connection._raw.pgconn.finish()  # noqa: SLF001 (nobody else can at this moment)
+        connection.send(batch)
 
     async with open_database(cluster.app, pool_size=1) as database, time_limit():
         async with busy(database, cluster):
             queued = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(3)]
             await asyncio.sleep(0)
-            monkeypatch.setattr(Connection, "send", sabotaged)
+            monkeypatch.setattr(Connection, "send", send_on_closed)
         first, *others = await asyncio.gather(*queued, return_exceptions=True)
     assert isinstance(first, Unavailable)
     assert others == 2 * [[(b"x", b"todo_serving")]]
 
 
-async def test_who_is_cancelled_in_the_queue_is_no_loss(cluster: Cluster) -> None:
+async def test_requests_cancelled_in_the_queue_are_skipped(cluster: Cluster) -> None:
     async with open_database(cluster.app, pool_size=1) as database, time_limit():
         async with busy(database, cluster):
             queued = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(20)]
@@ -368,11 +370,11 @@ async def test_who_is_cancelled_in_the_queue_is_no_loss(cluster: Cluster) -> Non
         assert outcomes[1::2] == 10 * [[(b"x", b"todo_serving")]]
 
 
-async def test_closing_waits_for_those_who_are_being_served(cluster: Cluster) -> None:
+async def test_close_drains_requests_in_flight(cluster: Cluster) -> None:
     async with open_database(cluster.app) as database:
         with closed_gate(cluster) as gate:
             served = asyncio.create_task(database.fetch("alice", GATE, {}))
-            await one_waits(cluster)
+            await wait_until_blocked(cluster)
             closing = asyncio.create_task(database.close(drain_timeout=60))
             await asyncio.sleep(0.1)
             assert not closing.done()
@@ -383,11 +385,11 @@ async def test_closing_waits_for_those_who_are_being_served(cluster: Cluster) ->
         assert await served == [(b"",)]
 
 
-async def test_closing_does_not_wait_for_ever(cluster: Cluster) -> None:
+async def test_close_waits_no_longer_than_the_drain_timeout(cluster: Cluster) -> None:
     async with open_database(cluster.app) as database, time_limit():
         with closed_gate(cluster):
             served = asyncio.create_task(database.fetch("alice", GATE, {}))
-            await one_waits(cluster)
+            await wait_until_blocked(cluster)
             await database.close(drain_timeout=0.1)
             with pytest.raises(Unavailable):
                 await served

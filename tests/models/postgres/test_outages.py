@@ -23,7 +23,7 @@ Request = asyncio.Task[list[tuple[Any, ...]]]
 
 WHO = Statement(b"SELECT current_setting('app.user_id')", (), writes=False)
 SLEEP = Statement(b"SELECT pg_sleep(1000)", (), writes=False)
-LONG = {"queue_timeout": 1000, "statement_timeout": 1000}
+LONG_TIMEOUTS = {"queue_timeout": 1000, "statement_timeout": 1000}
 """Limits that aren't what ends a request in these tests: `soon` would notice."""
 
 
@@ -46,14 +46,14 @@ async def serves_many(database: Database) -> bool:
     return all(await asyncio.gather(*(serves(database) for _ in range(50))))
 
 
-async def all_fail(requests: list[Request]) -> None:
+async def assert_all_fail(requests: list[Request]) -> None:
     outcomes = await asyncio.gather(*requests, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {Unavailable}
 
 
-async def asleep(cluster: Cluster, database: Database, count: int) -> list[Request]:
+async def start_sleeping(cluster: Cluster, database: Database, count: int) -> list[Request]:
     """Have so many requests asleep in the database, each on a connection of its own."""
-    await poll_until(lambda: connected(cluster, count))
+    await poll_until(lambda: has_idle_connections(cluster, count))
     requests = [asyncio.create_task(database.fetch("x", SLEEP, {})) for _ in range(count)]
 
     async def sleep() -> bool:
@@ -65,7 +65,7 @@ async def asleep(cluster: Cluster, database: Database, count: int) -> list[Reque
     return requests
 
 
-async def connected(cluster: Cluster, count: int) -> bool:
+async def has_idle_connections(cluster: Cluster, count: int) -> bool:
     """Tell whether so many connections are ready and idle."""
     idle = cluster.scalar("""SELECT count(*) FROM pg_stat_activity
         WHERE usename = 'todo_login' AND datname = current_database() AND state = 'idle'
@@ -74,7 +74,7 @@ async def connected(cluster: Cluster, count: int) -> bool:
     return bool(idle >= count)
 
 
-async def queued(database: Database, count: int) -> list[Request]:
+async def start_queued(database: Database, count: int) -> list[Request]:
     """Have so many requests wait for a connection."""
     requests = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(count)]
     await asyncio.sleep(0.05)
@@ -87,8 +87,8 @@ def end_sessions(cluster: Cluster, state: str = "%") -> None:
         AND state LIKE '{state}'""")
 
 
-async def test_connections_that_ended_while_idle_cost_no_request(scratch_db: Cluster) -> None:
-    async with open_database(scratch_db.app, **LONG) as database, time_limit():
+async def test_lost_idle_connections_fail_no_request(scratch_db: Cluster) -> None:
+    async with open_database(scratch_db.app, **LONG_TIMEOUTS) as database, time_limit():
         for _ in range(5):
             assert await serves_many(database)
             end_sessions(scratch_db)
@@ -96,54 +96,57 @@ async def test_connections_that_ended_while_idle_cost_no_request(scratch_db: Clu
             assert await serves(database)
 
 
-async def test_a_request_whose_connection_ends_fails_alone(scratch_db: Cluster) -> None:
-    async with open_database(scratch_db.app, **LONG) as database, time_limit():
-        requests = await asleep(scratch_db, database, 1)
+async def test_only_the_request_on_a_lost_connection_fails(scratch_db: Cluster) -> None:
+    async with open_database(scratch_db.app, **LONG_TIMEOUTS) as database, time_limit():
+        requests = await start_sleeping(scratch_db, database, 1)
         end_sessions(scratch_db, "active")
-        await all_fail(requests)
+        await assert_all_fail(requests)
         for _ in range(20):
             assert await serves_many(database)
 
 
-async def test_a_connection_that_makes_no_sense_any_more_is_given_up(
+async def test_a_connection_with_a_protocol_error_is_replaced(
     proxy: Proxy, scratch_db: Cluster
 ) -> None:
     async with (
-        open_database(scratch_db.with_params(port=proxy.port).app, **LONG) as database,
+        open_database(scratch_db.with_params(port=proxy.port).app, **LONG_TIMEOUTS) as database,
         time_limit(),
     ):
-        requests = await asleep(scratch_db, database, 1)
+        requests = await start_sleeping(scratch_db, database, 1)
         proxy.send_invalid_message()
-        await all_fail(requests)
+        await assert_all_fail(requests)
         await poll_until(lambda: serves(database))
 
 
-async def test_who_waits_for_a_connection_survives_the_end_of_another(
+async def test_queued_requests_survive_a_lost_connection(
     scratch_db: Cluster,
 ) -> None:
-    async with open_database(scratch_db.app, pool_size=1, **LONG) as database, time_limit():
-        requests = await asleep(scratch_db, database, 1)
-        waiting = await queued(database, 5)
+    async with (
+        open_database(scratch_db.app, pool_size=1, **LONG_TIMEOUTS) as database,
+        time_limit(),
+    ):
+        requests = await start_sleeping(scratch_db, database, 1)
+        waiting = await start_queued(database, 5)
         end_sessions(scratch_db)
-        await all_fail(requests)
+        await assert_all_fail(requests)
         assert await asyncio.gather(*waiting) == 5 * [[(b"x",)]]
 
 
-async def test_a_database_that_stops_and_starts_again_is_found_again(tmp_path: Path) -> None:
+async def test_requests_succeed_again_after_a_database_restart(tmp_path: Path) -> None:
     server = ExitStack()
     cluster = server.enter_context(running_cluster(tmp_path))
     cluster.migrate()
     async with (
         time_limit(),
         running_proxy(cluster.port) as proxy,
-        open_database(cluster.with_params(port=proxy.port).app, **LONG) as database,
+        open_database(cluster.with_params(port=proxy.port).app, **LONG_TIMEOUTS) as database,
     ):
         for _ in range(2):
-            requests = await asleep(cluster, database, 3)
-            requests += await queued(database, 9)
+            requests = await start_sleeping(cluster, database, 3)
+            requests += await start_queued(database, 9)
             proxy.target = 1  # where nobody listens
             await asyncio.to_thread(server.close)
-            await all_fail(requests)
+            await assert_all_fail(requests)
             assert not await database.ready()
             for _ in range(20):
                 assert not await serves(database)
@@ -155,21 +158,21 @@ async def test_a_database_that_stops_and_starts_again_is_found_again(tmp_path: P
     server.close()
 
 
-async def test_a_crash_is_recovered_from(tmp_path: Path) -> None:
+async def test_requests_succeed_again_after_a_crash(tmp_path: Path) -> None:
     with running_cluster(tmp_path) as cluster:
         cluster.migrate()
-        async with open_database(cluster.app, **LONG) as database, time_limit():
-            requests = await asleep(cluster, database, 3)
+        async with open_database(cluster.app, **LONG_TIMEOUTS) as database, time_limit():
+            requests = await start_sleeping(cluster, database, 3)
             sleeper = cluster.scalar(
                 "SELECT min(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
             )
             os.kill(sleeper, signal.SIGKILL)  # PostgreSQL ends all sessions and starts anew
-            await all_fail(requests)
+            await assert_all_fail(requests)
             await poll_until(lambda: serves(database))
             assert await serves_many(database)
 
 
-async def test_when_nothing_is_heard_any_more_requests_end_and_later_succeed(
+async def test_requests_fail_while_the_network_is_unresponsive_and_succeed_later(
     proxy: Proxy, cluster: Cluster
 ) -> None:
     limits = {"statement_timeout": 0.5, "queue_timeout": 1000}
@@ -179,7 +182,7 @@ async def test_when_nothing_is_heard_any_more_requests_end_and_later_succeed(
     ):
         assert await serves_many(database)
         proxy.pause()
-        await all_fail(await queued(database, 10))
+        await assert_all_fail(await start_queued(database, 10))
         assert not await database.ready()
         for _ in range(20):
             assert not await serves(database)
@@ -188,49 +191,54 @@ async def test_when_nothing_is_heard_any_more_requests_end_and_later_succeed(
         assert await serves_many(database)
 
 
-async def test_who_asks_while_the_database_is_known_to_be_away_is_refused_at_once(
+async def test_requests_fail_immediately_while_the_database_is_down(
     proxy: Proxy, cluster: Cluster
 ) -> None:
     async with (
-        open_database(cluster.with_params(port=proxy.port).app, **LONG) as database,
+        open_database(cluster.with_params(port=proxy.port).app, **LONG_TIMEOUTS) as database,
         time_limit(),
     ):
         await proxy.disconnect()
-        await poll_until(lambda: refuses(database))
+        await poll_until(lambda: fails(database))
         for _ in range(1000):
             assert not await serves(database)
         await proxy.listen()
         await poll_until(lambda: serves(database))
 
 
-async def refuses(database: Database) -> bool:
+async def fails(database: Database) -> bool:
     return not await serves(database)
 
 
-async def test_fewer_connections_than_planned_serve_all_the_same(scratch_db: Cluster) -> None:
+async def test_fewer_connections_than_configured_still_serve_requests(
+    scratch_db: Cluster,
+) -> None:
     scratch_db.execute("ALTER ROLE todo_login CONNECTION LIMIT 2")
     try:
-        async with open_database(scratch_db.app, pool_size=5, **LONG) as database, time_limit():
+        async with (
+            open_database(scratch_db.app, pool_size=5, **LONG_TIMEOUTS) as database,
+            time_limit(),
+        ):
             for _ in range(5):
                 assert await serves_many(database)
     finally:
         scratch_db.execute("ALTER ROLE todo_login CONNECTION LIMIT -1")
 
 
-async def test_a_limit_that_leaves_no_connection_is_an_outage_that_ends(
+async def test_the_pool_recovers_from_a_connection_limit_of_zero(
     scratch_db: Cluster,
 ) -> None:
-    async with open_database(scratch_db.app, **LONG) as database, time_limit():
+    async with open_database(scratch_db.app, **LONG_TIMEOUTS) as database, time_limit():
         scratch_db.execute("ALTER ROLE todo_login CONNECTION LIMIT 0")
         try:
             end_sessions(scratch_db)
-            await poll_until(lambda: refuses(database))
+            await poll_until(lambda: fails(database))
         finally:
             scratch_db.execute("ALTER ROLE todo_login CONNECTION LIMIT -1")
         await poll_until(lambda: serves_many(database))
 
 
-async def test_the_service_starts_when_the_database_does(
+async def test_open_waits_until_the_database_accepts_connections(
     proxy: Proxy, cluster: Cluster
 ) -> None:
     await proxy.disconnect()
@@ -247,7 +255,7 @@ async def test_the_service_starts_when_the_database_does(
 
 
 @pytest.mark.parametrize(
-    ("change", "where", "why"),
+    ("change", "server", "reason"),
     [
         ({"port": 1}, "todo at 127.0.0.1:1 as todo_login", "Connection refused"),
         ({"password": "wr0ng"}, "todo_login", "password authentication failed"),
@@ -255,24 +263,24 @@ async def test_the_service_starts_when_the_database_does(
         ({"host": "nowhere.invalid"}, "at nowhere.invalid:", "resolve"),
     ],
 )
-async def test_a_start_without_a_database_says_where_to_and_why_not(
-    change: dict[str, Any], where: str, why: str, cluster: Cluster
+async def test_a_failed_open_names_the_server_and_the_reason(
+    change: dict[str, Any], server: str, reason: str, cluster: Cluster
 ) -> None:
     url = cluster.with_params(**change).app
     with pytest.raises(NotConnected) as failure:
-        await opened_in_vain(url)
-    assert where in str(failure.value)
-    assert why in str(failure.value)
+        await open_unreachable(url)
+    assert server in str(failure.value)
+    assert reason in str(failure.value)
     assert "wr0ng" not in str(failure.value)
 
 
 @pytest.mark.parametrize("url", ["postgresql://me:s3cr%zz@db/todo", "s3cr", "host=db s3cr"])
-async def test_a_url_that_cannot_be_read_is_not_quoted(url: str) -> None:
+async def test_an_invalid_url_is_not_quoted(url: str) -> None:
     with pytest.raises(NotConnected, match="cannot be read") as failure:
-        await opened_in_vain(url)
+        await open_unreachable(url)
     assert "s3cr" not in str(failure.value)
 
 
-async def opened_in_vain(url: str) -> None:
+async def open_unreachable(url: str) -> None:
     database = Database(url, pool_size=1, queue_size=1, queue_timeout=1, statement_timeout=1)
     await database.open(connect_timeout=0)

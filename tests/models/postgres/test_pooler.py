@@ -67,14 +67,14 @@ def pooler(scratch_db: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen([str(PGBOUNCER), configuration], stdout=log, stderr=log)
     try:
-        wait_for(port, process)
+        wait_for_port(port, process)
         yield scratch_db.with_params(port=port)
     finally:
         process.terminate()
         process.wait()
 
 
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
     while process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -85,7 +85,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError(process.args)
 
 
-async def live(database: Database, user: str) -> None:
+async def use_every_operation(database: Database, user: str) -> None:
     """Do a bit of everything, and see nothing but what is one's own."""
     task = await create_task(database, user, {"title": user})
     await complete_task(database, user, task.id, None, None)
@@ -94,10 +94,10 @@ async def live(database: Database, user: str) -> None:
     assert {task["title"] for task in json.loads(page.json)} == {user}
 
 
-async def test_people_who_share_connections_see_their_own_tasks_only(
+async def test_users_who_share_connections_see_only_their_own_tasks(
     pooler: Cluster,
 ) -> None:
-    people = [new_user_id() for _ in range(20)]
+    users = [new_user_id() for _ in range(20)]
     async with (
         open_database(pooler.app, pool_size=8) as one,
         open_database(pooler.app, pool_size=8) as two,
@@ -105,14 +105,18 @@ async def test_people_who_share_connections_see_their_own_tasks_only(
     ):
         await check_app_role(one)
         await asyncio.gather(
-            *(live(database, user) for user in people for database in (one, two, one, two))
+            *(
+                use_every_operation(database, user)
+                for user in users
+                for database in (one, two, one, two)
+            )
         )
-        task = await create_task(one, people[0], {"title": "x"})
+        task = await create_task(one, users[0], {"title": "x"})
         with pytest.raises(PermissionDenied):
-            await get_task(two, people[1], task.id)
+            await get_task(two, users[1], task.id)
 
 
-async def test_no_connection_stays_tied_to_a_client(pooler: Cluster) -> None:
+async def test_no_server_connection_stays_assigned_to_a_client(pooler: Cluster) -> None:
     console = psycopg.ClientCursor(
         psycopg.connect(
             pooler.with_params(dbname="pgbouncer").owner, autocommit=True, row_factory=dict_row
@@ -130,5 +134,5 @@ async def test_no_connection_stays_tied_to_a_client(pooler: Cluster) -> None:
                 await poll_until(all_free)
 
 
-async def test_the_schema_is_migrated_through_it(pooler: Cluster) -> None:
+async def test_migrations_run_through_pgbouncer(pooler: Cluster) -> None:
     pooler.migrate()
