@@ -21,16 +21,28 @@ class VersionConflict(TodoError):
     """The task exists, but not in a version that the caller named."""
 
 
+class KeyReused(TodoError):
+    """The idempotency key was used for a task with other fields."""
+
+
+class ChangesExpired(TodoError):
+    """Deletions since the given state are no longer known."""
+
+
 class Unavailable(TodoError):
     """The database is down, unresponsive, overloaded or too slow; a retry may succeed.
 
-    A write that ends like this may or may not have been stored.
+    Nothing has been written.
     """
 
     def __init__(self, retry_after: int = 1) -> None:
         """Advise to wait for `retry_after` seconds."""
         super().__init__("the database is unavailable")
         self.retry_after = retry_after
+
+
+class OutcomeUnknown(Unavailable):
+    """The connection was lost during a statement; a write may or may not have happened."""
 
 
 class NotConnected(TodoError):

@@ -32,7 +32,8 @@ ROLE_PROBLEMS = Statement(
     UNION ALL SELECT format('%s is a member of %s, which %s', rolname, role::regrole, why)
     FROM me JOIN above ON role <> oid AND NOT rolsuper AND pg_has_role(oid, role, 'MEMBER')
     UNION ALL SELECT format('row security is not enabled and forced on table %s', name)
-    FROM (VALUES ('users'), ('tasks')) AS tables (name) WHERE NOT EXISTS (
+    FROM (VALUES ('users'), ('tasks'), ('deleted_tasks'), ('idempotency_keys'))
+        AS tables (name) WHERE NOT EXISTS (
         SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE nspname = '{SCHEMA}' AND relname = name AND relrowsecurity AND relforcerowsecurity
     )

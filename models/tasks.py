@@ -4,16 +4,41 @@ The JSON of tasks passes through Python as PostgreSQL stores it: a list of thous
 more than a single task.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from hashlib import sha256
+from typing import Any, NamedTuple, TypedDict, Unpack
+
+import orjson
 
 from models import queries
-from models.errors import NotFound, PermissionDenied, VersionConflict
+from models.errors import KeyReused, NotFound, PermissionDenied, VersionConflict
 from models.postgres.database import Database
 from models.postgres.statements import Statement
-from openapi.types import Sort, Status, TaskCreate, TaskUpdate
+from openapi.types import (
+    PriorityFilter,
+    SortKey,
+    SortOrder,
+    StatusFilter,
+    TaskCreate,
+    TaskUpdate,
+)
+
+KEY_RETENTION = "24 hours"
+"""How long an idempotency key is kept at least."""
+
+_COMPLETED = {"all": (True, False), "pending": (False,), "completed": (True,)}
+
+
+class _ReadOnly(TypedDict, total=False):
+    """The fields of an update that are ignored, so that a task can be sent back as read."""
+
+    id: str
+    user_id: str
+    completed_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
 
 
 class StoredTask(NamedTuple):
@@ -21,42 +46,103 @@ class StoredTask(NamedTuple):
 
     id: str
     version: int
-    """1 when created, and one more with every change."""
+    """The user's revision when it was last written."""
     json: bytes
     """The task as a JSON object, in UTF-8."""
+    replayed: bool = False
+    """Whether it was created by an earlier request with the same idempotency key."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Which tasks are listed, besides their status; None is no condition."""
+
+    completed: bool | None = None
+    priorities: Sequence[PriorityFilter] | None = None
+    tags: Sequence[str] | None = None
+    search: str | None = None
+    due_after: datetime | None = None
+    due_before: datetime | None = None
+
+
+NO_FILTER = TaskFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the order of a list: behind the task with this sort key and id."""
+
+    value: str | datetime | None
+    """The field sorted by, or None if the task has none."""
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
 class TaskPage:
     """A page of a user's tasks, in order."""
 
+    revision: int
+    """The user's revision; 0 if they have never written anything."""
     json: bytes
-    """The tasks as a JSON array, in UTF-8."""
+    """The tasks as a JSON array, in UTF-8; empty if the revision is known to the caller."""
     count: int
     """The number of tasks on this page."""
     total: int
     """The number of tasks on all pages."""
+    offset: int
+    """The number of tasks before this page."""
 
 
-async def list_tasks(
-    database: Database, user_id: str, *, status: Status, sort: Sort, limit: int, offset: int
+async def list_tasks(  # noqa: PLR0913 (a list has as many parameters)
+    database: Database,
+    user_id: str,
+    *,
+    status: StatusFilter = "all",
+    filters: TaskFilter = NO_FILTER,
+    sort: SortKey = "created",
+    order: SortOrder | None = None,
+    limit: int,
+    offset: int = 0,
+    after: Position | None = None,
+    known: Sequence[int] = (),
 ) -> TaskPage:
-    """List up to `limit` (1 or more) of the user's tasks, after the first `offset`.
+    """List up to `limit` (1 or more) of the user's tasks, after a position or an offset.
 
-    Sorts: `created` newest first; `title` A to Z ignoring case; `due_date` soonest first,
-    tasks without one last. The id breaks ties. Raises Unavailable.
+    Without an `order`, `created` and `updated` are newest first, `title` A to Z ignoring
+    case, `due_date` soonest first, `priority` most urgent first. Tasks without the field come
+    last, the id breaks ties. If the user's revision is among the `known`, no list is read.
+    Raises Unavailable.
     """
-    values = {"limit": limit, "offset": offset}
-    rows = await database.fetch(user_id, queries.LIST[status, sort], values)
-    ((json, count, total),) = rows
-    return TaskPage(json, int(count), int(total))
+    values: dict[str, Any] = {"limit": limit, "offset": offset, "known": list(known)}
+    statement = queries.LIST.get((status, sort))
+    order = order or queries.DEFAULT_ORDER[sort]
+    is_plain = filters == NO_FILTER and after is None and order == queries.DEFAULT_ORDER[sort]
+    if statement is None or not is_plain:
+        statement = queries.FILTERED_LIST[sort, order]
+        values |= _filter_values(status, filters, after)
+    ((revision, json, count, total, before),) = await database.fetch(user_id, statement, values)
+    return TaskPage(int(revision), json, int(count), int(total), int(before))
 
 
-async def create_task(database: Database, user_id: str, fields: TaskCreate) -> StoredTask:
-    """Store a new task. Raises Unavailable."""
-    rows = await database.fetch(user_id, queries.CREATE, _values(**fields))
-    ((version, json, task_id),) = rows
-    return StoredTask(task_id.decode(), int(version), json)
+async def create_task(
+    database: Database, user_id: str, fields: TaskCreate, *, key: str | None = None
+) -> StoredTask:
+    """Store a new task, or return the one stored before with this idempotency key.
+
+    Raises KeyReused if that had other fields; Unavailable.
+    """
+    values = _values(**fields)
+    if key is None:
+        ((version, json, task_id),) = await database.fetch(user_id, queries.CREATE, values)
+        return StoredTask(task_id.decode(), int(version), json)
+    fingerprint = sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    values |= {"key": key, "fingerprint": fingerprint, "key_retention": KEY_RETENTION}
+    ((version, json, task_id, replayed, is_same),) = await database.fetch(
+        user_id, queries.CREATE_ONCE, values
+    )
+    if is_same == b"f":
+        raise KeyReused
+    return StoredTask(task_id.decode(), int(version), json, replayed == b"t")
 
 
 async def get_task(database: Database, user_id: str, task_id: str) -> StoredTask:
@@ -99,10 +185,39 @@ async def complete_task(
 
 
 async def delete_task(
-    database: Database, user_id: str, task_id: str, versions: Collection[int] | None
+    database: Database,
+    user_id: str,
+    task_id: str,
+    versions: Collection[int] | None,
+    *,
+    retention_days: int,
 ) -> None:
-    """Delete a task for good. `versions` and errors: see `update_task`."""
-    await _fetch_one(database, user_id, queries.DELETE, task_id, versions)
+    """Delete a task for good. `versions` and errors: see `update_task`.
+
+    Its id is remembered for at least `retention_days`, for clients that synchronize.
+    """
+    retention = f"{retention_days} days"
+    await _fetch_one(
+        database, user_id, queries.DELETE, task_id, versions, deletion_retention=retention
+    )
+
+
+async def clear_completed_tasks(
+    database: Database, user_id: str, *, retention_days: int
+) -> None:
+    """Delete the user's completed tasks for good; see `delete_task`. Raises Unavailable."""
+    values = {"deletion_retention": f"{retention_days} days"}
+    await database.fetch(user_id, queries.CLEAR_COMPLETED, values)
+
+
+async def export_tasks(database: Database, user_id: str) -> list[bytes]:
+    """Return all tasks of a user as JSON objects, oldest first. Raises Unavailable."""
+    return [json for (json,) in await database.fetch(user_id, queries.EXPORT, {})]
+
+
+async def erase_user(database: Database, user_id: str) -> bool:
+    """Delete everything about a user; return whether there was anything. Raises Unavailable."""
+    return bool(await database.fetch(user_id, queries.ERASE, {}))
 
 
 def _values(
@@ -112,6 +227,9 @@ def _values(
     completed: bool | None = None,
     priority: str | None = None,
     due_date: datetime | None = None,
+    remind_at: datetime | None = None,
+    tags: list[str] | None = None,
+    **_read_only: Unpack[_ReadOnly],
 ) -> dict[str, Any]:
     """Return the fields as parameters of a statement; None for those that are not given.
 
@@ -123,6 +241,28 @@ def _values(
         "new_completed": completed,
         "new_priority": priority,
         "new_due_date": due_date,
+        "new_remind_at": remind_at,
+        "new_tags": tags,
+    }
+
+
+def _filter_values(
+    status: StatusFilter, filters: TaskFilter, after: Position | None
+) -> dict[str, Any]:
+    completed = _COMPLETED[status]
+    if filters.completed is not None:
+        completed = tuple(value for value in completed if value == filters.completed)
+    value = after.value if after else None
+    return {
+        "completed": list(completed),
+        "priorities": filters.priorities,
+        "tags": filters.tags,
+        "search": filters.search,
+        "due_after": filters.due_after,
+        "due_before": filters.due_before,
+        "after_id": after.id if after else None,
+        "after_text": value if isinstance(value, str) else None,
+        "after_instant": value if isinstance(value, datetime) else None,
     }
 
 

@@ -1,6 +1,6 @@
 """The JSON body of a request, compiled from the contract."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -10,8 +10,6 @@ from openapi.contract import Json
 from openapi.errors import Errors, UnsupportedMediaType, body_error
 from openapi.schemas import Schema, converter, identity
 
-JSON_MEDIA_TYPE = "application/json"
-
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
 
@@ -19,8 +17,10 @@ class Body:
     """The JSON body of an operation."""
 
     def __init__(self, definition: Mapping[str, Json]) -> None:
-        """Compile a resolved request body object with one JSON media type."""
-        schema = definition["content"][JSON_MEDIA_TYPE]["schema"]
+        """Compile a resolved request body object, whose media types share one JSON schema."""
+        self._media_types = [name.encode() for name in definition["content"]]
+        (schema, *others) = (media["schema"] for media in definition["content"].values())
+        assert all(other == schema for other in others), "one schema for all media types"
         self._required: bool = definition.get("required", False)
         self._schema = Schema(schema)
         # Formats are checked by converting the values.
@@ -38,19 +38,21 @@ class Body:
         """
         if not body:
             if self._required:
-                errors.append(body_error("is required: send a JSON object"))
+                errors.append(body_error("required", "is required: send a JSON object"))
             return {}
-        require_json(headers)
+        require_media_type(headers, self._media_types)
         try:
             fields = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             position = f"line {error.lineno}, column {error.colno}"
-            errors.append(body_error(f"cannot be read as JSON in UTF-8 ({position})"))
+            errors.append(
+                body_error("malformed", f"cannot be read as JSON in UTF-8 ({position})")
+            )
             return {}
         converted = self._convert(fields)
         if converted is None:
             found = self._schema.errors(fields)
-            errors.extend(body_error(error.detail, error.path) for error in found)
+            errors.extend(body_error(error.code, error.detail, error.path) for error in found)
             return {}
         return converted
 
@@ -68,18 +70,18 @@ class Body:
         return converted
 
 
-def require_json(headers: RawHeaders) -> None:
-    """Raise UnsupportedMediaType unless the headers announce plain JSON in UTF-8.
+def require_media_type(headers: RawHeaders, accepted: Sequence[bytes]) -> None:
+    """Raise UnsupportedMediaType unless the body has one of these media types, in UTF-8.
 
     Unlike other repeated headers, two media types do not form one list.
     """
     media_types = [value for name, value in headers if name == b"content-type"]
     codings = [value.lower() for name, value in headers if name == b"content-encoding"]
-    if media_types == [JSON_MEDIA_TYPE.encode()] and not codings:
+    if not codings and len(media_types) == 1 and media_types[0] in accepted:
         return
     if len(media_types) != 1 or codings not in ([], [b"identity"]):
         raise UnsupportedMediaType
     media_type, options = parse_options_header(media_types[0])
     charset = options.get(b"charset", b"utf-8").lower()
-    if media_type.lower() != JSON_MEDIA_TYPE.encode() or charset not in (b"utf-8", b"utf8"):
+    if media_type.lower() not in accepted or charset not in (b"utf-8", b"utf8"):
         raise UnsupportedMediaType

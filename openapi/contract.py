@@ -53,4 +53,4 @@ def path_pattern(path: str) -> str:
     """Return a path template as a regular expression with a group for each parameter."""
     literals = re.split(r"\{[^}]+\}", path)
     # A possessive quantifier: a shorter match could not be followed by a slash anyway.
-    return r"([^/\n]++)".join(re.escape(literal) for literal in literals)
+    return r"([^/]++)".join(re.escape(literal) for literal in literals)

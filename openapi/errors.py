@@ -1,4 +1,4 @@
-"""Validation errors of a request, in the form of the contract's schema `Fault`."""
+"""Validation errors of a request, in the form of the contract's schema `ValidationError`."""
 
 from urllib.parse import quote
 
@@ -9,10 +9,10 @@ Errors = list[dict[str, str]]
 
 
 class BadRequest(Exception):
-    """The request breaks the contract; `errors` says where and how.
+    """The request violates the contract; `errors` says where and how.
 
-    Each error is a dictionary with `detail` and either `pointer` or `parameter`, as in the
-    contract. `count` is the number of errors found, `errors` the first `MAX_ERRORS` of them.
+    Each error is a dictionary with `code`, `detail` and either `pointer` or `parameter`, as in
+    the contract. `count` is the number of errors found, `errors` the first `MAX_ERRORS`.
     """
 
     def __init__(self, errors: Errors) -> None:
@@ -26,16 +26,16 @@ class UnsupportedMediaType(Exception):
     """The body has a media type that the contract does not describe."""
 
 
-def parameter_error(name: str, detail: str) -> dict[str, str]:
+def parameter_error(name: str, code: str, detail: str) -> dict[str, str]:
     """Return an error about a query, path or header parameter."""
-    return {"parameter": _truncate(name), "detail": detail}
+    return {"parameter": _truncate(name), "code": code, "detail": detail}
 
 
-def body_error(detail: str, path: tuple[str | int, ...] = ()) -> dict[str, str]:
+def body_error(code: str, detail: str, path: tuple[str | int, ...] = ()) -> dict[str, str]:
     """Return an error about the body; the path becomes a JSON pointer (RFC 6901, 6)."""
     parts = (str(part).replace("~", "~0").replace("/", "~1") for part in path)
     pointer = "".join(f"/{quote(_truncate(part))}" for part in parts)
-    return {"pointer": f"#{pointer}", "detail": detail}
+    return {"pointer": f"#{pointer}", "code": code, "detail": detail}
 
 
 def _truncate(name: str) -> str:

@@ -12,8 +12,11 @@ from openapi.schemas import Schema, converter
 INTEGER = re.compile(r"-?[0-9]{1,4000}")
 
 
+BOOLEANS = {"true": True, "false": False}
+
+
 class Parameter:
-    """One parameter of an operation."""
+    """One parameter of an operation; an array in the query is a repeated parameter."""
 
     def __init__(self, definition: Mapping[str, Json]) -> None:
         """Compile a resolved parameter object."""
@@ -23,24 +26,30 @@ class Parameter:
         self._key = self.name.lower() if self.location == "header" else self.name
         self._required: bool = definition.get("required", False)
         schema = definition["schema"]
+        self.is_array: bool = schema["type"] == "array"
         self._default = schema.get("default")
-        self._is_integer = schema["type"] == "integer"
+        self._type: str = schema["type"]
         self._schema = Schema(schema)
         self._convert = converter(schema)
 
-    def validate(self, values: Mapping[str, str], errors: Errors) -> Any:
-        """Return the parameter's value, its default, or None; append what is wrong."""
-        text = values.get(self._key)
-        if text is None:
+    def validate(self, values: Mapping[str, Json], errors: Errors) -> Any:
+        """Return the parameter's value, its default, or None; append what is wrong.
+
+        A value is a string, or a list of strings if the parameter is an array.
+        """
+        value = values.get(self._key)
+        if value is None:
             if self._required:
-                errors.append(parameter_error(self.name, "is required"))
+                errors.append(parameter_error(self.name, "required", "is required"))
             return self._default
-        value: Json = text
-        if self._is_integer and INTEGER.fullmatch(text):
-            value = int(text)
+        if self._type == "integer" and INTEGER.fullmatch(value):
+            value = int(value)
+        elif self._type == "boolean":
+            value = BOOLEANS.get(value, value)
         if self._schema.is_valid(value):
             return self._convert(value)
         errors.extend(
-            parameter_error(self.name, error.detail) for error in self._schema.errors(value)
+            parameter_error(self.name, error.code, error.detail)
+            for error in self._schema.errors(value)
         )
         return None

@@ -4,7 +4,6 @@ It takes a request as an ASGI server delivers it and returns the arguments of th
 valid and converted to Python types, or reports every error at once.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
@@ -25,7 +24,9 @@ class RequestValidator:
     ) -> None:
         """Compile resolved parameter objects, and a request body object if there is one."""
         self._parameters = [Parameter(definition) for definition in parameters]
-        self._query_names = {p.name for p in self._parameters if p.location == "query"}
+        query = [p for p in self._parameters if p.location == "query"]
+        self._query_names = {p.name for p in query}
+        self._array_names = {p.name for p in query if p.is_array}
         self._body = Body(body) if body else None
         self.takes_body = self._body is not None
         """Whether the operation has a request body at all."""
@@ -50,7 +51,7 @@ class RequestValidator:
         arguments: dict[str, Any] = {}
         if self._body is not None:
             arguments["fields"] = self._body.validate(headers, body, errors)
-        values = {
+        values: dict[str, Mapping[str, Json]] = {
             "path": path,
             "query": self._parse_query(query, errors) if query else {},
             "header": self._collect_headers(headers),
@@ -72,28 +73,42 @@ class RequestValidator:
                 values[name] = f"{values[name]}, {text}" if name in values else text
         return values
 
-    def _parse_query(self, query: bytes, errors: Errors) -> dict[str, str]:
+    def _parse_query(self, query: bytes, errors: Errors) -> dict[str, Json]:
         try:
             pairs = parse_qsl(
-                query.decode(),
+                query.decode(errors="surrogateescape"),
                 keep_blank_values=True,
-                errors="strict",
+                errors="surrogateescape",
                 max_num_fields=MAX_QUERY_FIELDS,
             )
-        except UnicodeDecodeError:
-            errors.append(parameter_error("query", "must be text in UTF-8"))
-            return {}
         except ValueError:
             detail = f"must have at most {MAX_QUERY_FIELDS} parameters"
-            errors.append(parameter_error("query", detail))
+            errors.append(parameter_error("query", "too_many", detail))
             return {}
-        values = dict(pairs)
-        for name in values:
+        values: dict[str, Json] = {}
+        repeated: set[str] = set()
+        for name, value in pairs:
             if name not in self._query_names:
-                errors.append(parameter_error(name, "is not a known parameter"))
-        if len(values) < len(pairs):
-            for name, times in Counter(name for name, _ in pairs).items():
-                if times > 1 and name in self._query_names:
-                    errors.append(parameter_error(name, "must be given only once"))
-                    del values[name]
+                readable = name.encode(errors="replace").decode()
+                errors.append(parameter_error(readable, "unknown", "is not a known parameter"))
+            elif not _is_unicode(value):
+                errors.append(parameter_error(name, "malformed", "must be text in UTF-8"))
+            elif name in self._array_names:
+                values.setdefault(name, []).append(value)
+            elif name in values:
+                repeated.add(name)
+            else:
+                values[name] = value
+        for name in repeated:
+            errors.append(parameter_error(name, "repeated", "must be given only once"))
+            del values[name]
         return values
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether a text has no bytes that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

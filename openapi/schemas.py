@@ -21,8 +21,27 @@ LIMIT_MESSAGES = {
     "maxLength": "must be at most {limit} characters long",
     "minimum": "must be at least {limit}",
     "maximum": "must be at most {limit}",
+    "minItems": "must have at least {limit} items",
+    "maxItems": "must have at most {limit} items",
+    "uniqueItems": "must not contain duplicates",
     "minProperties": "must contain at least {limit} field",
 }
+
+CODES = {
+    "type": "wrong_type",
+    "enum": "not_allowed",
+    "format": "wrong_format",
+    "pattern": "wrong_format",
+    "minLength": "too_short",
+    "maxLength": "too_long",
+    "minimum": "too_small",
+    "maximum": "too_large",
+    "minItems": "too_few",
+    "maxItems": "too_many",
+    "uniqueItems": "duplicate",
+    "minProperties": "too_few",
+}
+"""The `code` of an error, by the keyword of JSON Schema that is violated."""
 
 TYPE_NAMES = {
     "object": "a JSON object",
@@ -40,6 +59,7 @@ class ValidationError:
     """What is wrong, in words, and where: the path from the root of the value."""
 
     path: tuple[str | int, ...]
+    code: str
     detail: str
 
 
@@ -63,7 +83,7 @@ class Schema:
             errors = sorted(self._validator.iter_errors(value), key=_is_less_specific)
         except ValueError:
             # jsonschema-rs quotes the value in an error, and fails past 255 levels.
-            return [ValidationError((), "is nested too deeply")]
+            return [ValidationError((), "too_deep", "is nested too deeply")]
         found: dict[tuple[str | int, ...], ValidationError] = {}
         for raw in errors:
             for error in self._describe(raw):
@@ -76,13 +96,15 @@ class Schema:
         match error.kind:
             case kind.AdditionalProperties(unexpected=names):
                 for name in names:
-                    yield ValidationError((*path, name), "is not a known field")
+                    yield ValidationError((*path, name), "unknown", "is not a known field")
             case kind.Required(property=name):
-                yield ValidationError((*path, name), "is required")
+                yield ValidationError((*path, name), "required", "is required")
             case kind.Pattern():
-                yield ValidationError(path, self._pattern_message(error.schema_path))
+                message = self._pattern_message(error.schema_path)
+                yield ValidationError(path, CODES["pattern"], message)
             case _:
-                yield ValidationError(path, _message(error.kind))
+                code = CODES.get(error.kind.name, "not_allowed")
+                yield ValidationError(path, code, _message(error.kind))
 
     def _pattern_message(self, schema_path: list[str | int]) -> str:
         node: Json = self._schema

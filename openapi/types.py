@@ -3,49 +3,29 @@
 from datetime import datetime
 from typing import Literal, NotRequired, TypeAlias, TypedDict
 
+InstantFilter: TypeAlias = datetime
+
+
+StatusFilter: TypeAlias = Literal["all", "pending", "completed"]
+
+
+ClearableStatus: TypeAlias = Literal["completed"]
+
+
+PriorityFilter: TypeAlias = Literal["low", "medium", "high", "urgent", "none"]
+
+
+SortKey: TypeAlias = Literal["created", "title", "due_date", "priority", "updated"]
+
+
+SortOrder: TypeAlias = Literal["asc", "desc"]
+
+
 EntityTags: TypeAlias = str
 
 
-class Task(TypedDict):
-    """A task as stored. Every field is always there."""
-
-    id: str
-    user_id: str
-    title: str
-    description: str | None
-    completed: bool
-    priority: Literal["low", "medium", "high"] | None
-    due_date: datetime | None
-    created_at: datetime
-    updated_at: datetime
-
-
-TaskList: TypeAlias = list[Task]
-"""Tasks in the order asked for."""
-
-
-class TaskCreate(TypedDict):
-    """A new task."""
-
-    title: str
-    description: NotRequired[str | None]
-    completed: NotRequired[bool]
-    priority: NotRequired[Literal["low", "medium", "high"] | None]
-    due_date: NotRequired[datetime | None]
-
-
-class TaskUpdate(TypedDict):
-    """The fields to change; the others keep their values."""
-
-    title: NotRequired[str]
-    description: NotRequired[str | None]
-    completed: NotRequired[bool]
-    priority: NotRequired[Literal["low", "medium", "high"] | None]
-    due_date: NotRequired[datetime | None]
-
-
 class TaskCompletion(TypedDict):
-    """The value to set `completed` to; nothing flips it."""
+    """The value to set `completed` to; without one, it is toggled."""
 
     completed: NotRequired[bool]
 
@@ -57,64 +37,93 @@ class Health(TypedDict):
 
 
 class Problem(TypedDict):
-    """What went wrong (RFC 9457)."""
+    """A problem (RFC 9457)."""
 
     type: str
     title: str
     status: int
     detail: str
     instance: str
+    request_id: str
 
 
-class Fault(TypedDict):
+class ValidationError(TypedDict):
     """
-    One fault of the request: where (a `pointer` into the body, or the
-    name of a `parameter`) and what.
+    One validation error: its place (a `pointer` into the body, or the name
+    of a `parameter`), a code and a description.
 
     """
 
     pointer: NotRequired[str]
     parameter: NotRequired[str]
+    code: Literal["required", "unknown", "repeated", "duplicate", "malformed", "wrong_type", "wrong_format", "not_allowed", "too_short", "too_long", "too_small", "too_large", "too_few", "too_many", "too_deep"]
     detail: str
 
 
-Status: TypeAlias = Literal["all", "pending", "completed"]
+class Task(TypedDict):
+    """A task. Every field is always present."""
+
+    id: str
+    user_id: str
+    title: str
+    description: str | None
+    completed: bool
+    priority: Literal["low", "medium", "high", "urgent"] | None
+    due_date: datetime | None
+    remind_at: datetime | None
+    tags: list[str]
+    completed_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
 
 
-Sort: TypeAlias = Literal["created", "title", "due_date"]
+TaskList: TypeAlias = list[Task]
+"""Tasks in the requested order."""
 
 
-LimitParameter: TypeAlias = int
+class TaskCreate(TypedDict):
+    """A new task."""
+
+    title: str
+    description: NotRequired[str | None]
+    completed: NotRequired[bool]
+    priority: NotRequired[Literal["low", "medium", "high", "urgent"] | None]
+    due_date: NotRequired[datetime | None]
+    remind_at: NotRequired[datetime | None]
+    tags: NotRequired[list[str]]
 
 
-OffsetParameter: TypeAlias = int
+class TaskUpdate(TypedDict):
+    """
+    The fields to change; the others keep their values. `id`, `user_id`,
+    `completed_at`, `created_at` and `updated_at` are accepted and ignored.
+
+    """
+
+    title: NotRequired[str]
+    description: NotRequired[str | None]
+    completed: NotRequired[bool]
+    priority: NotRequired[Literal["low", "medium", "high", "urgent"] | None]
+    due_date: NotRequired[datetime | None]
+    remind_at: NotRequired[datetime | None]
+    tags: NotRequired[list[str]]
+    id: NotRequired[str]
+    user_id: NotRequired[str]
+    completed_at: NotRequired[datetime | None]
+    created_at: NotRequired[datetime]
+    updated_at: NotRequired[datetime]
 
 
-NotModifiedResponseETagHeader: TypeAlias = str
+class Changes(TypedDict):
+    """What has changed since a token."""
 
-
-NotModifiedResponseXRequestIdHeader: TypeAlias = str
-
-
-NotModifiedResponseAccessControlAllowOriginHeader: TypeAlias = str
-
-
-UnauthorizedResponseWWWAuthenticateHeader: TypeAlias = str
-
-
-ServiceUnavailableResponseRetryAfterHeader: TypeAlias = int
-
-
-LocationHeader: TypeAlias = str
-
-
-LinkHeader: TypeAlias = str
-
-
-XTotalCountHeader: TypeAlias = int
+    changed: list[Task]
+    deleted: list[str]
+    next: str
+    more: bool
 
 
 class ValidationProblem(Problem):
-    """A problem with every fault of the request."""
+    """A problem with the validation errors of the request."""
 
-    errors: list[Fault]
+    errors: list[ValidationError]

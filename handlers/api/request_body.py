@@ -34,7 +34,7 @@ async def read_body(receive: Receive, limit: int) -> bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             # The part that was received may look complete.
-            raise BadRequest([body_error("ended before it was complete")])
+            raise BadRequest([body_error("malformed", "ended before it was complete")])
         chunk = message.get("body", b"")
         size += len(chunk)
         if size <= limit:

@@ -69,7 +69,9 @@ class RequestContextMiddleware:
                 segments[: len(self._scoped)] = self._canonical
                 path = "/".join(segments)
         if "%" in path:
-            path = unquote(path)
+            # A decoded slash is part of a segment, so it must not separate two.
+            segments = path.split("/")
+            path = "/".join(unquote(segment).replace("/", "%2F") for segment in segments)
         return path.rstrip("/") or "/", user
 
     def _is_user_scoped(self, segments: list[str]) -> bool:

@@ -16,7 +16,7 @@ import psycopg
 from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGresult
 
-from models.errors import Unavailable
+from models.errors import OutcomeUnknown, Unavailable
 from models.postgres.connect import RawConnection
 from models.postgres.statements import Query
 
@@ -31,7 +31,7 @@ class Batch:
     """Queries of one transaction, and the future of their results, one for each.
 
     The result of a failed query is an error, as are those after it. The future raises
-    Unavailable if the outcome is unknown.
+    Unavailable if the batch was not sent, OutcomeUnknown if there is no result.
     """
 
     queries: Queries
@@ -45,10 +45,10 @@ class Batch:
         if not self.future.done():
             self.future.set_result(self.results)
 
-    def fail(self) -> None:
-        """Raise Unavailable in the caller, unless it has gone."""
+    def fail(self, error: Unavailable) -> None:
+        """Raise an error in the caller, unless it has gone."""
         if not self.future.done():
-            self.future.set_exception(Unavailable())
+            self.future.set_exception(error)
 
 
 class Connection:
@@ -92,7 +92,7 @@ class Connection:
     def send(self, batch: Batch) -> None:
         """Send a batch without waiting for its results; on a closed connection it fails."""
         if self.closed:
-            batch.fail()
+            batch.fail(Unavailable())
             return
         if not self.in_flight:
             self.first_sent_at = time.monotonic()
@@ -129,7 +129,7 @@ class Connection:
         self._pgconn.finish()
         lost, self.in_flight = self.in_flight, deque()
         for batch in lost:
-            batch.fail()
+            batch.fail(OutcomeUnknown())
         self._on_lost(self, reason)
 
     def _flush(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
-from models.errors import TodoError
+from models.errors import OutcomeUnknown, TodoError, Unavailable
 from models.postgres.identity import set_identity
 from models.postgres.pool import Pool, PoolStats
 from models.postgres.prepare import prepare
@@ -75,16 +75,21 @@ class Database:
         """Run a statement as a user and return its rows.
 
         Its parameters are among the `values` and `user_id`. Each column is None or `bytes`,
-        as PostgreSQL writes it, in UTF-8. Raises Unavailable, psycopg.Error for what only a
-        bug can cause, psycopg.DataError for text with a NUL.
+        as PostgreSQL writes it, in UTF-8. Raises Unavailable, OutcomeUnknown for a statement
+        that writes, psycopg.Error for what only a bug can cause, psycopg.DataError for text
+        with a NUL.
         """
         timeout = self._statement_timeout
-        results = await self._pool.run(
-            (
-                set_identity(user_id, writes=statement.writes, statement_timeout=timeout),
-                statement.bind({**values, "user_id": user_id}),
-            )
+        queries = (
+            set_identity(user_id, writes=statement.writes, statement_timeout=timeout),
+            statement.bind({**values, "user_id": user_id}),
         )
+        try:
+            results = await self._pool.run(queries)
+        except OutcomeUnknown:
+            if statement.writes:
+                raise
+            raise Unavailable from None
         if results[-1].status != _ROWS:  # whichever query failed, the last has no rows
             raise error_from(next(result for result in results if result.status == _FAILED))
         return _rows(results[-1])

@@ -90,7 +90,8 @@ class Pool:
     async def run(self, queries: Queries) -> list[PGresult]:
         """Run queries as one transaction; return a result for each, as a Batch does.
 
-        Raises Unavailable if there is no connection in time, or it is lost meanwhile.
+        Raises Unavailable if there is no connection in time, OutcomeUnknown if it is lost
+        meanwhile.
         """
         if self._closing or self._reconnector.down:
             raise Unavailable
@@ -149,12 +150,12 @@ class Pool:
                 self._timer = self._loop.call_at(deadline, self._expire_queued)
                 return
             logger.warning("no connection within %s s", self._queue_timeout)
-            self._queue.popleft().fail()
+            self._queue.popleft().fail(Unavailable())
 
     def _fail_queued(self) -> None:
         queued, self._queue = self._queue, deque()
         for batch in queued:
-            batch.fail()
+            batch.fail(Unavailable())
 
     def _cancel(self, batch: Batch) -> None:
         """Stop what a cancelled request has sent, unless that would affect others."""
