@@ -118,7 +118,7 @@ class Replay:
         described = operation.responses[str(status)].get("headers", {})
         headers = _only(described, response.headers)
         errors = self._response_errors(target, status, headers, normalise(response.content))
-        assert errors == [], f"openapi-core on the response: {errors}"
+        assert errors == [], f"openapi-core on the answer: {errors}"
 
     def _check_request(
         self, response: httpx.Response, operation: Operation, target: Target, body: bytes
@@ -156,7 +156,7 @@ class Replay:
 
 
 def is_date_time(value: object) -> bool:
-    """Return whether a text is a date-time; openapi-core's own check allows a newline after it."""
+    """Return whether a text is a date-time; openapi-core's allows a trailing newline."""
     try:
         return not isinstance(value, str) or bool(datetime.fromisoformat(value))
     except ValueError:

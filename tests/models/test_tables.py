@@ -1,4 +1,4 @@
-"""What the tables refuse, whoever asks: the last lock before the disk."""
+"""Constraints of the tables, which apply to every role."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ Connection = psycopg.Connection[TupleRow]
 
 @pytest.fixture
 def superuser(cluster: Cluster) -> Iterator[Connection]:
-    """Connect as somebody whom only the tables refuse anything."""
+    """Connect as superuser, so that only constraints apply."""
     with psycopg.connect(cluster.superuser) as connection:
         yield connection
         connection.rollback()
@@ -125,7 +125,7 @@ def test_a_tasks_json_depends_on_no_setting(setting: str, superuser: Connection)
 
 
 def json_of(superuser: Connection, user_id: str) -> str:
-    """Return the JSON of somebody's only task."""
+    """Return the JSON of a user's only task."""
     question = "SELECT representation FROM todo.tasks WHERE user_id = %s"
     ((text,),) = superuser.execute(question, [user_id]).fetchall()
     return str(text)

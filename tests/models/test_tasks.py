@@ -1,4 +1,4 @@
-"""What each statement about tasks does, told by what it answers."""
+"""The result of each statement about tasks."""
 
 import json
 from collections.abc import Awaitable, Callable
