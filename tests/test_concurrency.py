@@ -98,7 +98,7 @@ def test_of_writers_and_a_deleter_with_the_same_etag_one_wins(alice: AuthedClien
 
 
 def test_updates_against_deletes_end_with_the_task_gone(alice: AuthedClient) -> None:
-    kept = alice.create_task("Another")
+    other = alice.create_task("Another")
     for _ in range(ROUNDS):
         url = url_of(alice)
         update = partial(alice.put, url, json={"title": "x"})
@@ -112,7 +112,7 @@ def test_updates_against_deletes_end_with_the_task_gone(alice: AuthedClient) -> 
         assert sorted(deletes) == [204, 404]
         assert set(statuses) <= {200, 404}
         assert alice.get(url).status_code == 404
-        assert alice.list_tasks() == [kept]
+        assert alice.list_tasks() == [other]
 
 
 def test_concurrent_first_writes_of_a_new_user_are_all_stored(

@@ -235,8 +235,8 @@ def test_requests_beyond_the_queue_get_503_and_queued_ones_succeed(
             time.sleep(0.05)  # until no batch is pipelined behind these
             requests += submit(lambda: alice.patch(f"{path}/complete"), 13)
             wait_until(lambda: sum(request.done() for request in requests) == 10)
-            refused = [request for request in requests if request.done()]
-            assert statuses(refused) == [503] * 10
+            rejected = [request for request in requests if request.done()]
+            assert statuses(rejected) == [503] * 10
             assert alice.get("/health").status_code == 200
         assert statuses(requests) == [200] * 5 + [503] * 10
         now = alice.get(path).json()

@@ -100,8 +100,8 @@ def secret(alice: AuthedClient) -> Iterator[Secret]:
 def assert_forbidden(response: httpx.Response, secret: Secret) -> None:
     """Fail unless this is the uniform 403 response."""
     assert response.status_code == 403
-    asked = response.request.url.raw_path.decode().partition("?")[0]
-    assert response.json() == FORBIDDEN | {"instance": asked}
+    path_of_request = response.request.url.raw_path.decode().partition("?")[0]
+    assert response.json() == FORBIDDEN | {"instance": path_of_request}
     assert_describes_nothing(response)
     assert not secret.is_leaked_by(response)
 

@@ -122,19 +122,19 @@ def error_message(data_dir: Path) -> str:
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[Path]:
     """Return the path of a data directory to be created; kills its PostgreSQL afterwards."""
-    place = tmp_path / AWKWARD_NAME
-    yield place
-    for process in [*initdbs(place), *servers(place)]:
+    path = tmp_path / AWKWARD_NAME
+    yield path
+    for process in [*initdbs(path), *servers(path)]:
         process.kill()
 
 
 @pytest.fixture(scope="module")
 def template_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Create a stopped cluster, to be copied."""
-    place = tmp_path_factory.mktemp("pattern")
-    with embedded.running(place):
+    path = tmp_path_factory.mktemp("template")
+    with embedded.running(path):
         pass
-    return place
+    return path
 
 
 @pytest.fixture
@@ -301,9 +301,9 @@ def test_two_commands_started_concurrently_share_one_server(empty: Path, start: 
 def test_overlapping_commands_always_find_a_server(data_dir: Path) -> None:
     def start_and_stop(_: int) -> int:
         with embedded.running(data_dir) as urls:
-            answer = scalar(urls.app, "SELECT 1")
+            one = scalar(urls.app, "SELECT 1")
             assert len(servers(data_dir)) == 1
-        return int(answer)
+        return int(one)
 
     with ThreadPoolExecutor(5) as pool:
         assert list(pool.map(start_and_stop, range(30))) == [1] * 30
@@ -429,9 +429,9 @@ def test_a_server_that_requires_no_password_is_not_accepted(
         listener.settimeout(0.5)
         with suppress(TimeoutError):
             while True:
-                with listener.accept()[0] as visitor:
-                    visitor.recv(1024)
-                    visitor.sendall(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I")  # authenticated; ready
+                with listener.accept()[0] as client:
+                    client.recv(1024)
+                    client.sendall(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I")  # authenticated; ready
 
     monkeypatch.setattr(cluster, "_STARTUP_TIMEOUT", 0.2)
     with (

@@ -223,15 +223,15 @@ async def test_each_queued_request_has_its_own_timeout(
         time_limit(),
         busy(database, cluster),
     ):
-        gone, first = (asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(2))
+        cancelled, first = (asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(2))
         await asyncio.sleep(0.5)
         second = asyncio.create_task(database.fetch("x", WHO, {}))
-        gone.cancel()
+        cancelled.cancel()
         await asyncio.wait([first])
         assert not second.done()
-        for refused in (first, second):
+        for request in (first, second):
             with pytest.raises(Unavailable):
-                await refused
+                await request
 
 
 async def test_batches_are_pipelined_on_one_connection(cluster: Cluster) -> None:
