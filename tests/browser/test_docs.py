@@ -78,7 +78,7 @@ def test_in_development_a_token_is_one_click_away_and_stays(
     window = open_window(development.url)
     page = window.visit("/docs")
     page.get_by_role("button", name="Alice").click()
-    expect(page.get_by_role("status")).to_have_text("You are alice for an hour.")
+    expect(page.get_by_role("status")).to_have_text("Signed in as alice for one hour.")
     title = f"Water {someone()}"
     created = tries_out(page, "create_task", f'{{"title": "{title}"}}')
     expect(created).to_contain_text('"user_id": "alice"')
@@ -87,7 +87,7 @@ def test_in_development_a_token_is_one_click_away_and_stays(
     expect(tries_out(page, "list_tasks")).to_contain_text(title)
 
     page.get_by_role("button", name="Bob").click()
-    expect(page.get_by_role("status")).to_have_text("You are bob for an hour.")
+    expect(page.get_by_role("status")).to_have_text("Signed in as bob for one hour.")
     listed = operation(page, "list_tasks")
     listed.get_by_role("button", name="Execute").click()
     expect(listed.locator(".live-responses-table")).not_to_contain_text(title)
