@@ -82,7 +82,7 @@ def test_in_development_a_token_takes_one_click_and_survives_a_reload(
     window = open_window(dev_service.url)
     page = window.visit("/docs")
     page.get_by_role("button", name="Alice").click()
-    expect(page.get_by_role("status")).to_have_text("You are alice for an hour.")
+    expect(page.get_by_role("status")).to_have_text("Signed in as alice for one hour.")
     title = f"Water {new_user_id()}"
     created = try_out(page, "create_task", f'{{"title": "{title}"}}')
     expect(created).to_contain_text('"user_id": "alice"')
@@ -91,7 +91,7 @@ def test_in_development_a_token_takes_one_click_and_survives_a_reload(
     expect(try_out(page, "list_tasks")).to_contain_text(title)
 
     page.get_by_role("button", name="Bob").click()
-    expect(page.get_by_role("status")).to_have_text("You are bob for an hour.")
+    expect(page.get_by_role("status")).to_have_text("Signed in as bob for one hour.")
     listed = operation(page, "list_tasks")
     listed.get_by_role("button", name="Execute").click()
     expect(listed.locator(".live-responses-table")).not_to_contain_text(title)
