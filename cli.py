@@ -10,12 +10,11 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import dotenv
 import uvicorn
+from pydantic import SecretBytes, SecretStr
 
 import settings as configuration
 from app import DEVELOPMENT, check_database, origin, sign_token
@@ -58,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     options = _parser().parse_args(arguments)
     try:
-        _read_env_file()
+        configuration.read_env_file()
         options.run(options)
     except (SettingError, TodoError) as error:
         print(f"todo-api: {error}", file=sys.stderr)
@@ -95,14 +94,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=_token)
     return parser
-
-
-def _read_env_file() -> None:
-    try:
-        dotenv.load_dotenv(Path(".env"))
-    except (OSError, ValueError) as error:
-        msg = f".env cannot be read: {error}."
-        raise SettingError(msg) from None
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -146,9 +137,8 @@ def _migrate(_options: argparse.Namespace) -> None:
 
 def _upgrade(settings: Settings) -> None:
     assert settings.database_url is not None
-    migrate.upgrade(
-        settings.migration_database_url or settings.database_url, settings.database_url
-    )
+    owner = settings.migration_database_url or settings.database_url
+    migrate.upgrade(owner.get_secret_value(), settings.database_url.get_secret_value())
 
 
 def _token(options: argparse.Namespace) -> None:
@@ -192,7 +182,7 @@ def _with_secret(settings: Settings) -> Settings:
     if not re.fullmatch(rb"[!-~]{32,}", secret):
         msg = f"{path} is damaged: remove it, and a new secret will be made."
         raise SettingError(msg)
-    return replace(settings, secret=secret)
+    return settings.model_copy(update={"secret": SecretBytes(secret)})
 
 
 def _write_once(path: Path, text: str) -> None:
@@ -216,7 +206,11 @@ def _database(settings: Settings) -> Iterator[Settings]:
         yield settings
         return
     with embedded.running(settings.data_dir) as urls:
-        yield replace(settings, database_url=urls.app, migration_database_url=urls.owner)
+        provided = {
+            "database_url": SecretStr(urls.app),
+            "migration_database_url": SecretStr(urls.owner),
+        }
+        yield settings.model_copy(update=provided)
 
 
 def is_development(given: Settings) -> bool:
@@ -228,8 +222,8 @@ def _hand_down(settings: Settings, *, development: bool) -> None:
     """Tell the processes that serve what has been provided here."""
     assert settings.database_url is not None
     if settings.secret is not None:
-        os.environ["BETTER_AUTH_SECRET"] = settings.secret.decode()
-    os.environ["DATABASE_URL"] = settings.database_url
+        os.environ["BETTER_AUTH_SECRET"] = settings.secret.get_secret_value().decode()
+    os.environ["DATABASE_URL"] = settings.database_url.get_secret_value()
     os.environ[DEVELOPMENT] = str(development).lower()
 
 
