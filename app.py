@@ -13,11 +13,13 @@ from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+import handlers  # first: it imports Connexion without a warning
+
+# isort: split
 from connexion import ConnexionMiddleware
 from connexion.middleware.lifespan import LifespanMiddleware
 from connexion.resolver import Resolver
 
-import handlers
 import settings as configuration
 from handlers.api.operations import Operations
 from handlers.auth import BearerAuth
