@@ -11,6 +11,7 @@ from handlers.auth.keys import SharedSecret
 from handlers.auth.verifier import LEEWAY_SECONDS, Claims, InvalidToken, TokenVerifier
 from harness.clients import AuthedClient, token
 from harness.service import SECRET, Service
+from harness.waiting import TIMEOUT_SECONDS
 
 pytestmark = pytest.mark.anyio
 
