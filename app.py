@@ -8,17 +8,18 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+import handlers  # first: it imports Connexion without a warning
+
+# isort: split
 from connexion import ConnexionMiddleware
 from connexion.middleware.lifespan import LifespanMiddleware
 from connexion.resolver import Resolver
 
-import handlers
 import settings as configuration
 from handlers.api.operations import Operations
 from handlers.auth import BearerAuth
@@ -87,7 +88,7 @@ def create_database(settings: Settings) -> Database:
     """Return the database of these settings; does no I/O until it is opened."""
     assert settings.database_url is not None, "the database is provided before it is used"
     return Database(
-        settings.database_url,
+        settings.database_url.get_secret_value(),
         statements=queries.PREPARED,
         pool_size=settings.pool_size,
         queue_size=settings.queue_size,
@@ -103,7 +104,7 @@ def create_auth(settings: Settings, published: JWKSClient | None) -> BearerAuth:
         assert published is not None, "there are keys before the service is built"
         keys = published
     else:
-        keys = SharedSecret(settings.secret)
+        keys = SharedSecret(settings.secret.get_secret_value())
         keys = KeyRing(keys, published) if published else keys
     verifier = TokenVerifier(
         keys,
@@ -118,7 +119,7 @@ def sign_token(settings: Settings, user: str, ttl: timedelta) -> str:
     """Return a token that the service with these settings accepts."""
     assert settings.secret is not None
     return dev_tokens.sign_token(
-        settings.secret,
+        settings.secret.get_secret_value(),
         user,
         ttl,
         user_claim=settings.jwt_user_claim,
@@ -138,7 +139,8 @@ async def check_database(settings: Settings) -> None:
 
     Raises NotConnected or UnsafeRole, with a message for the operator.
     """
-    async with _opened(create_database(replace(settings, pool_size=1)), connect_timeout=0):
+    database = create_database(settings.model_copy(update={"pool_size": 1}))
+    async with _opened(database, connect_timeout=0):
         pass
 
 

@@ -4,31 +4,28 @@ import argparse
 import asyncio
 import os
 import re
-import secrets
 import signal
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
-import dotenv
-import uvicorn
+from pydantic import SecretBytes, SecretStr
 
 import settings as configuration
 from app import DEVELOPMENT, check_database, origin, sign_token
-from handlers import listening
+from handlers.auth import dev_secret
+from handlers.auth.dev_secret import DevSecretError
 from handlers.auth.verifier import is_user_id
+from handlers.server.run import CannotListen, check_address, run
 from handlers.site.dev_tokens import LOOPBACK
 from models import embedded, migrate
 from models.errors import TodoError
 from settings import SettingError, Settings
 
 UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-LONGEST = timedelta(days=36_500)
-GRACE_SECONDS = 10
+MAX_TTL = timedelta(days=36_500)
+ONE_DAY = timedelta(days=1)
 
 DESCRIPTION = """\
 The todo API. Without a DATABASE_URL it brings its own PostgreSQL, with the
@@ -52,15 +49,15 @@ More of them: .venv/bin/todo-api token --user bob
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status, 1 after an error in one sentence."""
-    # Ends the process in good order, through every `finally` on the way.
+    # Exits through every `finally` on the way.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # the terminal closes, without nohup
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     options = _parser().parse_args(arguments)
     try:
-        _read_env_file()
+        configuration.read_env_file()
         options.run(options)
-    except (SettingError, TodoError) as error:
+    except (SettingError, TodoError, DevSecretError, CannotListen) as error:
         print(f"todo-api: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -90,19 +87,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--ttl",
         type=_duration,
-        default=timedelta(days=1),
+        default=ONE_DAY,
         help="how long it is good for, such as 15m, 12h or 7d (1d)",
     )
     command.set_defaults(run=_token)
     return parser
-
-
-def _read_env_file() -> None:
-    try:
-        dotenv.load_dotenv(Path(".env"))
-    except (OSError, ValueError) as error:
-        msg = f".env cannot be read: {error}."
-        raise SettingError(msg) from None
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -110,155 +99,97 @@ def _serve(options: argparse.Namespace) -> None:
         if getattr(options, name) is not None:
             os.environ[name.upper()] = getattr(options, name)
     given = configuration.load(os.environ)
-    settings = _with_secret(given)
-    _refuse_port_in_use(settings)
-    with _database(settings) as ready:
-        _upgrade(ready)
-        asyncio.run(check_database(ready))
-        _hand_down(ready, development=is_development(given))
-        if settings.database_url is None:
-            _welcome(ready)
-        config = uvicorn.Config(
+    settings = _with_dev_secret(given, create=True)
+    check_address(settings.host, settings.port)
+    with _with_database(settings) as complete:
+        _upgrade(complete)
+        asyncio.run(check_database(complete))
+        _export_to_workers(complete, development=is_development(given))
+        if given.database_url is None:
+            _welcome(complete)
+        run(
             "app:from_environment",
-            factory=True,
-            host=ready.host,
-            port=ready.port,
-            workers=ready.workers,
-            http="handlers.server.protocol:Protocol",
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # nothing here depends on the client's address
-            timeout_graceful_shutdown=GRACE_SECONDS,
-            # Workers that are still importing do not answer yet, and with the
-            # default of 5 seconds a busy machine would replace them for ever.
-            timeout_worker_healthcheck=60,
+            host=complete.host,
+            port=complete.port,
+            workers=complete.workers,
         )
-        listening.serve(config)
 
 
 def _migrate(_options: argparse.Namespace) -> None:
-    with _database(configuration.load(os.environ)) as settings:
+    with _with_database(configuration.load(os.environ)) as settings:
         _upgrade(settings)
 
 
-def _upgrade(settings: Settings) -> None:
-    assert settings.database_url is not None
-    migrate.upgrade(
-        settings.migration_database_url or settings.database_url, settings.database_url
-    )
-
-
 def _token(options: argparse.Namespace) -> None:
-    print(token(_with_secret(configuration.load(os.environ)), options.user, options.ttl))
-
-
-def token(settings: Settings, user: str, ttl: timedelta) -> str:
-    """Sign a token for a user as Better Auth's users do with a shared secret.
-
-    Raises SettingError for something that cannot be a user's id, and without a secret.
-    """
-    if not is_user_id(user):
+    settings = configuration.load(os.environ)
+    if not is_user_id(options.user):
         msg = "A user id is 1 to 255 characters, none of them a control character."
         raise SettingError(msg)
+    settings = _with_dev_secret(settings)
     if settings.secret is None:
         msg = "BETTER_AUTH_SECRET is not set: without it only Better Auth can sign tokens."
         raise SettingError(msg)
-    return sign_token(settings, user, ttl)
+    print(sign_token(settings, options.user, options.ttl))
 
 
-def _with_secret(settings: Settings) -> Settings:
-    """Keep the secret that is set; else use one for development, made once.
+def is_development(given: Settings) -> bool:
+    """Return whether only this machine can connect, and the secret and data are our own."""
+    return given.database_url is None and given.secret is None and given.host in LOOPBACK
 
-    Who brings a database is not developing, and may leave tokens to published keys.
+
+def _with_dev_secret(settings: Settings, *, create: bool = False) -> Settings:
+    """Return the settings with the development secret, if they need one.
+
+    With a DATABASE_URL they do not: tokens may then be verified by published keys alone.
     """
     if settings.secret is not None or settings.database_url is not None:
         return settings
-    path = settings.data_dir / "better-auth-secret"
-    try:
-        if not path.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write_once(path, secrets.token_urlsafe(32))
-            print(
-                f"BETTER_AUTH_SECRET is not set: made one for development in {path}.",
-                file=sys.stderr,
-            )
-        secret = path.read_bytes()
-    except OSError as error:
-        msg = f"BETTER_AUTH_SECRET is not set, and {path} cannot be used: {error.strerror}."
-        raise SettingError(msg) from None
-    if not re.fullmatch(rb"[!-~]{32,}", secret):
-        msg = f"{path} is damaged: remove it, and a new secret will be made."
-        raise SettingError(msg)
-    return replace(settings, secret=secret)
-
-
-def _write_once(path: Path, text: str) -> None:
-    """Write a private file whole or not at all; whoever comes second changes nothing."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    try:
-        path.hardlink_to(draft)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
+    path = settings.data_dir / dev_secret.FILE_NAME
+    if create and dev_secret.create(path):
+        notice = f"BETTER_AUTH_SECRET is not set: made one for development in {path}."
+        print(notice, file=sys.stderr)
+    secret = SecretBytes(dev_secret.load(path))
+    return settings.model_copy(update={"secret": secret})
 
 
 @contextmanager
-def _database(settings: Settings) -> Iterator[Settings]:
-    """Provide a database: the one that is set, or the embedded PostgreSQL."""
+def _with_database(settings: Settings) -> Iterator[Settings]:
+    """Yield the settings with a database: their own, or the embedded PostgreSQL."""
     if settings.database_url is not None:
         yield settings
         return
     with embedded.running(settings.data_dir) as urls:
-        yield replace(settings, database_url=urls.app, migration_database_url=urls.owner)
+        provided = {
+            "database_url": SecretStr(urls.app),
+            "migration_database_url": SecretStr(urls.owner),
+        }
+        yield settings.model_copy(update=provided)
 
 
-def is_development(given: Settings) -> bool:
-    """Tell whether nobody but this machine can come, and nothing here is anybody else's."""
-    return given.database_url is None and given.secret is None and given.host in LOOPBACK
+def _upgrade(settings: Settings) -> None:
+    assert settings.database_url is not None
+    owner = settings.migration_database_url or settings.database_url
+    migrate.upgrade(owner.get_secret_value(), settings.database_url.get_secret_value())
 
 
-def _hand_down(settings: Settings, *, development: bool) -> None:
-    """Tell the processes that serve what has been provided here."""
+def _export_to_workers(settings: Settings, *, development: bool) -> None:
+    """Put what this process has provided into the environment, which workers inherit."""
     assert settings.database_url is not None
     if settings.secret is not None:
-        os.environ["BETTER_AUTH_SECRET"] = settings.secret.decode()
-    os.environ["DATABASE_URL"] = settings.database_url
+        os.environ["BETTER_AUTH_SECRET"] = settings.secret.get_secret_value().decode()
+    os.environ["DATABASE_URL"] = settings.database_url.get_secret_value()
     os.environ[DEVELOPMENT] = str(development).lower()
 
 
 def _welcome(settings: Settings) -> None:
-    print(
-        WELCOME.format(url=origin(settings), token=token(settings, "alice", timedelta(days=1))),
-        flush=True,
-    )
-
-
-def _refuse_port_in_use(settings: Settings) -> None:
-    """Say it in one sentence, before anything has been started."""
-    try:
-        with socket.socket(
-            socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        ) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((settings.host, settings.port))
-    except (OSError, UnicodeError) as error:  # the latter for what can be no host's name
-        address = f"{settings.host}:{settings.port}"
-        reason = getattr(error, "strerror", None) or "no such host"
-        msg = f"Cannot listen on {address} ({reason}): set HOST or PORT."
-        raise SettingError(msg) from None
+    token = sign_token(settings, "alice", ONE_DAY)
+    print(WELCOME.format(url=origin(settings), token=token), flush=True)
 
 
 def _duration(text: str) -> timedelta:
     match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
     duration = timedelta(**{UNITS[match[2]]: int(match[1])}) if match else timedelta()
-    if not timedelta() < duration <= LONGEST:
+    if not timedelta() < duration <= MAX_TTL:
         msg = f"{text!r} is not a duration such as 15m, 12h or 7d"
         raise argparse.ArgumentTypeError(msg)
     return duration

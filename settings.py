@@ -1,19 +1,56 @@
-"""The service's settings, read once from the environment and `.env`."""
+"""The service's settings, read once from the environment and `.env`.
+
+The sources of pydantic-settings itself are off, for two reasons. An empty variable in the
+environment must hide the one in `.env`, and callers must be able to pass a mapping, from
+which alone the settings are then read. So `load` selects the variables and passes them on.
+"""
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
+
+import dotenv
+from pydantic import (
+    AliasGenerator,
+    BeforeValidator,
+    Field,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 MIN_SECRET_BYTES = 32
 DEFAULT_ORIGINS = ("http://localhost:3000", "http://localhost:3001")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
+_DATABASE_URL = re.compile(
+    r"postgres(?:ql)?(?:\+\w+)?://((?:[^/@]*@)?[^?]*)\??(.*)", re.IGNORECASE | re.DOTALL
+)
+# Parameters that Prisma, Supabase, asyncpg and SQLAlchemy read. libpq refuses a URL with
+# them, and none of them makes a connection less secure by its absence.
+_NOT_FOR_LIBPQ = {
+    "connection_limit",
+    "pgbouncer",
+    "pool_timeout",
+    "prepared_statement_cache_size",
+    "schema",
+    "socket_timeout",
+    "statement_cache_size",
+    "supa",
+    "workaround",
+}
+
 
 class SettingError(Exception):
-    """A setting is missing or wrong; the text is one sentence that says which."""
+    """A setting is missing or invalid; the text is one sentence that names it."""
 
 
 def _secret(text: str) -> bytes:
@@ -37,7 +74,7 @@ def _web_url(text: str) -> str:
 
 
 def _claim(text: str) -> tuple[str, ...]:
-    """Read the way to a claim: dots lead into objects, but not in names that are URLs."""
+    """Parse the path of a claim: dots separate names, except in a name that is a URL."""
     path = (text,) if "/" in text else tuple(text.split("."))
     if not all(path):
         msg = f"must be a claim's name, or a path such as user.id, not {text!r}"
@@ -56,13 +93,21 @@ def _origins(text: str) -> tuple[str, ...]:
 
 
 def _database_url(text: str) -> str:
-    if urlsplit(text).scheme not in {"postgresql", "postgres"}:
+    """Rewrite the URL of another driver or ORM as libpq reads it."""
+    match = _DATABASE_URL.fullmatch(text)
+    if match is None:
         msg = "must be a URL such as postgresql://user:password@host:5432/todo"
         raise ValueError(msg)
-    return text
+    server, query = match.groups()
+    parameters = [
+        parameter
+        for parameter in query.split("&")
+        if parameter and parameter.partition("=")[0] not in _NOT_FOR_LIBPQ
+    ]
+    return "?".join([f"postgresql://{server}", *filter(None, ["&".join(parameters)])])
 
 
-def _whole(low: int, high: int) -> Callable[[str], int]:
+def _integer(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
             msg = f"must be a whole number from {low} to {high}, not {text!r}"
@@ -90,93 +135,137 @@ def _log_level(text: str) -> str:
     return text.lower()
 
 
-def _switch(text: str) -> bool:
+def _boolean(text: str) -> bool:
     if text.lower() not in {"true", "false"}:
         msg = f"must be true or false, not {text!r}"
         raise ValueError(msg)
     return text.lower() == "true"
 
 
-def _from(name: str, parse: Callable[[str], Any], default: Any) -> Any:
-    return field(default=default, metadata={"name": name, "parse": parse})
+def _text(parse: Callable[[str], Any]) -> BeforeValidator:
+    """Parse a variable's text; a value that code passes has its type already."""
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Everything that can be set; `.env.example` explains each.
+def _jwks_url(data: Mapping[str, Any]) -> str | None:
+    """Return where Better Auth publishes its keys.
 
-    Times are in seconds. `secret` and `database_url` may be None until somebody
-    provides them: the environment, or the command line for development.
+    As for Better Auth itself, a path in its URL replaces `/api/auth`.
     """
-
-    secret: bytes | None = _from("BETTER_AUTH_SECRET", _secret, None)
-    better_auth_url: str | None = _from("BETTER_AUTH_URL", _web_url, None)
-    jwks_url: str | None = _from("JWKS_URL", _web_url, None)
-    jwt_user_claim: tuple[str, ...] = _from("JWT_USER_CLAIM", _claim, ("sub",))
-    jwt_issuer: str | None = _from("JWT_ISSUER", str, None)
-    jwt_audience: str | None = _from("JWT_AUDIENCE", str, None)
-    cors_origins: tuple[str, ...] = _from("CORS_ORIGINS", _origins, DEFAULT_ORIGINS)
-    host: str = _from("HOST", str, "127.0.0.1")
-    port: int = _from("PORT", _whole(1, 65535), 8000)
-    workers: int = _from("WORKERS", _whole(1, 64), 1)
-    log_level: str = _from("LOG_LEVEL", _log_level, "info")
-    access_log: bool = _from("ACCESS_LOG", _switch, default=False)
-    compiled: bool = _from("COMPILED", _switch, default=True)
-    data_dir: Path = _from("DATA_DIR", Path, Path(".data"))
-    database_url: str | None = _from("DATABASE_URL", _database_url, None)
-    migration_database_url: str | None = _from("MIGRATION_DATABASE_URL", _database_url, None)
-    pool_size: int = _from("DATABASE_POOL_SIZE", _whole(1, 1000), 10)
-    queue_size: int = _from("DATABASE_QUEUE_SIZE", _whole(1, 100_000), 1000)
-    queue_timeout: float = _from("DATABASE_QUEUE_TIMEOUT", _seconds, 2.0)
-    statement_timeout: float = _from("DATABASE_STATEMENT_TIMEOUT", _seconds, 5.0)
-
-
-NAMES = tuple(setting.metadata["name"] for setting in fields(Settings))
-
-
-def load(environment: Mapping[str, str | None]) -> Settings:
-    """Read the settings from variables by name; an empty one counts as not set.
-
-    Raises SettingError at the first that cannot be used.
-    """
-    values: dict[str, Any] = {}
-    for setting in fields(Settings):
-        name = setting.metadata["name"]
-        text = environment.get(name)
-        if not text:
-            continue
-        try:
-            values[setting.name] = setting.metadata["parse"](text)
-        except ValueError as error:
-            msg = f"{name} {error}."
-            raise SettingError(msg) from None
-    if url := values.get("better_auth_url"):
-        values.setdefault("jwks_url", _published_at(url))
-        values.setdefault("cors_origins", _with_origin_of(url))
-    settings = Settings(**values)
-    if settings.database_url and settings.secret is None and settings.jwks_url is None:
-        msg = (
-            "BETTER_AUTH_SECRET is not set: with a DATABASE_URL of your own it must be "
-            "the secret that Better Auth uses, unless BETTER_AUTH_URL or JWKS_URL says "
-            "where its keys are published."
-        )
-        raise SettingError(msg)
-    return settings
-
-
-def _published_at(better_auth_url: str) -> str:
-    """Say where Better Auth publishes its keys.
-
-    As for Better Auth itself, a path in its URL takes the place of `/api/auth`.
-    """
-    base = better_auth_url.rstrip("/")
+    if not (url := data.get("better_auth_url")):
+        return None
+    base = url.rstrip("/")
     return f"{base}/jwks" if urlsplit(base).path else f"{base}/api/auth/jwks"
 
 
-def _with_origin_of(better_auth_url: str) -> tuple[str, ...]:
-    """Add an origin to the usual ones, as browsers write it (RFC 6454, 6.2)."""
+def _cors_origins(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Add Better Auth's origin to the default ones, as browsers write it (RFC 6454, 6.2)."""
+    if not (better_auth_url := data.get("better_auth_url")):
+        return DEFAULT_ORIGINS
     url = urlsplit(better_auth_url)
     host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
-    usual = {"http": 80, "https": 443}[url.scheme]
-    port = "" if url.port in {None, usual} else f":{url.port}"
+    default_port = {"http": 80, "https": 443}[url.scheme]
+    port = "" if url.port in {None, default_port} else f":{url.port}"
     return tuple(dict.fromkeys([*DEFAULT_ORIGINS, f"{url.scheme}://{host}{port}"]))
+
+
+_WebURL = Annotated[str, _text(_web_url)]
+_DatabaseURL = Annotated[SecretStr, _text(_database_url)]
+_Seconds = Annotated[float, _text(_seconds)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; `.env.example` explains each.
+
+    Times are in seconds. `secret` and `database_url` may be None until they are provided:
+    by the environment, or by the command line for development. Neither they nor what
+    validation says of them show a secret or a password.
+    """
+
+    model_config = SettingsConfigDict(
+        alias_generator=AliasGenerator(validation_alias=str.upper),
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    secret: Annotated[SecretBytes | None, _text(_secret)] = Field(
+        default=None, validation_alias="BETTER_AUTH_SECRET"
+    )
+    better_auth_url: _WebURL | None = None
+    jwks_url: _WebURL | None = Field(default_factory=_jwks_url)
+    jwt_user_claim: Annotated[tuple[str, ...], _text(_claim)] = ("sub",)
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    cors_origins: Annotated[tuple[str, ...], _text(_origins)] = Field(
+        default_factory=_cors_origins
+    )
+    host: str = "127.0.0.1"
+    port: Annotated[int, _text(_integer(1, 65535))] = 8000
+    workers: Annotated[int, _text(_integer(1, 64))] = 1
+    log_level: Annotated[str, _text(_log_level)] = "info"
+    access_log: Annotated[bool, _text(_boolean)] = False
+    data_dir: Path = Path(".data")
+    database_url: _DatabaseURL | None = None
+    migration_database_url: _DatabaseURL | None = None
+    pool_size: Annotated[int, _text(_integer(1, 1000))] = Field(
+        default=10, validation_alias="DATABASE_POOL_SIZE"
+    )
+    queue_size: Annotated[int, _text(_integer(1, 100_000))] = Field(
+        default=1000, validation_alias="DATABASE_QUEUE_SIZE"
+    )
+    queue_timeout: _Seconds = Field(default=2.0, validation_alias="DATABASE_QUEUE_TIMEOUT")
+    statement_timeout: _Seconds = Field(
+        default=5.0, validation_alias="DATABASE_STATEMENT_TIMEOUT"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls, *_: Any, **sources: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read what is passed to the constructor and nothing else."""
+        return (sources["init_settings"],)
+
+    @model_validator(mode="after")
+    def _require_keys(self) -> Self:
+        if self.database_url and self.secret is None and self.jwks_url is None:
+            msg = (
+                "BETTER_AUTH_SECRET is not set: with a DATABASE_URL of your own it must be "
+                "the secret that Better Auth uses, unless BETTER_AUTH_URL or JWKS_URL says "
+                "where its keys are published"
+            )
+            raise ValueError(msg)
+        return self
+
+
+NAMES = tuple(str(field.validation_alias) for field in Settings.model_fields.values())
+
+
+def read_env_file(path: Path = Path(".env")) -> None:
+    """Add a file's variables to the environment, which wins over the file.
+
+    Raises SettingError if the file is there and cannot be read.
+    """
+    try:
+        dotenv.load_dotenv(path)
+    except (OSError, ValueError) as error:
+        msg = f"{path} cannot be read: {error}."
+        raise SettingError(msg) from None
+
+
+def load(environment: Mapping[str, str | None]) -> Settings:
+    """Read the settings from these variables alone; an empty one counts as not set.
+
+    Blanks around a value are removed, except from the secret, which Better Auth uses as it
+    is. Raises SettingError for the first setting that is invalid.
+    """
+    variables = {name: environment.get(name) or "" for name in NAMES}
+    secret = {"BETTER_AUTH_SECRET": variables.pop("BETTER_AUTH_SECRET")}
+    values = secret | {name: text.strip() for name, text in variables.items()}
+    try:
+        return Settings.model_validate({name: text for name, text in values.items() if text})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        reason = str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
+        raise SettingError(" ".join([*map(str, first["loc"]), f"{reason}."])) from None

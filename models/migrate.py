@@ -18,7 +18,8 @@ from models.postgres.identity import APP_ROLE
 from models.tables import MIN_SERVER_VERSION, PROBE_ROLE
 
 logger = logging.getLogger("todo.migrations")
-_PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+# Beside this package in the repository, and where it is installed, which has no pyproject.toml.
+_SCRIPTS = Path(__file__).parents[1] / "migrations"
 _CONNECT_TIMEOUT = 10  # seconds
 _LOCK_TIMEOUT = 60  # seconds
 
@@ -28,7 +29,8 @@ def upgrade(owner_url: str, app_url: str) -> None:
 
     Both happen in one transaction. Raises MigrationFailed.
     """
-    config = Config(toml_file=_PYPROJECT)
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     with connected(owner_url) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

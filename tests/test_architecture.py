@@ -1,4 +1,4 @@
-"""The architecture, read from the source: which package imports which, settings explained."""
+"""The architecture, checked by reading the source: imports, SQL, settings."""
 
 import ast
 import re
@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "app": {"handlers", "models", "openapi", "settings"},
     "cli": {"app", "handlers", "models", "settings"},
 }
-"""What the modules of each package may import of this project, packages or modules."""
+"""The packages and modules of this project that each package may import."""
 
 MUST_NOT_IMPORT = {
     "models": {"connexion", "starlette", "jwt", "uvicorn", "httpx"},
@@ -45,7 +45,7 @@ MUST_NOT_IMPORT = {
 
 
 def modules(package: str) -> list[Path]:
-    """Return the modules of a package, but those that have a rule of their own."""
+    """Return the modules of a package, without those that have their own rule."""
     path = ROOT / package.replace(".", "/")
     found = path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")]
     return sorted(module for module in found if owner(name_of(module)) == package)
@@ -57,7 +57,7 @@ def name_of(path: Path) -> str:
 
 
 def owner(module: str) -> str:
-    """Return the package whose rule holds for a module: the longest prefix."""
+    """Return the package whose rule applies to a module: the longest prefix."""
     return max((name for name in MAY_IMPORT if is_in(module, {name})), key=len)
 
 
@@ -66,7 +66,7 @@ def is_in(module: str, packages: set[str]) -> bool:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Return everything that a module imports, each name of a `from` import included."""
+    """Yield everything that a module imports, including the names of `from` imports."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -74,7 +74,7 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def everything_in(package: str) -> list[Path]:
+def source_files(package: str) -> list[Path]:
     path = ROOT / package
     return sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
 
@@ -91,13 +91,13 @@ def test_imports_run_one_way(package: str) -> None:
 
 @pytest.mark.parametrize("package", sorted(MUST_NOT_IMPORT))
 def test_each_package_keeps_to_its_own_libraries(package: str) -> None:
-    for path in everything_in(package):
+    for path in source_files(package):
         imported = {name.partition(".")[0] for name in imports(path)}
         assert not imported & MUST_NOT_IMPORT[package], path
 
 
 def test_handlers_contain_no_sql() -> None:
-    for path in everything_in("handlers"):
+    for path in source_files("handlers"):
         text = path.read_text()
         assert not re.search(r"\b(SELECT|INSERT|UPDATE|DELETE) (FROM|INTO|\w+ SET)", text), path
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,7 +24,8 @@ import pytest
 from uvicorn.config import STARTUP_FAILURE
 
 import settings
-from handlers.listening import AT_ONCE
+from handlers.auth import dev_secret
+from handlers.server.run import ACCEPT_HANDLES
 from harness.clients import AuthedClient, new_user_id
 from harness.clients import token as hs256
 from harness.command import Typed, complaint, todo_api
@@ -45,9 +46,9 @@ STOPPED = {0, 128 + signal.SIGTERM}
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be root")
 
 
-def at(new_data_dir: Path, **environment: str) -> dict[str, str]:
-    """Write the settings of somebody who has a secret, and data in this place."""
-    return {"DATA_DIR": str(new_data_dir), "BETTER_AUTH_SECRET": SECRET, **environment}
+def at(data_dir: Path, **environment: str) -> dict[str, str]:
+    """Return the settings for this DATA_DIR, with a secret."""
+    return {"DATA_DIR": str(data_dir), "BETTER_AUTH_SECRET": SECRET, **environment}
 
 
 def printed_token(service: Service) -> str:
@@ -150,7 +151,7 @@ def test_of_connections_that_come_at_once_several_are_accepted_at_a_time(
     sockets = Counter(str(handle.readlink()) for handle in handles)
     ((socket_name, count),) = sockets.most_common(1)
     assert socket_name.startswith("socket:")
-    assert count == AT_ONCE > 1
+    assert count == ACCEPT_HANDLES > 1
 
 
 # The secret
@@ -175,23 +176,58 @@ def test_without_a_secret_one_is_made_and_used_ever_after(
     assert tasks(again, bobs.stdout.strip()).status_code == 200
 
 
-def test_commands_that_make_the_secret_at_once_agree(new_data_dir: Path) -> None:
-    commands = [
-        subprocess.Popen(
-            [sys.executable, "-m", "cli", "token", "--user", "alice"],
-            cwd=ROOT,
-            env=bare_environment({"DATA_DIR": str(new_data_dir)}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        for _ in range(3)
-    ]
-    tokens = [command.communicate()[0].strip() for command in commands]
-    secret = (new_data_dir / "better-auth-secret").read_bytes()
-    for token in tokens:
-        assert jwt.decode(token, secret, ["HS256"])["sub"] == "alice"
-    assert [file.name for file in new_data_dir.iterdir()] == ["better-auth-secret"]
+def test_processes_that_make_the_secret_at_once_agree(new_data_dir: Path) -> None:
+    path = new_data_dir / dev_secret.FILE_NAME
+    code = (
+        "import pathlib, sys; from handlers.auth import dev_secret;"
+        "path = pathlib.Path(sys.argv[1]); sys.stdin.read();"
+        "print(dev_secret.create(path), dev_secret.load(path).decode())"
+    )
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", code, str(path)],
+                    cwd=ROOT,
+                    env=bare_environment(),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for _ in range(3)
+        ]
+        for process in processes:  # which wait for this
+            assert process.stdin is not None
+            process.stdin.close()
+        printed = [process.stdout.read().split() for process in processes if process.stdout]
+    assert sorted(made for made, _ in printed) == ["False", "False", "True"]
+    assert {secret for _, secret in printed} == {path.read_text()}
+    assert [file.name for file in new_data_dir.iterdir()] == [dev_secret.FILE_NAME]
+
+
+def test_a_secret_that_another_process_made_first_is_kept(
+    new_data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = new_data_dir / dev_secret.FILE_NAME
+    assert dev_secret.create(path)
+    first = dev_secret.load(path)
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    assert not dev_secret.create(path)
+    assert dev_secret.load(path) == first
+    assert [file.name for file in new_data_dir.iterdir()] == [dev_secret.FILE_NAME]
+
+
+def test_where_no_service_has_been_there_is_no_secret_and_none_is_made(
+    tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sentence = complaint(typed("token", "--user", "alice"))
+    assert sentence == (
+        "There is no secret here: BETTER_AUTH_SECRET is not set, and no service has made "
+        f"{tmp_path / '.data' / dev_secret.FILE_NAME}."
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", [b"", b"too short", b"\xff" * 40, b"\0" * 40])
@@ -507,7 +543,7 @@ def test_an_address_that_is_not_ours_is_said(
 ) -> None:
     sentence = complaint(typed("serve", "--host", host, **at(new_data_dir)))
     assert re.fullmatch(
-        rf"Cannot listen on {re.escape(host)}:8000 \(.+\): set HOST or PORT\.", sentence
+        rf"Cannot listen on {re.escape(host)}:[0-9]+ \(.+\): set HOST or PORT\.", sentence
     )
 
 

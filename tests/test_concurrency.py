@@ -1,4 +1,4 @@
-"""Many clients at the same time: no flip, no field, no task and no answer is lost."""
+"""Concurrent clients: no toggle, field, task or response is lost."""
 
 import asyncio
 from collections import Counter
@@ -18,7 +18,7 @@ ROUNDS = 8
 
 
 def url_of(client: AuthedClient, title: str = "Water the plants") -> str:
-    """Create a task and return its address."""
+    """Create a task and return its URL."""
     return f"/api/tasks/{client.create_task(title)['id']}"
 
 
@@ -98,7 +98,7 @@ def test_of_writers_and_a_deleter_with_the_same_etag_one_wins(alice: AuthedClien
 
 
 def test_updates_against_deletes_end_with_the_task_gone(alice: AuthedClient) -> None:
-    kept = alice.create_task("Another")
+    other = alice.create_task("Another")
     for _ in range(ROUNDS):
         url = url_of(alice)
         update = partial(alice.put, url, json={"title": "x"})
@@ -112,7 +112,7 @@ def test_updates_against_deletes_end_with_the_task_gone(alice: AuthedClient) -> 
         assert sorted(deletes) == [204, 404]
         assert set(statuses) <= {200, 404}
         assert alice.get(url).status_code == 404
-        assert alice.list_tasks() == [kept]
+        assert alice.list_tasks() == [other]
 
 
 def test_concurrent_first_writes_of_a_new_user_are_all_stored(
@@ -130,7 +130,7 @@ def test_concurrent_first_writes_of_a_new_user_are_all_stored(
 
 
 def test_a_list_and_its_total_agree_during_concurrent_writes(alice: AuthedClient) -> None:
-    """A page and its total are of one moment, however much happens."""
+    """A page and its total are read from the same snapshot."""
 
     def writes() -> None:
         for _ in range(10):
@@ -156,7 +156,7 @@ async def run_clients(url: str) -> None:
 
 
 async def use_every_operation(service_url: str) -> None:
-    """Do everything that one does with tasks, as one client among many."""
+    """Run every operation as a new user."""
     user_id = new_user_id()
 
     async def checked(response: httpx.Response) -> None:
@@ -174,7 +174,7 @@ async def use_every_operation(service_url: str) -> None:
         base_url=service_url,
         headers={"Authorization": f"Bearer {token(user_id)}"},
         event_hooks={"response": [checked]},
-        # The service hangs up on who is silent for five seconds; be gone before that.
+        # The service closes connections that are idle for five seconds; close them earlier.
         limits=httpx.Limits(keepalive_expiry=1),
         timeout=30,
         verify=False,

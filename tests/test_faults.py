@@ -1,8 +1,7 @@
-"""The running service while its database, its clients or it itself come to harm.
+"""Faults of the database, the clients and the service itself.
 
-Whatever happens: who was told that something is stored will find it; who cannot be served
-is told so at once, with a 503 that says when to come back; nobody waits for ever; and the
-service recovers by itself.
+In each case: acknowledged writes are stored; requests that cannot be served get a 503 with
+Retry-After immediately; no request hangs; and the service recovers by itself.
 """
 
 import socket
@@ -23,7 +22,7 @@ from harness.write_ledger import WriteLedger
 
 pytest_plugins = ["harness.isolated_services"]
 
-# Limits that are not what ends a request in a test: the client's patience would be first.
+# Longer than the client's timeout, so these limits end no request in a test.
 PATIENT = {"DATABASE_QUEUE_TIMEOUT": "3000", "DATABASE_STATEMENT_TIMEOUT": "3000"}
 
 Run = Callable[..., Service]
@@ -32,7 +31,7 @@ Send = Callable[[], httpx.Response]
 
 @pytest.fixture
 def run(postgres: Postgres, serve: Serve, tmp_path: Path) -> Iterator[Run]:
-    """Run services on this PostgreSQL; in the end, no log may have told a secret."""
+    """Return a function that runs services; fails if their logs contain a secret."""
     tokens: list[str] = []
 
     def token(user: str) -> str:
@@ -55,7 +54,7 @@ def run(postgres: Postgres, serve: Serve, tmp_path: Path) -> Iterator[Run]:
 
 @pytest.fixture
 def submit() -> Iterator[Callable[[Send, int], list[Future[httpx.Response]]]]:
-    """Let many ask the same at once."""
+    """Return a function that sends a request many times concurrently."""
     with ThreadPoolExecutor(60) as pool:
         yield lambda send, count: [pool.submit(send) for _ in range(count)]
 
@@ -64,7 +63,7 @@ Submit = Callable[[Send, int], list[Future[httpx.Response]]]
 
 
 def statuses(requests: list[Future[httpx.Response]]) -> list[int]:
-    """Wait for the statuses of all answers; each 503 has to say when to come back."""
+    """Return the sorted statuses of all responses; each 503 must have Retry-After."""
     responses = [request.result(TIMEOUT_SECONDS) for request in requests]
     return sorted(status(response) for response in responses)
 
@@ -79,7 +78,7 @@ def is_ready(service: Service) -> bool:
     return httpx.get(f"{service.url}/ready").status_code == 200
 
 
-# The database goes away and comes back
+# Database outages
 
 
 def stop(postgres: Postgres) -> None:
@@ -149,7 +148,7 @@ def test_no_request_hangs_while_the_database_is_unresponsive(
         assert alice.list_tasks() == [task]
 
 
-# The service goes away and comes back
+# Restarts of the service
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -202,7 +201,7 @@ def test_requests_in_flight_are_completed_on_shutdown(
         assert task["completed"]
 
 
-# Too many, too slow
+# Overload
 
 
 def test_more_clients_than_connections_are_all_served(
@@ -233,11 +232,11 @@ def test_requests_beyond_the_queue_get_503_and_queued_ones_succeed(
         with postgres.task_locked(task["id"]):
             requests = submit(lambda: alice.patch(f"{path}/complete"), 2)
             wait_until(lambda: postgres.count_lock_waits() == 2)
-            time.sleep(0.05)  # until nobody is sent after those any more
+            time.sleep(0.05)  # until no batch is pipelined behind these
             requests += submit(lambda: alice.patch(f"{path}/complete"), 13)
             wait_until(lambda: sum(request.done() for request in requests) == 10)
-            refused = [request for request in requests if request.done()]
-            assert statuses(refused) == [503] * 10
+            rejected = [request for request in requests if request.done()]
+            assert statuses(rejected) == [503] * 10
             assert alice.get("/health").status_code == 200
         assert statuses(requests) == [200] * 5 + [503] * 10
         now = alice.get(path).json()
@@ -255,7 +254,7 @@ def test_a_request_queued_for_too_long_is_rejected(
         with postgres.task_locked(task["id"]):
             update = submit(lambda: alice.patch(f"/api/tasks/{task['id']}/complete"), 1)
             wait_until(lambda: postgres.count_lock_waits() == 1)
-            time.sleep(0.05)  # until nobody is sent after it any more
+            time.sleep(0.05)  # until no batch is pipelined behind it
             assert statuses(submit(lambda: alice.get("/api/tasks"), 5)) == [503] * 5
         assert statuses(update) == [200]
         assert len(alice.list_tasks()) == 1
@@ -276,18 +275,18 @@ def test_a_statement_that_exceeds_its_timeout_is_cancelled(
         assert alice.patch(f"{path}/complete").json()["completed"]
 
 
-# Clients that hang up
+# Clients that disconnect
 
 
 def hang_up(service: Service, request: bytes, *, after: float = 0) -> None:
-    """Send a request, or a part of one, and leave some seconds later."""
+    """Send a request, or a part of one; disconnect `after` seconds later."""
     with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
         connection.sendall(request)
         time.sleep(after)
 
 
 def request(user: str, line: str, body: bytes = b"", *, length: int | None = None) -> bytes:
-    """Write a request in bytes; `length` may promise more than the body has."""
+    """Return a raw request; `length` may announce a longer body."""
     head = (
         f"{line} HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {clients.token(user)}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {length or len(body)}\r\n\r\n"
@@ -302,7 +301,7 @@ def test_a_request_whose_body_is_cut_off_writes_nothing(run: Run) -> None:
     promising = request(user, "POST /api/tasks", body, length=len(body) + 1)
     for size in range(len(promising) - 60, len(promising) + 1):
         hang_up(service, promising[:size])
-    for _ in range(10):  # as above, but the service has time to read what looks whole
+    for _ in range(10):  # as above, but the service has time to read the incomplete body
         hang_up(service, promising, after=0.1)
     with AuthedClient(service.url, user) as alice:
         assert alice.list_tasks() == []
@@ -320,10 +319,10 @@ def test_clients_that_disconnect_early_corrupt_no_connection(
         hers, his = alice.create_task("Hers"), bob.create_task("His")
         read = request(alice.id, "GET /api/tasks")
         flip = request(alice.id, f"PATCH /api/tasks/{hers['id']}/complete")
-        for number in range(100):  # some before the service has read, some while it asks
+        for number in range(100):  # some before the service has read it, some during the query
             hang_up(service, read if number % 2 else flip, after=number % 5 / 1000)
         with postgres.task_locked(hers["id"]):
-            for _ in range(20):  # all of them wait for the lock, or in the queue
+            for _ in range(20):  # all are blocked by the lock, or queued
                 hang_up(service, flip)
             wait_until(lambda: postgres.count_lock_waits() == 2)
         assert statuses(submit(lambda: bob.get("/api/tasks"), 50)) == [200] * 50

@@ -1,4 +1,4 @@
-"""Nobody reads, changes, deletes, counts or learns anything about another's task."""
+"""No user can read, change, delete, count or detect another user's tasks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ every_operation_without_id = pytest.mark.parametrize("operation", COLLECTION, id
 
 @dataclass
 class Secret:
-    """A task of Alice's, and how to notice that somebody has learned of it."""
+    """A task of Alice's, and checks that it is neither leaked nor changed."""
 
     owner: AuthedClient
     task: dict[str, Any]
@@ -66,7 +66,7 @@ class Secret:
         return task_id
 
     def is_leaked_by(self, response: httpx.Response) -> bool:
-        """Tell whether an answer has anything of it that was not in the request."""
+        """Return whether a response contains data of the task that the request did not."""
         text = f"{response.headers!r}\n{response.text}"
         fields = ("title", "description", "due_date", "created_at", "updated_at")
         traces = [self.task[field] for field in fields]
@@ -75,7 +75,7 @@ class Secret:
         return any(trace in text for trace in traces)
 
     def is_unchanged(self) -> bool:
-        """Tell whether its owner still finds it alone, and as it was."""
+        """Return whether it is still the owner's only task, and unchanged."""
         now = self.owner.get(f"/api/tasks/{self.id}")
         same = now.json() == self.task and now.headers["etag"] == self.etag
         return same and self.owner.list_tasks() == [self.task]
@@ -83,7 +83,7 @@ class Secret:
 
 @pytest.fixture
 def secret(alice: AuthedClient) -> Iterator[Secret]:
-    """Let Alice have one task, and look after it when the test is over."""
+    """Create Alice's only task; fails if it is changed after the test."""
     task = alice.create_task(
         f"Title {new_user_id()}",
         description=f"Description {new_user_id()}",
@@ -98,16 +98,16 @@ def secret(alice: AuthedClient) -> Iterator[Secret]:
 
 
 def assert_forbidden(response: httpx.Response, secret: Secret) -> None:
-    """Fail unless this is the 403 that everybody gets for everything."""
+    """Fail unless this is the uniform 403 response."""
     assert response.status_code == 403
-    asked = response.request.url.raw_path.decode().partition("?")[0]
-    assert response.json() == FORBIDDEN | {"instance": asked}
+    path_of_request = response.request.url.raw_path.decode().partition("?")[0]
+    assert response.json() == FORBIDDEN | {"instance": path_of_request}
     assert_describes_nothing(response)
     assert not secret.is_leaked_by(response)
 
 
 def assert_describes_nothing(response: httpx.Response) -> None:
-    """Fail if a header speaks of a task or a list."""
+    """Fail if a header describes a task or a list."""
     headers = {"etag", "x-total-count", "link", "location", "last-modified", "allow"}
     assert headers.isdisjoint(response.headers)
 
@@ -181,7 +181,7 @@ def test_an_unknown_task_id_is_not_found(
 def test_another_users_path_is_forbidden_whether_or_not_anything_exists(
     bob: AuthedClient, secret: Secret, operation: Operation
 ) -> None:
-    """Whether such a user, or such a task, exists does not show."""
+    """The response does not depend on whether the user or the task exists."""
     users = (secret.owner.id, new_user_id(), "x")
     for user, task_id in product(users, (secret.id, UNKNOWN_TASK_ID, "no-uuid")):
         assert_forbidden(request_operation(bob, operation, task_id, user=user), secret)
@@ -298,7 +298,7 @@ def test_no_header_changes_the_user(
 
 
 def test_lists_pages_and_counts_are_per_user(alice: AuthedClient, bob: AuthedClient) -> None:
-    """The two have tasks that differ in nothing but their owner, made in turn."""
+    """Both users have tasks that differ only in their owner, created alternately."""
     own: dict[str, list[dict[str, Any]]] = {alice.id: [], bob.id: []}
     for number in range(12):
         due = None if number % 4 == 0 else f"2030-01-{number + 1:02}T00:00:00Z"

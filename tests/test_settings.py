@@ -23,13 +23,71 @@ def test_an_empty_value_counts_as_not_set() -> None:
     assert settings.load(dict.fromkeys(settings.NAMES, "")) == settings.load({})
 
 
+def secret_of(text: str) -> bytes | None:
+    secret = settings.load({"BETTER_AUTH_SECRET": text}).secret
+    return None if secret is None else secret.get_secret_value()
+
+
+def database_url(text: str) -> str | None:
+    """Return the URL that the database is opened with if DATABASE_URL is this text."""
+    url = settings.load({"BETTER_AUTH_SECRET": SECRET, "DATABASE_URL": text}).database_url
+    return None if url is None else url.get_secret_value()
+
+
 def test_the_secret_is_the_raw_bytes_of_its_utf_8() -> None:
     text = "ümläut" * 6
-    assert settings.load({"BETTER_AUTH_SECRET": text}).secret == text.encode()
+    assert secret_of(text) == text.encode()
 
 
 def test_a_secret_is_measured_in_bytes() -> None:
-    assert settings.load({"BETTER_AUTH_SECRET": "ü" * 16}).secret == ("ü" * 16).encode()
+    assert secret_of("ü" * 16) == ("ü" * 16).encode()
+
+
+def test_neither_the_secret_nor_a_password_is_printed_with_the_settings() -> None:
+    url = "postgresql://me:hunter2@localhost/todo"
+    variables = {"DATABASE_URL": url, "MIGRATION_DATABASE_URL": url}
+    loaded = settings.load({"BETTER_AUTH_SECRET": SECRET, **variables})
+    for text in (repr(loaded), str(loaded), loaded.model_dump_json()):
+        assert SECRET not in text
+        assert "hunter2" not in text
+
+
+def test_only_the_variables_that_are_passed_are_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("HOST=192.0.2.1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PORT", "9000")
+    assert settings.load({}).host == "127.0.0.1"
+    assert settings.Settings().port == settings.load({"port": "1"}).port == 8000
+
+
+def test_blanks_around_a_value_are_removed_but_belong_to_a_secret() -> None:
+    padded = settings.load({"PORT": " 9000\t", "HOST": "::1\n", "JWT_ISSUER": "  "})
+    assert (padded.port, padded.host, padded.jwt_issuer) == (9000, "::1", None)
+    assert database_url(" postgresql://localhost/todo\n") == "postgresql://localhost/todo"
+    assert secret_of(f" {SECRET}\n") == f" {SECRET}\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("postgres://me:p@db/todo", "postgresql://me:p@db/todo"),
+        ("postgresql+psycopg://me:p@db/todo", "postgresql://me:p@db/todo"),
+        ("postgresql+asyncpg://me:p@db/todo", "postgresql://me:p@db/todo"),
+        ("postgresql://db/todo?pgbouncer=true", "postgresql://db/todo"),
+        ("postgresql://db/todo?schema=public&sslmode=require&connection_limit=1",
+         "postgresql://db/todo?sslmode=require"),
+        ("postgresql:///todo?host=/run/a@b&pool_timeout=9", "postgresql:///todo?host=/run/a@b"),
+        ("postgresql://me:is?pgbouncer=true@db/todo",
+         "postgresql://me:is?pgbouncer=true@db/todo"),
+    ],
+)  # fmt: skip
+def test_a_database_url_written_for_another_driver_is_accepted(text: str, url: str) -> None:
+    assert database_url(text) == url
+    migration = settings.load({"MIGRATION_DATABASE_URL": text}).migration_database_url
+    assert migration is not None
+    assert migration.get_secret_value() == url
 
 
 def test_a_database_of_ones_own_requires_the_secret() -> None:
@@ -133,6 +191,7 @@ def test_origins_are_separated_by_commas() -> None:
         ("CORS_ORIGINS", "http://localhost:3000/", "origins such as http://localhost:3000"),
         ("CORS_ORIGINS", "localhost:3000", "origins such as http://localhost:3000"),
         ("DATABASE_URL", "mysql://localhost/todo", "URL such as postgresql://"),
+        ("MIGRATION_DATABASE_URL", "localhost/todo", "URL such as postgresql://"),
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("ACCESS_LOG", "yes", "true or false"),
         ("DATABASE_POOL_SIZE", "0", "whole number from 1 to 1000"),

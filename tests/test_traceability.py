@@ -1,4 +1,4 @@
-"""The table in tests/README.md says of every requirement which tests prove it."""
+"""The tables in tests/README.md name the tests that verify each requirement."""
 
 import ast
 import re
@@ -28,7 +28,7 @@ def test_every_requirement_is_in_the_table() -> None:
     assert list(rows()) == NUMBERS
 
 
-def test_every_requirement_names_what_proves_it() -> None:
+def test_every_requirement_names_a_test_or_a_benchmark() -> None:
     for number, row in rows().items():
         assert "::" in row or "`benchmarks/`" in row, number
 

@@ -1,4 +1,4 @@
-"""User ids that look like another's, in tokens and in paths, are somebody else's."""
+"""User ids that resemble another user's id, in tokens and paths, are different users."""
 
 import unicodedata
 from collections.abc import Callable
@@ -60,8 +60,8 @@ LOOKALIKES: dict[str, Callable[[str], str]] = {
     "undefined": lambda _: "undefined",
 }
 
-# How Bob might write a path so that one part of the service sees Alice in it, and
-# another does not. Nothing but a 4xx will do.
+# Paths that parts of the service might interpret differently, as Alice's or as Bob's.
+# Each must get a 4xx.
 STRANGE_PATHS = [
     "/api/{alice}/tasks",
     "/api/{alice}/tasks/",
@@ -142,7 +142,7 @@ OWN_IDS = {
 
 @pytest.fixture
 def zoe(make_client: Callable[[str], AuthedClient]) -> AuthedClient:
-    """Return somebody whose id can be written in many ways that are not hers."""
+    """Return the client of a user whose id has many similar spellings."""
     return make_client(f"Zoë-{new_user_id()}")
 
 

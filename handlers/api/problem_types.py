@@ -54,35 +54,35 @@ PROBLEM_TYPES = {
             status=400,
             slug="bad-request",
             title="Bad request",
-            detail="The request breaks the contract.",
-            happened="The request breaks the contract, and nothing has been changed.",
-            why="A field of the body, a parameter or a header is missing, unknown or "
-            "not what the contract says; or the body is no JSON at all.",
-            advice="Look at `errors`: each entry names a field of the body or a "
-            "parameter, and what is wrong with it. Correct them and try again.",
+            detail="The request does not match the contract.",
+            happened="The request does not match the contract. Nothing was changed.",
+            why="A body field, a parameter or a header is missing, unknown or invalid, "
+            "or the body is not valid JSON.",
+            advice="See `errors`: each entry names a body field or a parameter and says "
+            "what is wrong with it. Fix them all and send the request again.",
         ),
         ProblemType(
             status=401,
             slug="unauthorized",
             title="Unauthorized",
             detail="The token is missing.",
-            happened="The service does not know who is asking, and has looked at "
-            "nothing else of the request.",
+            happened="The request could not be authenticated. Nothing else about it was "
+            "checked.",
             why="The token is missing, malformed, expired or invalid; `detail` and the "
-            "header `WWW-Authenticate` say which of these.",
-            advice="Send `Authorization: Bearer` and a token that has not expired. "
-            "The frontend gets a fresh one from Better Auth.",
+            "`WWW-Authenticate` header say which.",
+            advice="Send `Authorization: Bearer` followed by a token that has not expired. "
+            "Frontends get a new one from Better Auth.",
         ),
         ProblemType(
             status=403,
             slug="forbidden",
             title="Forbidden",
             detail="This belongs to another user.",
-            happened="The token is good, but what was asked for belongs to somebody else.",
+            happened="The token is valid, but the resource belongs to another user.",
             why="The id is that of another user's task, or the user id in the path is "
             "not the `sub` of the token.",
-            advice="Ask for your own tasks only. In `/api/{user_id}/tasks` the "
-            "user id must be the `sub` of your token.",
+            advice="Request only your own tasks. In `/api/{user_id}/tasks`, the user id "
+            "must be the `sub` of your token.",
         ),
         ProblemType(
             status=404,
@@ -90,19 +90,19 @@ PROBLEM_TYPES = {
             title="Not found",
             detail="There is nothing at this path.",
             happened="There is nothing at this path.",
-            why="The task has been deleted or never existed, or the path is mistyped.",
-            advice="List your tasks to see those that exist, and compare the path with "
+            why="The task was deleted or never existed, or the path is misspelled.",
+            advice="List your tasks to see which ones exist, and compare the path with "
             "the contract.",
         ),
         ProblemType(
             status=405,
             slug="method-not-allowed",
             title="Method not allowed",
-            detail="This path does not know this method.",
-            happened="The path exists, but not with this method.",
-            why="The method is one that the contract does not describe for this path, "
-            "such as `DELETE` on the list of all tasks.",
-            advice="The `Allow` header lists the methods that the path knows.",
+            detail="This path does not support this method.",
+            happened="The path exists, but does not support this method.",
+            why="The contract does not describe this method for this path, such as "
+            "`DELETE` on the list of tasks.",
+            advice="Use one of the methods in the `Allow` header.",
         ),
         ProblemType(
             status=412,
@@ -110,30 +110,30 @@ PROBLEM_TYPES = {
             title="Precondition failed",
             detail="The task has changed since you read it. "
             "Read it again, then repeat the change.",
-            happened="The task is no longer as your `If-Match` says, and your change has "
-            "not happened.",
-            why="Somebody, or another device of yours, was faster.",
-            advice="Read the task again, apply your change to what it is now, and send "
-            "the new `ETag`.",
+            happened="The task no longer matches your `If-Match`, so your change was not "
+            "applied.",
+            why="Another client changed the task after you read it.",
+            advice="Read the task again, reapply your change to its current state, and "
+            "send the new `ETag` in `If-Match`.",
         ),
         ProblemType(
             status=413,
             slug="content-too-large",
             title="Content too large",
             detail="The body must be at most 65,536 bytes.",
-            happened="The body is larger than 65,536 bytes, and has not been read.",
-            why="No task is that large: a title has up to 200 characters, a description "
-            "up to 1,000.",
-            advice="Send less.",
+            happened="The body is larger than 65,536 bytes and was rejected.",
+            why="No valid task is that large: a title has at most 200 characters, a "
+            "description at most 1,000.",
+            advice="Send a smaller body.",
         ),
         ProblemType(
             status=415,
             slug="unsupported-media-type",
             title="Unsupported media type",
             detail="The body must be application/json in UTF-8.",
-            happened="The body is in a form that the service does not read.",
-            why="Its `Content-Type` is missing or another one, such as that of an HTML "
-            "form; or the body is compressed, or not in UTF-8.",
+            happened="The body is in a format that the service does not accept.",
+            why="Its `Content-Type` is missing or not `application/json`, as with an HTML "
+            "form, or the body is compressed or not in UTF-8.",
             advice="Send `Content-Type: application/json` and an uncompressed JSON body "
             "in UTF-8.",
         ),
@@ -143,21 +143,21 @@ PROBLEM_TYPES = {
             title="Internal server error",
             detail="Something went wrong on our side. "
             "Quote the X-Request-Id when you report it.",
-            happened="Something went wrong on our side.",
-            why="This is a fault of the service, not of your request. It has been logged "
-            "under the `X-Request-Id` of the answer.",
-            advice="A retry may help; if it does not, report the `X-Request-Id`.",
+            happened="The service failed to process the request.",
+            why="This is an error in the service, not in your request. It was logged with "
+            "the `X-Request-Id` of the response.",
+            advice="Retry; if the error persists, report the `X-Request-Id`.",
         ),
         ProblemType(
             status=503,
             slug="service-unavailable",
             title="Service unavailable",
             detail="The database cannot be reached right now. Try again in a moment.",
-            happened="The service is there, but cannot serve right now.",
-            why="The database is away, or more requests are waiting for it than can be "
-            "served in time.",
-            advice="Wait as long as `Retry-After` says, then try again. A change may "
-            "have happened or not: look before you repeat it.",
+            happened="The service is running, but cannot process the request right now.",
+            why="The database or the published keys are unavailable, or too many requests "
+            "are queued for the database.",
+            advice="Wait for the time given in `Retry-After`, then retry. A change may or "
+            "may not have been applied: check before you repeat it.",
         ),
     )
 }

@@ -1,12 +1,12 @@
-"""Users, tasks, and who may see what.
+"""Create users and tasks with row-level security.
 
-`todo_serving` is the role of every statement; row security shows it what belongs to the
-user in `app.user_id`. `todo_probe` may see every id and nothing else; the one function
-that runs as it tells whether a task exists at all. FORCE binds the tables' owner too: a
-migration that changes rows has to lift it first, with ALTER TABLE … NO FORCE ROW LEVEL
-SECURITY, and to put it back.
+`todo_serving` is the app role, which runs every statement; row-level security restricts it
+to the rows of the user in `app.user_id`. `todo_probe` can read every task id and nothing
+else; `task_exists`, the only function that runs as it, tells whether an id exists. FORCE
+applies the policies to the tables' owner as well: a migration that changes rows must lift
+it first (ALTER TABLE … NO FORCE ROW LEVEL SECURITY) and restore it afterwards.
 
-Both roles belong to the cluster and may serve other databases: a downgrade leaves them.
+Roles belong to the cluster and may be used by other databases, so a downgrade keeps them.
 
 Revision ID: 0001
 Revises: nothing
@@ -39,7 +39,7 @@ def downgrade() -> None:
 
 def create_roles() -> None:
     for role in ("todo_serving", "todo_probe"):
-        # Another database of this cluster may be migrated at this very moment.
+        # Another database of this cluster may be migrated concurrently.
         op.execute(f"""DO $$ BEGIN
             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN
                 CREATE ROLE {role} NOLOGIN;
@@ -93,7 +93,7 @@ def create_tables() -> None:
         sa.PrimaryKeyConstraint("user_id", "id", name=op.f("pk_tasks")),
         schema="todo",
     )
-    # The probe finds a task by its id alone; everything else begins with whose it is.
+    # Only the existence probe looks up by id alone; the other indexes start with the owner.
     create_index("id", "id")
     create_index("created", "user_id, created_at DESC, id DESC")
     create_index("completed_created", "user_id, completed, created_at DESC, id DESC")
@@ -103,7 +103,7 @@ def create_tables() -> None:
 
 def secure_rows() -> None:
     for table, owner in (("users", "id"), ("tasks", "user_id")):
-        own = f"{owner} = current_setting('app.user_id', true)"  # null if unset, so nobody's
+        own = f"{owner} = current_setting('app.user_id', true)"  # NULL if unset: matches no row
         op.execute(f"ALTER TABLE todo.{table} ENABLE ROW LEVEL SECURITY")
         op.execute(f"ALTER TABLE todo.{table} FORCE ROW LEVEL SECURITY")
         op.execute(
@@ -128,7 +128,11 @@ def create_probe() -> None:
 
 
 def give_away(what: str, role: str) -> None:
-    """Change an owner; for that one must be able to become the new one, who may create."""
+    """Change the owner of an object.
+
+    The current user must be able to SET ROLE to the new owner, and the new owner needs
+    CREATE on the schema; both are granted only for the change.
+    """
     modern = ask("SELECT current_setting('server_version_num')::int >= 160000")
     able = ask(f"SELECT pg_has_role('{role}', '{'SET' if modern else 'MEMBER'}')")
     if not able:

@@ -1,9 +1,10 @@
-"""Each task's JSON is kept with it: written when the task changes, not when it is read.
+"""Store each task's JSON representation in a generated column.
 
-Tasks are read far more often than they change, and writing a page of them took PostgreSQL
-most of its time. A generated column cannot disagree with the others, whoever changes them.
+Tasks are read far more often than they change, and serialising a page of them took most of
+PostgreSQL's time. A generated column cannot get out of step with the columns it is
+computed from, however they are changed.
 
-Adding it writes the whole table anew, and nobody can use it meanwhile.
+Adding it rewrites the table under an ACCESS EXCLUSIVE lock.
 
 Revision ID: 0002
 Revises: 0001
@@ -47,10 +48,12 @@ def downgrade() -> None:
 
 
 def create_function() -> None:
-    """Write members side by side, which takes less time than making a row for row_to_json.
+    """Create the function that serialises a task.
 
-    Immutable in truth, though not all that it calls is by name: none of these formats
-    depends on a setting. In PL/pgSQL, since SQL would be inlined only if they were.
+    Concatenating the members is faster than building a row for row_to_json. The function is
+    immutable in fact, although some of the functions it calls are only marked stable: none
+    of these formats depends on a setting. It is written in PL/pgSQL because PostgreSQL would
+    inline an SQL function only if those were marked immutable too.
     """
     parameters = ", ".join(f"{name} {kind}" for name, kind in ARGUMENTS.items())
     op.execute(f"""

@@ -1,4 +1,4 @@
-// A token as frontends make it that share the secret, without the jwt plugin.
+// Prints a token signed with the shared secret, without the jwt plugin.
 
 import { SignJWT } from "jose";
 

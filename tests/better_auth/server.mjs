@@ -1,6 +1,6 @@
-// Better Auth as a frontend has it, once for each instance that the tests ask for:
-// people sign up by e-mail, the jwt plugin signs and publishes. All share one
-// database, where the service keeps its tasks, too; each has keys of its own.
+// Better Auth as a frontend runs it, one per instance: users sign up by e-mail, the jwt
+// plugin signs tokens and publishes keys. All instances share one database with the
+// service; each has its own keys.
 
 import { createServer } from "node:http";
 import { betterAuth } from "better-auth";

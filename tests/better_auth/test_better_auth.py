@@ -1,4 +1,4 @@
-"""Better Auth itself, as npm has it: its people sign up, and its tokens open this service."""
+"""The real Better Auth, from npm: its users sign up, and the service accepts their tokens."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ from harness.postgres import wait_until
 from harness.service import Service
 
 ROTATION_SECONDS = 3
-GRACE_SECONDS = 6  # so that the second key signs no more when the first one goes
+GRACE_SECONDS = 6  # long enough for a third key to be in use when the first one expires
 
 EDDSA = Instance("eddsa")
 ES256 = Instance("es256", jwks={"keyPairConfig": {"alg": "ES256"}})
@@ -40,7 +40,7 @@ ROTATING = Instance(
 CACHING = Instance("caching", session={"cookieCache": {"enabled": True, "strategy": "jwt"}})
 SHORT_LIVED = Instance("fleeting")
 
-# What each service is told; every one of them keeps its tasks beside Better Auth's tables.
+# The settings of each service; all store their tasks in Better Auth's database.
 SETTINGS: dict[Instance, dict[str, str]] = {
     EDDSA: {"BETTER_AUTH_SECRET": SECRET},
     ES256: {"JWT_ISSUER": ES256.url, "JWT_AUDIENCE": ES256.url},
@@ -58,14 +58,14 @@ def node() -> Node:
 
 @pytest.fixture(scope="module")
 def shared(cluster: Cluster) -> Iterator[Cluster]:
-    """Make a database for Better Auth and the service together."""
+    """Create a database for both Better Auth and the service."""
     with cluster.new_database() as shared:
         yield shared
 
 
 @pytest.fixture(scope="module")
 def running(node: Node, shared: Cluster) -> Iterator[None]:
-    """Run Better Auth, in a database where the service has not been yet."""
+    """Run Better Auth in a database that the service has not migrated yet."""
     instances = (EDDSA, ES256, RS256, ROTATING, CACHING)
     with running_better_auth(node, conninfo_to_url(shared.owner), *instances):
         yield
@@ -76,7 +76,7 @@ Services = Callable[[Instance], AnonymousClient]
 
 @pytest.fixture(scope="module")
 def services(shared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """Run a service for an instance from when it is first asked for."""
+    """Return a function that starts the service for an instance on the first call."""
     logs = tmp_path_factory.mktemp("logs")
     with ExitStack() as stack:
 
@@ -99,13 +99,13 @@ def services(shared: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def service(
     running: None, services: Services, request: pytest.FixtureRequest
 ) -> AnonymousClient:
-    """Return a client of the service for the instance that a test names."""
+    """Return a client of the service for the instance in the test's parameters."""
     assert running is None
     return services(getattr(request, "param", EDDSA))
 
 
 def create_task(service: AnonymousClient, token: str) -> dict[str, Any]:
-    """Create a task, and return it as answered."""
+    """Create a task; return the body of the response."""
     header = {"Authorization": f"Bearer {token}"}
     response = service.post("/api/tasks", headers=header, json={"title": "x"})
     assert response.status_code == 201, response.text
@@ -178,7 +178,7 @@ def test_a_new_key_is_accepted_immediately_and_the_old_one_until_its_grace_perio
         assert ROTATING.published_kids() >= {kid(old), kid(new)}
         assert service.list_tasks(old).status_code == 200
         wait_until(lambda: kid(old) not in ROTATING.published_kids())
-        newest = alice.token()  # by a key that the service has to look for
+        newest = alice.token()  # signed with a key that the service must fetch
         assert kid(newest) != kid(new)
         assert service.list_tasks(newest).status_code == 200
         assert unauthorized_detail(service.list_tasks(old)) == INVALID

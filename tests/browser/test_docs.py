@@ -1,4 +1,4 @@
-"""Swagger UI in a browser: authorized, trying the API out, with nothing from elsewhere."""
+"""Swagger UI in a browser: authorization, trying out operations, no external requests."""
 
 import re
 
@@ -9,12 +9,12 @@ from harness.browser import OpenWindow, Window
 from harness.clients import new_user_id, token
 from harness.service import Service
 
-# Swagger UI's own, about addresses such as /docs#/Tasks/create_task.
+# A warning of Swagger UI itself, about URLs such as /docs#/Tasks/create_task.
 SWAGGER_UI_WARNING = "escaping deep link whitespace with `_`"
 
 
 def assert_clean(window: Window) -> None:
-    """Fail if anything went abroad, or if the browser complained of what is ours."""
+    """Fail on external requests and browser errors, except for Swagger UI's own warning."""
     window.browser_errors[:] = [
         text for text in window.browser_errors if SWAGGER_UI_WARNING not in text
     ]
@@ -26,7 +26,7 @@ def operation(page: Page, operation_id: str) -> Locator:
 
 
 def try_out(page: Page, operation_id: str, body: str | None = None) -> Locator:
-    """Send a request as a person would; return what the service has answered."""
+    """Execute an operation by clicking; return the element with the response."""
     block = operation(page, operation_id)
     block.locator(".opblock-summary-control").click()
     block.get_by_role("button", name="Try it out").click()
@@ -37,7 +37,7 @@ def try_out(page: Page, operation_id: str, body: str | None = None) -> Locator:
 
 
 def authorize(page: Page, value: str) -> None:
-    """Type a token into the form of the contract's security scheme."""
+    """Enter a token in the form of the security scheme."""
     page.get_by_role("button", name="Authorize").click()
     form = page.locator(".auth-container")
     form.get_by_role("textbox").fill(value)
@@ -82,7 +82,7 @@ def test_in_development_a_token_takes_one_click_and_survives_a_reload(
     window = open_window(dev_service.url)
     page = window.visit("/docs")
     page.get_by_role("button", name="Alice").click()
-    expect(page.get_by_role("status")).to_have_text("You are alice for an hour.")
+    expect(page.get_by_role("status")).to_have_text("Signed in as alice for one hour.")
     title = f"Water {new_user_id()}"
     created = try_out(page, "create_task", f'{{"title": "{title}"}}')
     expect(created).to_contain_text('"user_id": "alice"')
@@ -91,7 +91,7 @@ def test_in_development_a_token_takes_one_click_and_survives_a_reload(
     expect(try_out(page, "list_tasks")).to_contain_text(title)
 
     page.get_by_role("button", name="Bob").click()
-    expect(page.get_by_role("status")).to_have_text("You are bob for an hour.")
+    expect(page.get_by_role("status")).to_have_text("Signed in as bob for one hour.")
     listed = operation(page, "list_tasks")
     listed.get_by_role("button", name="Execute").click()
     expect(listed.locator(".live-responses-table")).not_to_contain_text(title)
@@ -111,7 +111,7 @@ def test_outside_development_no_token_is_offered(
 def test_another_website_cannot_read_a_development_token(
     service: Service, dev_service: Service, open_window: OpenWindow
 ) -> None:
-    """The other service stands for the website; its pages may fetch from any port."""
+    """The other service stands for the website; its pages bypass the CSP, so they can fetch."""
     window = open_window(service.url, dev_service.url, bypass_csp=True)
     attempt = """async (address) => {
         const answer = await fetch(address, {method: "POST", mode: "no-cors"});

@@ -1,4 +1,4 @@
-"""The browser of the tests itself: it sees what goes abroad, and hears complaints."""
+"""The browser harness records external requests and browser errors."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every page in a browser: nothing comes from elsewhere, and nobody is shut out."""
+"""Every page in a browser: no external requests, accessible, responsive."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -14,7 +14,7 @@ FOCUSED = "() => document.activeElement.textContent.trim()"
 
 
 def visible(page: Page) -> Page:
-    """Wait for what Swagger UI draws."""
+    """Wait until Swagger UI has rendered."""
     if page.url.endswith("/docs"):
         page.locator(".opblock").first.wait_for()
     return page
@@ -33,7 +33,7 @@ def test_a_page_makes_no_external_request_and_causes_no_browser_error(
 def test_axe_finds_no_accessibility_violation(
     dev_service: Service, open_window: OpenWindow, path: str
 ) -> None:
-    """All of axe's rules in the light, contrast in the dark; Swagger UI itself is not ours."""
+    """All rules in the light scheme, contrast in the dark one; excludes Swagger UI itself."""
     window = open_window(dev_service.url, reduced_motion="reduce")
     page = visible(window.visit(path))
     page.evaluate("() => document.querySelectorAll('details').forEach(d => { d.open = true })")
@@ -86,7 +86,7 @@ def test_the_skip_link_comes_first_and_everything_is_reachable_by_keyboard(
 def test_a_page_fits_on_the_narrowest_screen(
     service: Service, open_window: OpenWindow, path: str
 ) -> None:
-    """WCAG 1.4.10: 320 pixels wide, without scrolling sideways."""
+    """WCAG 1.4.10: no horizontal scrolling at a width of 320 pixels."""
     window = open_window(service.url, viewport={"width": 320, "height": 640})
     page = visible(window.visit(path))
     assert page.evaluate("() => document.documentElement.scrollWidth") == 320

@@ -1,4 +1,4 @@
-"""A fixture for the tests of who is asking."""
+"""The fixture that the authentication tests share."""
 
 from collections.abc import Iterator
 
@@ -10,6 +10,6 @@ from harness.service import Service
 
 @pytest.fixture(scope="session")
 def anonymous(service: Service) -> Iterator[AnonymousClient]:
-    """Return somebody without a token."""
+    """Return a client without a token."""
     with AnonymousClient(service.url) as client:
         yield client

@@ -1,4 +1,4 @@
-"""Lists of tasks, held against a model in Python: what is on them, in order, page by page."""
+"""Lists of tasks compared with a model in Python: content, order and pagination."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ STATUSES = ("all", "pending", "completed")
 SORTS = ("created", "title", "due_date")
 LINKS = {"first", "prev", "next", "last"}
 
-# Case, length, punctuation, scripts, and pairs that a language's own order would swap.
+# Case, length, punctuation, scripts, and pairs that a locale's collation would swap.
 TITLES = """\
 apple|Apple|APPLE|apple | apple|apple pie|apple-pie|Äpfel|äpfel|Zebra|zebra|_zebra|[zebra|{zebra
 10 zebras|9 zebras|-1|résumé|resume|resumÉ|Straße|STRASSE|ñandú|nube|Ωmega|ωmega|Жук|жук|яблоко
@@ -34,13 +34,13 @@ DUE_DATES = (
 )
 
 
-def matching(tasks: Iterable[Task], status: str) -> list[Task]:
+def filtered(tasks: Iterable[Task], status: str) -> list[Task]:
     wanted = {"all": {True, False}, "pending": {False}, "completed": {True}}[status]
     return [task for task in tasks if task["completed"] in wanted]
 
 
-def in_order(tasks: Iterable[Task], sort: str) -> list[Task]:
-    """Sort as the contract says; ids have a fixed form, so their text sorts as they do."""
+def sorted_by(tasks: Iterable[Task], sort: str) -> list[Task]:
+    """Sort as the contract says; UUIDs sort like their text, which has a fixed format."""
     if sort == "created":
         return sorted(tasks, key=lambda task: (task["created_at"], task["id"]), reverse=True)
     if sort == "title":
@@ -50,11 +50,11 @@ def in_order(tasks: Iterable[Task], sort: str) -> list[Task]:
     )
 
 
-class Crowd:
-    """Somebody with many tasks, whom no test changes."""
+class Collection:
+    """A user with many tasks, which no test changes."""
 
     def __init__(self, client: AuthedClient) -> None:
-        """Create tasks of all kinds, in no order."""
+        """Create varied tasks in random order."""
         self.client = client
         titles = [*TITLES, *random.choices(TITLES, k=20)]
         random.shuffle(titles)
@@ -68,100 +68,106 @@ class Crowd:
             for title in titles
         ]
 
-    def list(self, status: str, sort: str) -> list[Task]:
-        """Say what the list must be."""
-        return in_order(matching(self.tasks, status), sort)
+    def expected(self, status: str, sort: str) -> list[Task]:
+        """Return the list that the service must return."""
+        return sorted_by(filtered(self.tasks, status), sort)
 
 
 @pytest.fixture(scope="module")
-def crowd(service: Service) -> Iterator[Crowd]:
+def collection(service: Service) -> Iterator[Collection]:
     with AuthedClient(service.url, new_user_id()) as client:
-        yield Crowd(client)
+        yield Collection(client)
 
 
-each_status = pytest.mark.parametrize("status", STATUSES)
-each_sort = pytest.mark.parametrize("sort", SORTS)
+every_status = pytest.mark.parametrize("status", STATUSES)
+every_sort = pytest.mark.parametrize("sort", SORTS)
 
 
-def test_a_person_never_seen_before_has_an_empty_list(alice: AuthedClient) -> None:
-    answer = alice.get("/api/tasks")
-    assert (answer.status_code, answer.json()) == (200, [])
-    assert answer.headers["x-total-count"] == "0"
-    assert "link" not in answer.headers
+def test_a_new_user_has_an_empty_list(alice: AuthedClient) -> None:
+    response = alice.get("/api/tasks")
+    assert (response.status_code, response.json()) == (200, [])
+    assert response.headers["x-total-count"] == "0"
+    assert "link" not in response.headers
 
 
-@each_status
-@each_sort
-def test_every_filter_with_every_sort_is_exact(crowd: Crowd, status: str, sort: str) -> None:
-    answer = crowd.client.get("/api/tasks", params={"status": status, "sort": sort})
-    assert answer.json() == crowd.list(status, sort)
-    assert answer.headers["x-total-count"] == str(len(answer.json()))
-    assert "link" not in answer.headers
+@every_status
+@every_sort
+def test_every_filter_with_every_sort_is_exact(
+    collection: Collection, status: str, sort: str
+) -> None:
+    response = collection.client.get("/api/tasks", params={"status": status, "sort": sort})
+    assert response.json() == collection.expected(status, sort)
+    assert response.headers["x-total-count"] == str(len(response.json()))
+    assert "link" not in response.headers
 
 
-def test_without_parameters_all_tasks_come_newest_first(crowd: Crowd) -> None:
-    assert crowd.client.list_tasks() == list(reversed(crowd.tasks))
+def test_without_parameters_all_tasks_are_listed_newest_first(collection: Collection) -> None:
+    assert collection.client.list_tasks() == list(reversed(collection.tasks))
 
 
-def test_the_user_scoped_form_lists_the_same(crowd: Crowd) -> None:
+def test_the_user_scoped_form_lists_the_same(collection: Collection) -> None:
     for status, sort in product(STATUSES, SORTS):
-        answer = crowd.client.get(
-            f"/api/{crowd.client.id}/tasks", params={"status": status, "sort": sort}
+        response = collection.client.get(
+            f"/api/{collection.client.id}/tasks", params={"status": status, "sort": sort}
         )
-        assert answer.json() == crowd.list(status, sort)
+        assert response.json() == collection.expected(status, sort)
 
 
-@each_status
-@each_sort
-def test_any_page_is_a_slice_of_the_list(crowd: Crowd, status: str, sort: str) -> None:
-    expected = crowd.list(status, sort)
+@every_status
+@every_sort
+def test_any_page_is_a_slice_of_the_list(
+    collection: Collection, status: str, sort: str
+) -> None:
+    expected = collection.expected(status, sort)
     size = len(expected)
     sizes = (1, 2, size - 1, size, size + 1, 10_000)
     for limit, offset in product(sizes, (0, *sizes, 2**31 - 1)):
-        answer = crowd.client.get(
+        response = collection.client.get(
             "/api/tasks",
             params={"status": status, "sort": sort, "limit": limit, "offset": offset},
         )
-        assert answer.json() == expected[offset : offset + limit], (limit, offset)
-        assert answer.headers["x-total-count"] == str(size), (limit, offset)
+        assert response.json() == expected[offset : offset + limit], (limit, offset)
+        assert response.headers["x-total-count"] == str(size), (limit, offset)
 
 
-def follow(client: AuthedClient, answer: httpx.Response, rel: str) -> list[httpx.Response]:
-    """Go from page to page for as long as there is such a link."""
-    pages = [answer]
+def follow(client: AuthedClient, response: httpx.Response, rel: str) -> list[httpx.Response]:
+    """Follow the links of this relation from page to page until there is none."""
+    pages = [response]
     while rel in pages[-1].links:
         pages.append(client.get(pages[-1].links[rel]["url"]))
         assert len(pages) < 1000
     return pages
 
 
-@each_status
-@each_sort
+@every_status
+@every_sort
 @pytest.mark.parametrize("limit", [7, 13])
 def test_following_next_visits_every_task_once(
-    crowd: Crowd, status: str, sort: str, limit: int
+    collection: Collection, status: str, sort: str, limit: int
 ) -> None:
     query: dict[str, Any] = {"status": status, "sort": sort, "limit": limit}
-    pages = follow(crowd.client, crowd.client.get("/api/tasks", params=query), "next")
-    assert [task for page in pages for task in page.json()] == crowd.list(status, sort)
+    pages = follow(collection.client, collection.client.get("/api/tasks", params=query), "next")
+    assert [task for page in pages for task in page.json()] == collection.expected(status, sort)
     assert all(len(page.json()) == limit for page in pages[:-1])
-    backwards = follow(crowd.client, pages[-1], "prev")
+    backwards = follow(collection.client, pages[-1], "prev")
     assert [page.json() for page in reversed(backwards)] == [page.json() for page in pages]
     for page in pages:
-        first, last = (crowd.client.get(page.links[rel]["url"]) for rel in ("first", "last"))
+        first, last = (
+            collection.client.get(page.links[rel]["url"]) for rel in ("first", "last")
+        )
         assert (first.json(), last.json()) == (pages[0].json(), pages[-1].json())
 
 
-def relations(answer: httpx.Response) -> set[str]:
-    return {str(rel) for rel in answer.links}
+def relations(response: httpx.Response) -> set[str]:
+    return {str(rel) for rel in response.links}
 
 
-def test_a_page_links_only_to_pages_that_there_are(crowd: Crowd) -> None:
-    size = len(crowd.tasks)
+def test_a_page_links_only_to_existing_pages(collection: Collection) -> None:
+    size = len(collection.tasks)
 
     def linked(limit: int, offset: int) -> set[str]:
         query = {"limit": limit, "offset": offset}
-        return relations(crowd.client.get("/api/tasks", params=query))
+        return relations(collection.client.get("/api/tasks", params=query))
 
     assert linked(size, 0) == set()
     assert linked(size + 1, 0) == set()
@@ -173,28 +179,30 @@ def test_a_page_links_only_to_pages_that_there_are(crowd: Crowd) -> None:
     assert linked(10, 2**31 - 1) == LINKS - {"next"}
 
 
-def test_from_past_the_end_prev_leads_back_to_the_last_page(crowd: Crowd) -> None:
-    answer = crowd.client.get("/api/tasks", params={"limit": 10, "offset": 5000})
-    assert answer.json() == []
-    assert answer.headers["x-total-count"] == str(len(crowd.tasks))
-    previous = crowd.client.get(answer.links["prev"]["url"])
+def test_past_the_end_prev_links_to_the_last_page(collection: Collection) -> None:
+    response = collection.client.get("/api/tasks", params={"limit": 10, "offset": 5000})
+    assert response.json() == []
+    assert response.headers["x-total-count"] == str(len(collection.tasks))
+    previous = collection.client.get(response.links["prev"]["url"])
     assert previous.json()
-    assert previous.json()[-1] == crowd.list("all", "created")[-1]
+    assert previous.json()[-1] == collection.expected("all", "created")[-1]
 
 
 def test_an_empty_list_past_its_end_is_still_empty(alice: AuthedClient) -> None:
-    answer = alice.get("/api/tasks", params={"offset": 10})
-    assert (answer.json(), answer.headers["x-total-count"]) == ([], "0")
+    response = alice.get("/api/tasks", params={"offset": 10})
+    assert (response.json(), response.headers["x-total-count"]) == ([], "0")
 
 
-def test_a_list_shows_nobody_elses_tasks(crowd: Crowd, bob: AuthedClient) -> None:
+def test_a_list_contains_no_tasks_of_other_users(
+    collection: Collection, bob: AuthedClient
+) -> None:
     own = bob.create_task("apple")
     for status, sort in product(("all", "pending"), SORTS):
-        answer = bob.get("/api/tasks", params={"status": status, "sort": sort})
-        assert answer.json() == [own]
-        assert answer.headers["x-total-count"] == "1"
+        response = bob.get("/api/tasks", params={"status": status, "sort": sort})
+        assert response.json() == [own]
+        assert response.headers["x-total-count"] == "1"
     assert bob.list_tasks(status="completed") == []
-    assert crowd.client.list_tasks() == list(reversed(crowd.tasks))
+    assert collection.client.list_tasks() == list(reversed(collection.tasks))
 
 
 def test_a_task_moves_between_lists_and_within_them_as_it_changes(alice: AuthedClient) -> None:

@@ -1,4 +1,4 @@
-"""What the operations on single tasks do, in either form of their paths."""
+"""The operations on single tasks, with both forms of their paths."""
 
 import re
 import time
@@ -12,37 +12,37 @@ from harness.operation_index import Operation
 from harness.operations import BY_ID, UNKNOWN_TASK_ID, name, request_operation
 from harness.problems import validation_errors
 
-EVERYTHING: dict[str, Any] = {
+ALL_FIELDS: dict[str, Any] = {
     "title": "Water the plants",
     "description": "The fern in the hall, too",
     "completed": True,
     "priority": "high",
     "due_date": "2026-12-01T17:00:00.000000Z",
 }
-OTHERWISE: dict[str, Any] = {
+OTHER_VALUES: dict[str, Any] = {
     "title": "Call the bank",
     "description": "Before noon",
     "completed": False,
     "priority": "low",
     "due_date": "2027-01-31T08:30:00.250000Z",
 }
-FORMS = {
+PATH_FORMS = {
     "flat": "/api/tasks",
     "user-scoped": "/api/{user}/tasks",
 }
 TEXTS = {
     "emoji": "🪴 water 👩\N{ZERO WIDTH JOINER}🌾 🧑🏽 🇺🇳 1\ufe0f\u20e3",
     "Arabic": "سقاية النباتات قبل المساء",
-    "Hebrew with marks of direction": "\N{RIGHT-TO-LEFT MARK}להשקות\N{LEFT-TO-RIGHT MARK}!",
+    "Hebrew with directional marks": "\N{RIGHT-TO-LEFT MARK}להשקות\N{LEFT-TO-RIGHT MARK}!",
     "right-to-left override": "\N{RIGHT-TO-LEFT OVERRIDE}stnalp",
     "composed": "caf\N{LATIN SMALL LETTER E WITH ACUTE}",
     "decomposed": "cafe\N{COMBINING ACUTE ACCENT}",
-    "a tower of combining marks": "Z" + "\N{COMBINING DIAERESIS}" * 50,
+    "stacked combining marks": "Z" + "\N{COMBINING DIAERESIS}" * 50,
     "Chinese": "给植物浇水",
-    "beyond the basic plane": "\U0001d51a 𐐷 𠜎",
+    "outside the BMP": "\U0001d51a 𐐷 𠜎",
     "noncharacters": "\ufffe\uffff\U0010ffff",
     "control characters": "a\x01\x08\x1b[31m\x7f\x85z",
-    "white space around": " \t\n x \r\n\u3000",
+    "surrounding white space": " \t\n x \r\n\u3000",
     "quotes and backslashes": '"\'`\\\\" \\u0000 \\n',
     "SQL": "'; DROP TABLE todo.tasks; --",
     "more SQL": "x' OR '1'='1' UNION SELECT * FROM todo.users /*",
@@ -87,23 +87,23 @@ each_verb = pytest.mark.parametrize("verb", ["PUT", "PATCH"])
 each_by_id = pytest.mark.parametrize("operation", BY_ID, ids=name)
 
 
-def at(task: dict[str, Any]) -> str:
+def path_of(task: dict[str, Any]) -> str:
     return f"/api/tasks/{task['id']}"
 
 
 def change(
     client: AuthedClient, verb: str, task: dict[str, Any], **fields: Any
 ) -> dict[str, Any]:
-    answer = client.request(verb, at(task), json=fields)
-    assert answer.status_code == 200, answer.text
-    changed: dict[str, Any] = answer.json()
+    response = client.request(verb, path_of(task), json=fields)
+    assert response.status_code == 200, response.text
+    changed: dict[str, Any] = response.json()
     return changed
 
 
 def read(client: AuthedClient, task: dict[str, Any]) -> dict[str, Any]:
-    answer = client.get(at(task))
-    assert answer.status_code == 200, answer.text
-    stored: dict[str, Any] = answer.json()
+    response = client.get(path_of(task))
+    assert response.status_code == 200, response.text
+    stored: dict[str, Any] = response.json()
     return stored
 
 
@@ -114,7 +114,7 @@ def without_time(task: dict[str, Any]) -> dict[str, Any]:
 # Creating and reading
 
 
-def test_a_title_is_enough_for_a_task(alice: AuthedClient) -> None:
+def test_only_the_title_is_required(alice: AuthedClient) -> None:
     task = alice.create_task("Water the plants")
     assert task == {
         "id": task["id"],
@@ -129,29 +129,29 @@ def test_a_title_is_enough_for_a_task(alice: AuthedClient) -> None:
     }
 
 
-def test_a_new_task_has_everything_that_was_said_about_it(alice: AuthedClient) -> None:
-    task = alice.create_task(**EVERYTHING)
-    assert {field: task[field] for field in EVERYTHING} == EVERYTHING
+def test_a_new_task_has_every_field_that_was_sent(alice: AuthedClient) -> None:
+    task = alice.create_task(**ALL_FIELDS)
+    assert {field: task[field] for field in ALL_FIELDS} == ALL_FIELDS
 
 
-def test_a_new_task_may_be_null_where_it_can_be_empty(alice: AuthedClient) -> None:
+def test_nullable_fields_of_a_new_task_may_be_null(alice: AuthedClient) -> None:
     nothing: dict[str, Any] = dict.fromkeys(("description", "priority", "due_date"))
     task = alice.create_task(**nothing)
     assert {field: task[field] for field in nothing} == nothing
 
 
 @pytest.mark.parametrize("priority", ["low", "medium", "high"])
-def test_every_priority_is_kept(alice: AuthedClient, priority: str) -> None:
+def test_every_priority_is_stored(alice: AuthedClient, priority: str) -> None:
     assert read(alice, alice.create_task(priority=priority))["priority"] == priority
 
 
-def test_a_task_is_read_as_it_was_answered_when_created(alice: AuthedClient) -> None:
-    task = alice.create_task(**EVERYTHING)
+def test_a_task_is_read_as_it_was_created(alice: AuthedClient) -> None:
+    task = alice.create_task(**ALL_FIELDS)
     assert read(alice, task) == task
     assert alice.list_tasks() == [task]
 
 
-def test_location_leads_to_the_new_task(alice: AuthedClient) -> None:
+def test_location_is_the_path_of_the_new_task(alice: AuthedClient) -> None:
     created = alice.post("/api/tasks", json={"title": "x"})
     found = alice.get(created.headers["location"])
     assert found.json() == created.json()
@@ -164,7 +164,7 @@ def test_each_post_creates_another_task(alice: AuthedClient) -> None:
     assert len(ids) == 3
 
 
-def test_instants_are_in_utc_to_the_microsecond(alice: AuthedClient) -> None:
+def test_timestamps_are_in_utc_to_the_microsecond(alice: AuthedClient) -> None:
     before = time.time()
     task = alice.create_task()
     after = time.time()
@@ -175,27 +175,27 @@ def test_instants_are_in_utc_to_the_microsecond(alice: AuthedClient) -> None:
 
 
 @pytest.mark.parametrize("sent", DUE_DATES)
-def test_a_due_date_with_any_offset_is_answered_in_utc(alice: AuthedClient, sent: str) -> None:
+def test_a_due_date_with_any_offset_is_returned_in_utc(alice: AuthedClient, sent: str) -> None:
     task = alice.create_task(due_date=sent)
     assert task["due_date"] == DUE_DATES[sent]
     assert read(alice, task) == task
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_texts_come_back_character_by_character(alice: AuthedClient, text: str) -> None:
+def test_texts_are_returned_unchanged(alice: AuthedClient, text: str) -> None:
     task = alice.create_task(text, description=text)
     assert (task["title"], task["description"]) == (text, text)
     assert alice.list_tasks() == [task]
     assert change(alice, "PUT", alice.create_task(), title=text)["title"] == text
 
 
-def test_an_empty_description_is_not_the_same_as_none(alice: AuthedClient) -> None:
+def test_an_empty_description_is_distinct_from_null(alice: AuthedClient) -> None:
     task = alice.create_task(description="")
     assert read(alice, task)["description"] == ""
 
 
 @pytest.mark.parametrize("character", ["x", "é", "漢", "😀", "\N{COMBINING ACUTE ACCENT}"])
-def test_lengths_are_counted_in_characters_however_many_bytes(
+def test_lengths_are_counted_in_characters_not_bytes(
     alice: AuthedClient, character: str
 ) -> None:
     longest: dict[str, Any] = {"title": character * 200, "description": character * 1000}
@@ -212,12 +212,12 @@ def test_lengths_are_counted_in_characters_however_many_bytes(
 @pytest.mark.parametrize("title", BLANKS.values(), ids=BLANKS)
 def test_a_blank_title_is_refused(alice: AuthedClient, title: str) -> None:
     task = alice.create_task("not blank")
-    for answer in (
+    for response in (
         alice.post("/api/tasks", json={"title": title}),
-        alice.put(at(task), json={"title": title}),
-        alice.patch(at(task), json={"title": title}),
+        alice.put(path_of(task), json={"title": title}),
+        alice.patch(path_of(task), json={"title": title}),
     ):
-        assert "something other than white space" in validation_errors(answer)["#/title"]
+        assert "something other than white space" in validation_errors(response)["#/title"]
     assert alice.list_tasks() == [task]
 
 
@@ -225,39 +225,39 @@ def test_a_blank_title_is_refused(alice: AuthedClient, title: str) -> None:
 
 
 @each_verb
-@pytest.mark.parametrize("field", OTHERWISE)
-def test_a_change_of_one_field_leaves_the_others_alone(
+@pytest.mark.parametrize("field", OTHER_VALUES)
+def test_updating_one_field_leaves_the_others_unchanged(
     alice: AuthedClient, verb: str, field: str
 ) -> None:
-    task = alice.create_task(**EVERYTHING)
-    changed = change(alice, verb, task, **{field: OTHERWISE[field]})
-    assert without_time(changed) == without_time(task) | {field: OTHERWISE[field]}
+    task = alice.create_task(**ALL_FIELDS)
+    changed = change(alice, verb, task, **{field: OTHER_VALUES[field]})
+    assert without_time(changed) == without_time(task) | {field: OTHER_VALUES[field]}
     assert changed["updated_at"] > task["updated_at"]
     assert read(alice, task) == changed
 
 
 @each_verb
 def test_all_fields_can_be_changed_at_once(alice: AuthedClient, verb: str) -> None:
-    task = alice.create_task(**EVERYTHING)
-    changed = change(alice, verb, task, **OTHERWISE)
-    assert without_time(changed) == without_time(task) | OTHERWISE
+    task = alice.create_task(**ALL_FIELDS)
+    changed = change(alice, verb, task, **OTHER_VALUES)
+    assert without_time(changed) == without_time(task) | OTHER_VALUES
     assert read(alice, task) == changed
 
 
 @each_verb
 @pytest.mark.parametrize("field", ["description", "priority", "due_date"])
-def test_null_clears_a_field_that_can_be_empty(
-    alice: AuthedClient, verb: str, field: str
-) -> None:
-    task = alice.create_task(**EVERYTHING)
+def test_null_clears_a_nullable_field(alice: AuthedClient, verb: str, field: str) -> None:
+    task = alice.create_task(**ALL_FIELDS)
     changed = change(alice, verb, task, **{field: None})
     assert without_time(changed) == without_time(task) | {field: None}
 
 
 @each_verb
-def test_null_is_refused_where_something_must_be(alice: AuthedClient, verb: str) -> None:
-    task = alice.create_task(**EVERYTHING)
-    refusal = alice.request(verb, at(task), json={"title": None, "completed": None})
+def test_null_is_refused_for_a_field_that_is_not_nullable(
+    alice: AuthedClient, verb: str
+) -> None:
+    task = alice.create_task(**ALL_FIELDS)
+    refusal = alice.request(verb, path_of(task), json={"title": None, "completed": None})
     assert validation_errors(refusal) == {
         "#/title": "must be a string",
         "#/completed": "must be true or false",
@@ -267,32 +267,30 @@ def test_null_is_refused_where_something_must_be(alice: AuthedClient, verb: str)
 
 @each_verb
 def test_an_empty_object_changes_nothing_and_is_refused(alice: AuthedClient, verb: str) -> None:
-    task = alice.create_task(**EVERYTHING)
-    refusal = alice.request(verb, at(task), json={})
+    task = alice.create_task(**ALL_FIELDS)
+    refusal = alice.request(verb, path_of(task), json={})
     assert validation_errors(refusal) == {"#": "must contain at least 1 field"}
     assert read(alice, task) == task
 
 
 @each_verb
-def test_a_change_with_one_fault_changes_nothing(alice: AuthedClient, verb: str) -> None:
-    task = alice.create_task(**EVERYTHING)
-    refusal = alice.request(verb, at(task), json={**OTHERWISE, "priority": "urgent"})
+def test_an_update_with_one_error_changes_nothing(alice: AuthedClient, verb: str) -> None:
+    task = alice.create_task(**ALL_FIELDS)
+    refusal = alice.request(verb, path_of(task), json={**OTHER_VALUES, "priority": "urgent"})
     assert validation_errors(refusal) == {"#/priority": "must be low, medium, high or null"}
     assert read(alice, task) == task
 
 
 @each_verb
 @pytest.mark.parametrize("field", ["id", "user_id", "created_at", "updated_at", "version"])
-def test_what_the_service_decides_cannot_be_sent(
-    alice: AuthedClient, verb: str, field: str
-) -> None:
+def test_read_only_fields_cannot_be_sent(alice: AuthedClient, verb: str, field: str) -> None:
     task = alice.create_task()
     sent = {"title": "x", field: task.get(field, 5)}
-    for answer in (
+    for response in (
         alice.post("/api/tasks", json=sent),
-        alice.request(verb, at(task), json=sent),
+        alice.request(verb, path_of(task), json=sent),
     ):
-        assert validation_errors(answer) == {f"#/{field}": "is not a known field"}
+        assert validation_errors(response) == {f"#/{field}": "is not a known field"}
     assert alice.list_tasks() == [task]
 
 
@@ -305,16 +303,16 @@ def test_a_description_can_be_emptied(alice: AuthedClient, verb: str) -> None:
 # Completing
 
 
-def test_completing_without_a_body_flips(alice: AuthedClient) -> None:
-    task = alice.create_task(**EVERYTHING)
+def test_completing_without_a_body_toggles(alice: AuthedClient) -> None:
+    task = alice.create_task(**ALL_FIELDS)
     for completed in (False, True, False):
-        answer = alice.patch(f"{at(task)}/complete")
-        assert answer.status_code == 200
-        assert without_time(answer.json()) == without_time(task) | {"completed": completed}
-        assert read(alice, task) == answer.json()
+        response = alice.patch(f"{path_of(task)}/complete")
+        assert response.status_code == 200
+        assert without_time(response.json()) == without_time(task) | {"completed": completed}
+        assert read(alice, task) == response.json()
 
 
-NOTHINGS: dict[str, dict[str, Any]] = {
+EMPTY_BODIES: dict[str, dict[str, Any]] = {
     "an empty object": {"json": {}},
     "a JSON content type and no body": {"headers": {"Content-Type": "application/json"}},
     "another content type and no body": {"headers": {"Content-Type": "text/plain"}},
@@ -327,23 +325,23 @@ NOTHINGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("how", NOTHINGS)
-def test_completing_with_nothing_to_say_flips(alice: AuthedClient, how: str) -> None:
+@pytest.mark.parametrize("how", EMPTY_BODIES)
+def test_completing_with_an_empty_body_toggles(alice: AuthedClient, how: str) -> None:
     task = alice.create_task()
-    answer = alice.patch(f"{at(task)}/complete", **NOTHINGS[how])
-    assert answer.status_code == 200
-    assert answer.json()["completed"] is True
+    response = alice.patch(f"{path_of(task)}/complete", **EMPTY_BODIES[how])
+    assert response.status_code == 200
+    assert response.json()["completed"] is True
 
 
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("wanted", [True, False])
-def test_completing_with_a_value_sets_it_however_often(
+def test_completing_with_a_value_is_idempotent(
     alice: AuthedClient, *, before: bool, wanted: bool
 ) -> None:
     task = alice.create_task(completed=before)
     for _ in range(2):
-        answer = alice.patch(f"{at(task)}/complete", json={"completed": wanted})
-        assert without_time(answer.json()) == without_time(task) | {"completed": wanted}
+        response = alice.patch(f"{path_of(task)}/complete", json={"completed": wanted})
+        assert without_time(response.json()) == without_time(task) | {"completed": wanted}
 
 
 @pytest.mark.parametrize("value", [None, "true", 0, 1, [], {}])
@@ -351,14 +349,14 @@ def test_completing_with_anything_but_true_or_false_is_refused(
     alice: AuthedClient, value: Any
 ) -> None:
     task = alice.create_task()
-    refusal = alice.patch(f"{at(task)}/complete", json={"completed": value})
+    refusal = alice.patch(f"{path_of(task)}/complete", json={"completed": value})
     assert validation_errors(refusal) == {"#/completed": "must be true or false"}
     assert read(alice, task) == task
 
 
-def test_completing_knows_no_other_field(alice: AuthedClient) -> None:
+def test_completing_refuses_other_fields(alice: AuthedClient) -> None:
     task = alice.create_task()
-    refusal = alice.patch(f"{at(task)}/complete", json={"title": "y", "completed": True})
+    refusal = alice.patch(f"{path_of(task)}/complete", json={"title": "y", "completed": True})
     assert validation_errors(refusal) == {"#/title": "is not a known field"}
     assert read(alice, task) == task
 
@@ -366,21 +364,21 @@ def test_completing_knows_no_other_field(alice: AuthedClient) -> None:
 # Deleting
 
 
-def test_a_deleted_task_is_gone_and_the_others_stay(alice: AuthedClient) -> None:
-    kept = alice.create_task("kept")
+def test_deleting_a_task_leaves_the_others(alice: AuthedClient) -> None:
+    other = alice.create_task("other")
     task = alice.create_task("deleted")
-    answer = alice.delete(at(task))
-    assert (answer.status_code, answer.content) == (204, b"")
-    assert alice.list_tasks() == [kept]
+    response = alice.delete(path_of(task))
+    assert (response.status_code, response.content) == (204, b"")
+    assert alice.list_tasks() == [other]
     for operation in BY_ID:
         assert request_operation(alice, operation, task["id"]).status_code == 404
 
 
 @each_by_id
-def test_anothers_task_is_forbidden_and_nobodys_is_not_found(
+def test_a_foreign_task_is_forbidden_and_a_missing_one_not_found(
     alice: AuthedClient, bob: AuthedClient, operation: Operation
 ) -> None:
-    task = alice.create_task(**EVERYTHING)
+    task = alice.create_task(**ALL_FIELDS)
     assert request_operation(bob, operation, task["id"]).status_code == 403
     assert request_operation(bob, operation, UNKNOWN_TASK_ID).status_code == 404
     assert alice.list_tasks() == [task]
@@ -389,20 +387,20 @@ def test_anothers_task_is_forbidden_and_nobodys_is_not_found(
 @each_by_id
 def test_an_id_may_be_written_in_upper_case(alice: AuthedClient, operation: Operation) -> None:
     task = alice.create_task()
-    answer = request_operation(alice, operation, task["id"].upper())
-    assert answer.is_success
-    if answer.content:
-        assert answer.json()["id"] == task["id"]
+    response = request_operation(alice, operation, task["id"].upper())
+    assert response.is_success
+    if response.content:
+        assert response.json()["id"] == task["id"]
 
 
 # Forms of the path
 
 
-def journey(client: AuthedClient, tasks: str, slash: str) -> None:
-    """Do everything that can be done with a task, under one form of the path."""
+def exercise_operations(client: AuthedClient, tasks: str, slash: str) -> None:
+    """Call every operation on a task, with one form of the path."""
     created = client.post(f"{tasks}{slash}", json={"title": "x"})
     assert created.status_code == 201
-    assert created.headers["location"] == at(created.json())
+    assert created.headers["location"] == path_of(created.json())
     task = f"{tasks}/{created.json()['id']}"
     listed = client.get(f"{tasks}{slash}?status=all")
     assert listed.json() == [created.json()]
@@ -416,20 +414,22 @@ def journey(client: AuthedClient, tasks: str, slash: str) -> None:
 
 
 @pytest.mark.parametrize("slash", ["", "/", "//"], ids=["plain", "slash", "slashes"])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", PATH_FORMS)
 def test_every_form_of_the_path_works_without_a_redirect(
     alice: AuthedClient, form: str, slash: str
 ) -> None:
-    journey(alice, FORMS[form].format(user=alice.id), slash)
+    exercise_operations(alice, PATH_FORMS[form].format(user=alice.id), slash)
 
 
 # HEAD
 
 
 @pytest.mark.parametrize("path", ["/api/tasks", "/api/tasks?limit=1", "{task}"])
-def test_head_answers_as_get_does_without_the_body(alice: AuthedClient, path: str) -> None:
+def test_head_returns_the_headers_of_get_without_the_body(
+    alice: AuthedClient, path: str
+) -> None:
     alice.create_task()
-    path = path.format(task=at(alice.create_task()))
+    path = path.format(task=path_of(alice.create_task()))
     get, head = alice.get(path), alice.head(path)
     assert (head.status_code, head.content) == (200, b"")
     varying = {"date", "x-request-id"}

@@ -76,8 +76,8 @@ class Window:
 
     def _note_message(self, message: ConsoleMessage) -> None:
         if message.type in {"warning", "error"}:
-            place = message.location.get("url", "")
-            self.browser_errors.append(f"{message.type}: {message.text} ({place})")
+            url = message.location.get("url", "")
+            self.browser_errors.append(f"{message.type}: {message.text} ({url})")
 
 
 OpenWindow = Callable[..., Window]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import cli
-from harness.service import COMMAND, ROOT, bare_environment
+from harness.service import COMMAND, ROOT, bare_environment, free_port
 
 LIMIT_SECONDS = 180
 Typed = Callable[..., subprocess.CompletedProcess[str]]
@@ -21,11 +21,11 @@ def todo_api(
     cwd: Path = ROOT,
     prefix: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
+    """Run the command to its end; `serve` gets a free port unless one is set."""
     return subprocess.run(
         [*prefix, *COMMAND, *arguments],
         cwd=cwd,
-        env=bare_environment(environment),
+        env=bare_environment({"PORT": str(free_port()), **environment}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -41,7 +41,8 @@ def typed(
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command that ends soon in this process, which is a second quicker."""
-    monkeypatch.setattr(os, "environ", bare_environment(environment))
+    changes = {"PORT": str(free_port()), **environment}
+    monkeypatch.setattr(os, "environ", bare_environment(changes))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         status = cli.main(list(arguments))

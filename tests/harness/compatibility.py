@@ -54,7 +54,7 @@ def _operation_changes(before: Operation, now: Operation) -> Iterator[str]:
     if before.path != now.path:  # generated clients use the names of its parameters
         yield "The path was changed."
     if now.secured and not before.secured:
-        yield "A token is now required."
+        yield "A token is wanted where none was."
     defaults = _defaults(before), _defaults(now)
     for name in defaults[0].keys() & defaults[1].keys():
         if defaults[0][name] != defaults[1][name]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretBytes, SecretStr
 from starlette.types import ASGIApp
 
 import handlers
@@ -23,9 +24,8 @@ UNREACHABLE_DSN = "postgresql://nobody:nothing@127.0.0.1:1/nowhere"
 
 def app_without_database(**settings: Any) -> ASGIApp:
     """Return an application that is never started, so its database is unavailable."""
-    app: ASGIApp = create_app(
-        Settings(secret=SECRET.encode(), database_url=UNREACHABLE_DSN, **settings)
-    )
+    secret, url = SecretBytes(SECRET.encode()), SecretStr(UNREACHABLE_DSN)
+    app: ASGIApp = create_app(Settings(secret=secret, database_url=url, **settings))
     return app
 
 

@@ -118,7 +118,7 @@ class Replay:
         described = operation.responses[str(status)].get("headers", {})
         headers = _only(described, response.headers)
         errors = self._response_errors(target, status, headers, normalise(response.content))
-        assert errors == [], f"openapi-core on the response: {errors}"
+        assert errors == [], f"openapi-core on the answer: {errors}"
 
     def _check_request(
         self, response: httpx.Response, operation: Operation, target: Target, body: bytes

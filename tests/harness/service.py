@@ -33,10 +33,11 @@ class Service:
         port: int | None = None,
         cwd: Path = ROOT,
         prefix: Sequence[str] = (),
+        command: Sequence[str] = COMMAND,
     ) -> None:
         """Start the process; wait with `wait_until_healthy`.
 
-        What it says on standard error goes to `log`, the rest to `welcome` beside it.
+        Its standard error goes to `log`, its standard output to `welcome` beside it.
         """
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -44,7 +45,7 @@ class Service:
         self.welcome = log.with_suffix(".welcome")
         with log.open("ab") as errors, self.welcome.open("ab") as output:
             self.process = subprocess.Popen(
-                [*prefix, *COMMAND, "serve", *arguments],
+                [*prefix, *command, "serve", *arguments],
                 cwd=cwd,
                 env=bare_environment({"PORT": str(self.port), **environment}),
                 stdin=subprocess.DEVNULL,

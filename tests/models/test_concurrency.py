@@ -1,4 +1,4 @@
-"""Many at once, in the right place: in PostgreSQL, one statement each."""
+"""Concurrent statements: each is atomic in PostgreSQL."""
 
 import asyncio
 import json

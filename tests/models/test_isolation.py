@@ -1,4 +1,4 @@
-"""Two locks on every row, each tried with the other taken away."""
+"""Row ownership is enforced twice, by row security and WHERE; each is tested alone."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ each_statement = pytest.mark.parametrize("statement", STATEMENTS.values(), ids=S
 
 
 class TwoUsers:
-    """Alice and Bob, who have a task each, in a transaction that will be rolled back."""
+    """Alice and Bob, with a task each, in a transaction that is rolled back."""
 
     def __init__(self, superuser: Connection) -> None:
         self.alice, self.bob = new_user_id(), new_user_id()
@@ -36,7 +36,7 @@ class TwoUsers:
 
 @pytest.fixture
 def superuser(cluster: Cluster) -> Iterator[Connection]:
-    """Connect as somebody whom row security doesn't bind."""
+    """Connect as superuser, to whom row security does not apply."""
     with psycopg.connect(cluster.superuser) as connection:
         yield connection
         connection.rollback()
@@ -48,13 +48,13 @@ def users(superuser: Connection) -> TwoUsers:
 
 
 def become_user(connection: Connection, user_id: str) -> Connection:
-    """Leave row security only: from here on, any SQL may follow."""
+    """Set the identity of a user; from here on, only row security protects rows."""
     run_query(connection, identity_query(user_id))
     return connection
 
 
 def other_users_rows(superuser: Connection, user_id: str) -> list[Any]:
-    """Fetch all rows that aren't a user's."""
+    """Return all rows that do not belong to a user."""
     superuser.execute("RESET ROLE")
     return [
         superuser.execute(

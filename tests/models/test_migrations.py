@@ -1,4 +1,4 @@
-"""The schema: what the models say is what migrations make, whoever runs them, and when."""
+"""Migrations: they create the declared schema, concurrently and with any role."""
 
 import logging
 import os
@@ -36,7 +36,7 @@ DEFINITIONS = {
 
 @pytest.fixture
 def empty(cluster: Cluster) -> Iterator[Cluster]:
-    """Make a database with nothing in it."""
+    """Create an empty database."""
     with cluster.new_database() as empty:
         yield empty
 
@@ -54,7 +54,7 @@ def definitions(cluster: Cluster) -> dict[str, list[Any]]:
 
 
 def alembic(cluster: Cluster, *arguments: str) -> str:
-    """Run Alembic as a developer would."""
+    """Run the alembic command; return its output."""
     environment = {**os.environ, "MIGRATION_DATABASE_URL": cluster.owner}
     done = subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
@@ -83,7 +83,9 @@ def test_migrations_create_the_schema_that_the_models_declare(
 
 
 def test_alembic_check_finds_no_difference(scratch_db: Cluster) -> None:
-    scratch_db.execute("CREATE TABLE public.account (id text)")  # Better Auth's, and not ours
+    scratch_db.execute(
+        "CREATE TABLE public.account (id text)"
+    )  # a table of Better Auth, to be ignored
     assert "No new upgrade operations detected" in alembic(scratch_db, "check")
 
 
@@ -123,7 +125,7 @@ def test_autogenerate_writes_a_migration_that_runs(scratch_db: Cluster, tmp_path
 
 @contextmanager
 def migrating(*databases: Cluster) -> Iterator[None]:
-    """Migrate by as many processes as there are databases."""
+    """Run a migrating process for each database; on exit, wait until all succeed."""
     script = "import sys; from models import migrate; migrate.upgrade(*sys.argv[1:])"
     processes = [
         subprocess.Popen(
@@ -212,7 +214,7 @@ async def test_the_app_role_works_without_default_execute_privileges(empty: Clus
 
 def test_a_migration_that_fails_leaves_nothing(empty: Cluster) -> None:
     empty.execute("CREATE SCHEMA todo AUTHORIZATION todo_owner")
-    empty.execute("CREATE TYPE todo.tasks AS ENUM ()")  # in the way of the table
+    empty.execute("CREATE TYPE todo.tasks AS ENUM ()")  # conflicts with the table
     with pytest.raises(MigrationFailed, match="SQLSTATE 42710") as failure:
         empty.migrate()
     assert "CREATE TABLE" not in str(failure.value)

@@ -1,4 +1,4 @@
-"""How PostgreSQL finds rows, in a table of a million tasks, ten thousand of them one user's."""
+"""Query plans for a table of a million tasks, ten thousand of them owned by one user."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ WITHOUT_INDEXES = """
         todo.ix_tasks_title, todo.ix_tasks_due_date;
 """
 FILL = f"""
-    SET session_replication_role = replica;  -- no foreign keys to check: they are right
+    SET session_replication_role = replica;  -- skips foreign key checks
     INSERT INTO todo.users (id) VALUES ('{HEAVY}');
     INSERT INTO todo.users (id) SELECT 'light-' || n FROM generate_series(0, 989) AS n;
     INSERT INTO todo.tasks (user_id, id, title, completed, priority, due_date, created_at)
@@ -44,7 +44,7 @@ BY_INDEX = {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}
 
 @pytest.fixture(scope="module")
 def million(cluster: Cluster) -> Iterator[Cluster]:
-    """Make the table, once."""
+    """Create and fill the table once."""
     with cluster.new_database() as million:
         million.migrate()
         million.execute(WITHOUT_INDEXES + FILL + WITH_INDEXES)
@@ -60,10 +60,10 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def explained(
     cluster: Cluster, query: Query, *settings: Query, generic: bool = False
 ) -> list[dict[str, Any]]:
-    """Ask how PostgreSQL would run a query; returns the nodes of its plan.
+    """Return the nodes of the plan of a query.
 
-    A generic plan is for whatever values there may be, and made once per connection; the
-    other is what a pooler's clients get.
+    A generic plan does not depend on the values, and is made once per connection; a custom
+    plan is used behind a pooler.
     """
     with psycopg.connect(cluster.superuser) as connection:
         for setting in settings:

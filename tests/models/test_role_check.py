@@ -1,4 +1,4 @@
-"""The check at start: whatever would let users see each other's tasks is found and named."""
+"""The role check at start: every setup that would break isolation is reported."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ Connection = psycopg.Connection[TupleRow]
 
 @pytest.fixture
 def superuser(cluster: Cluster) -> Iterator[Connection]:
-    """Connect as somebody who may change roles, in a transaction that comes to nothing."""
+    """Connect as superuser, in a transaction that is rolled back."""
     with psycopg.connect(cluster.superuser) as connection:
         yield connection
         connection.rollback()

@@ -1,4 +1,4 @@
-"""What the tables refuse, whoever asks: the last lock before the disk."""
+"""Constraints of the tables, which apply to every role."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ Connection = psycopg.Connection[TupleRow]
 
 @pytest.fixture
 def superuser(cluster: Cluster) -> Iterator[Connection]:
-    """Connect as somebody whom only the tables refuse anything."""
+    """Connect as superuser, so that only constraints apply."""
     with psycopg.connect(cluster.superuser) as connection:
         yield connection
         connection.rollback()
@@ -112,7 +112,7 @@ def test_a_tasks_json_depends_on_no_setting(setting: str, superuser: Connection)
 
 
 def json_of(superuser: Connection, user_id: str) -> str:
-    """Return the JSON of somebody's only task."""
+    """Return the JSON of a user's only task."""
     columns = ", ".join(REPRESENTED)
     question = f"SELECT todo.task_json_v1({columns}) FROM todo.tasks WHERE user_id = %s"
     ((text,),) = superuser.execute(question.encode(), [user_id]).fetchall()

@@ -1,4 +1,4 @@
-"""What each statement about tasks does, told by what it answers."""
+"""The result of each statement about tasks."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -221,11 +221,11 @@ async def test_complete_sets_a_given_value_and_toggles_without_one(
 async def test_delete_removes_only_that_task(database: Database) -> None:
     alice = new_user_id()
     stored = await create_task(database, alice, {"title": "x"})
-    kept = await create_task(database, alice, {"title": "kept"})
+    other = await create_task(database, alice, {"title": "other"})
     await delete_task(database, alice, stored.id, None)
     with pytest.raises(NotFound):
         await get_task(database, alice, stored.id)
-    assert await get_task(database, alice, kept.id) == kept
+    assert await get_task(database, alice, other.id) == other
 
 
 @access

@@ -11,10 +11,10 @@ from connexion.spec import Specification
 from handlers.api.operations import OperationsAPI
 from handlers.api.problems import MethodNotAllowed, PathNotFound
 
-TEMPLATED_FIRST = ("/{kind}/{id}", "/{kind}/new", "/things/new", "/things", "/{kind}")
+PATHS = ("/{kind}/{id}", "/{kind}/new", "/things/new", "/things", "/{kind}")
 
 
-def described(path: str) -> dict[str, Any]:
+def operation(path: str) -> dict[str, Any]:
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
@@ -29,49 +29,47 @@ def api() -> OperationsAPI:
     document = {
         "openapi": "3.0.3",
         "info": {"title": "Things", "version": "1"},
-        "paths": {path: {"get": described(path)} for path in TEMPLATED_FIRST},
+        "paths": {path: {"get": operation(path)} for path in PATHS},
         "security": [],
         "x-max-body-bytes": 1,
     }
     return OperationsAPI(
         Specification.from_dict(document),
-        resolver=Resolver(lambda operation_id: partial(answered, operation_id)),
+        resolver=Resolver(lambda operation_id: partial(handler, operation_id)),
         security_map={},
     )
 
 
-async def answered(operation_id: str, **parameters: str) -> Any:
+async def handler(operation_id: str, **parameters: str) -> Any:
     return operation_id, parameters
 
 
-async def nothing() -> dict[str, Any]:
+async def receive() -> dict[str, Any]:
     return {"type": "http.disconnect"}
 
 
-def found(api: OperationsAPI, path: str, method: str = "GET") -> object:
+def call(api: OperationsAPI, path: str, method: str = "GET") -> object:
     scope = {"path": path, "method": method, "query_string": b"", "headers": []}
-    return asyncio.run(api.match(scope)(scope, nothing))
+    return asyncio.run(api.match(scope)(scope, receive))
 
 
-def test_a_concrete_path_is_found_before_a_templated_one(api: OperationsAPI) -> None:
-    assert found(api, "/things") == ("/things", {})
-    assert found(api, "/people") == ("/{kind}", {"kind": "people"})
-    assert found(api, "/things/new") == ("/things/new", {})
-    assert found(api, "/people/new") == ("/{kind}/new", {"kind": "people"})
-    assert found(api, "/people/1") == ("/{kind}/{id}", {"kind": "people", "id": "1"})
+def test_a_concrete_path_takes_precedence_over_a_templated_one(api: OperationsAPI) -> None:
+    assert call(api, "/things") == ("/things", {})
+    assert call(api, "/people") == ("/{kind}", {"kind": "people"})
+    assert call(api, "/things/new") == ("/things/new", {})
+    assert call(api, "/people/new") == ("/{kind}/new", {"kind": "people"})
+    assert call(api, "/people/1") == ("/{kind}/{id}", {"kind": "people", "id": "1"})
 
 
 @pytest.mark.parametrize(
     "path", ["", "/", "//", "/things/", "//new", "/things/1/2", "/people\n", "/a\nb", "things"]
 )
-def test_a_path_that_the_contract_does_not_have_is_not_found(
-    path: str, api: OperationsAPI
-) -> None:
+def test_a_path_that_is_not_in_the_contract_is_not_found(path: str, api: OperationsAPI) -> None:
     with pytest.raises(PathNotFound):
-        found(api, path)
+        call(api, path)
 
 
 def test_another_method_is_not_allowed(api: OperationsAPI) -> None:
     with pytest.raises(MethodNotAllowed) as raised:
-        found(api, "/things", "POST")
+        call(api, "/things", "POST")
     assert raised.value.allow == "GET, HEAD"

@@ -1,4 +1,4 @@
-"""Problems: each says what the contract's example says, and a fault says nothing else."""
+"""Problem documents: they match the contract's examples and reveal no internal error."""
 
 import json
 import logging
@@ -26,15 +26,15 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     if "status" in example["value"] and "type" in example["value"]
 }
 SECRET = "todo.tasks SELECT psycopg /home/api/models/task.py password=hunter2"
-FAILURES: dict[str, Exception] = {
-    "an error of ours": RuntimeError(SECRET),
-    "a wrong value": ValueError(SECRET),
+ERRORS: dict[str, Exception] = {
+    "an unexpected error": RuntimeError(SECRET),
+    "an invalid value": ValueError(SECRET),
     "a missing key": KeyError(SECRET),
-    "an assertion": AssertionError(SECRET),
-    "a recursion": RecursionError(SECRET),
-    "an error of PostgreSQL": psycopg.errors.UndefinedTable(SECRET),
-    "an error of the system": OSError(28, SECRET),
-    "no memory": MemoryError(SECRET),
+    "a failed assertion": AssertionError(SECRET),
+    "a recursion error": RecursionError(SECRET),
+    "a PostgreSQL error": psycopg.errors.UndefinedTable(SECRET),
+    "an operating system error": OSError(28, SECRET),
+    "out of memory": MemoryError(SECRET),
     "a group of errors": ExceptionGroup(SECRET, [ValueError(SECRET)]),
     "a timeout": TimeoutError(SECRET),
 }
@@ -47,27 +47,27 @@ def without_instance(problem: dict[str, Any]) -> dict[str, Any]:
 # The contract's examples
 
 
-def test_every_kind_of_problem_has_an_example() -> None:
+def test_every_problem_type_has_an_example() -> None:
     shown = {example["status"] for example in EXAMPLES.values()}
-    assert shown == PROBLEM_TYPES.keys() - {405}  # which no operation answers
+    assert shown == PROBLEM_TYPES.keys() - {405}  # no operation documents 405
 
 
 @pytest.mark.parametrize("key", EXAMPLES)
-def test_the_examples_are_of_kinds_that_there_are(key: str) -> None:
+def test_the_examples_are_of_existing_problem_types(key: str) -> None:
     example = EXAMPLES[key]
-    kind = PROBLEM_TYPES[example["status"]]
-    assert (example["type"], example["title"]) == (kind.type, kind.title)
+    problem_type = PROBLEM_TYPES[example["status"]]
+    assert (example["type"], example["title"]) == (problem_type.type, problem_type.title)
 
 
-Said = Callable[[AuthedClient], Any]
+SendRequest = Callable[[AuthedClient], Any]
 
 
-def changed_meanwhile(alice: AuthedClient) -> Any:
+def stale_update(alice: AuthedClient) -> Any:
     url = f"/api/tasks/{alice.create_task()['id']}"
     return alice.put(url, json={"title": "x"}, headers={"If-Match": '"0"'})
 
 
-SAID: dict[str, Said] = {
+REQUESTS: dict[str, SendRequest] = {
     "InvalidBody": lambda alice: alice.post(
         "/api/tasks", json={"title": "x" * 201, "colour": "green"}
     ),
@@ -78,35 +78,35 @@ SAID: dict[str, Said] = {
     ),
     "NotYours": lambda alice: alice.get("/api/bob/tasks"),
     "NoSuchTask": lambda alice: alice.get(f"/api/tasks/{UNKNOWN_TASK_ID}"),
-    "StaleTask": changed_meanwhile,
+    "StaleTask": stale_update,
     "TooLarge": lambda alice: alice.post("/api/tasks", content=b" " * 65_537),
     "NotJson": lambda alice: alice.post("/api/tasks", data={"title": "x"}),
 }
 
 
-@pytest.mark.parametrize("key", SAID)
-def test_what_the_service_says_is_what_the_example_shows(alice: AuthedClient, key: str) -> None:
-    answer = SAID[key](alice)
-    assert answer.status_code == EXAMPLES[key]["status"]
-    assert without_instance(answer.json()) == without_instance(EXAMPLES[key])
+@pytest.mark.parametrize("key", REQUESTS)
+def test_the_service_returns_what_the_example_shows(alice: AuthedClient, key: str) -> None:
+    response = REQUESTS[key](alice)
+    assert response.status_code == EXAMPLES[key]["status"]
+    assert without_instance(response.json()) == without_instance(EXAMPLES[key])
 
 
-def test_every_example_of_a_problem_is_tried() -> None:
-    assert EXAMPLES.keys() == SAID.keys() | {"OurFault", "Unavailable", "NoKeys"}
+def test_every_example_of_a_problem_is_tested() -> None:
+    assert EXAMPLES.keys() == REQUESTS.keys() | {"OurFault", "Unavailable", "NoKeys"}
 
 
-# Faults
+# Internal errors
 
 
-def ask(client: InProcessClient, operation: Operation) -> Awaitable[Any]:
+def send(client: InProcessClient, operation: Operation) -> Awaitable[Any]:
     return client.request(operation.method, path(operation), **body(operation))
 
 
-def broken(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
-    """Let everything that handlers ask of the models end in this fault."""
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Make every function of the models that handlers call raise this error."""
 
     async def fail(*_: Any, **__: Any) -> None:
-        raise fault
+        raise error
 
     for function in ("list", "create", "get", "update", "complete", "delete"):
         plural = "s" if function == "list" else ""
@@ -114,10 +114,10 @@ def broken(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
     monkeypatch.setattr(Database, "ready", fail)
 
 
-def assert_says_nothing(answer: Any, url: str) -> None:
-    assert answer.status_code == 500
-    assert answer.json() == EXAMPLES["OurFault"] | {"instance": url}
-    assert "hunter2" not in f"{answer.headers}{answer.text}"
+def assert_reveals_nothing(response: Any, url: str) -> None:
+    assert response.status_code == 500
+    assert response.json() == EXAMPLES["OurFault"] | {"instance": url}
+    assert "hunter2" not in f"{response.headers}{response.text}"
 
 
 NEEDS_DATABASE = [*SECURED, OPERATIONS["get_readiness"]]
@@ -125,46 +125,46 @@ NEEDS_DATABASE = [*SECURED, OPERATIONS["get_readiness"]]
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("operation", NEEDS_DATABASE, ids=name)
-async def test_a_fault_says_nothing_to_the_client_and_everything_to_the_log(
+async def test_an_internal_error_is_logged_in_full_and_not_shown_to_the_client(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     operation: Operation,
 ) -> None:
-    broken(monkeypatch, RuntimeError(SECRET))
+    fail_with(monkeypatch, RuntimeError(SECRET))
     async with InProcessClient() as client:
-        answer = await ask(client, operation)
-    assert_says_nothing(answer, path(operation))
+        response = await send(client, operation)
+    assert_reveals_nothing(response, path(operation))
     (record,) = (each for each in caplog.records if each.levelno >= logging.ERROR)
-    assert answer.headers["x-request-id"] in record.getMessage()
+    assert response.headers["x-request-id"] in record.getMessage()
     assert record.exc_info
     assert SECRET in caplog.text
     assert "Traceback" in caplog.text
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("how", FAILURES)
-async def test_no_fault_is_taken_for_anything_else(
+@pytest.mark.parametrize("how", ERRORS)
+async def test_every_unexpected_error_is_an_internal_server_error(
     monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    broken(monkeypatch, FAILURES[how])
+    fail_with(monkeypatch, ERRORS[how])
     async with InProcessClient() as client:
-        assert_says_nothing(await client.get("/api/tasks"), "/api/tasks")
+        assert_reveals_nothing(await client.get("/api/tasks"), "/api/tasks")
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("operation", NEEDS_DATABASE, ids=name)
 async def test_without_its_database_the_service_is_unavailable(operation: Operation) -> None:
     async with InProcessClient() as client:
-        answer = await ask(client, operation)
-    assert answer.status_code == 503
-    assert answer.json() == EXAMPLES["Unavailable"] | {"instance": path(operation)}
-    assert int(answer.headers["retry-after"]) >= 1
+        response = await send(client, operation)
+    assert response.status_code == 503
+    assert response.json() == EXAMPLES["Unavailable"] | {"instance": path(operation)}
+    assert int(response.headers["retry-after"]) >= 1
 
 
 @pytest.mark.anyio
-async def test_what_needs_no_database_is_answered_without_it() -> None:
+async def test_requests_that_need_no_database_work_without_it() -> None:
     async with InProcessClient() as client:
-        for status, answer in (
+        for status, response in (
             (200, await client.get("/health")),
             (200, await client.get("/docs")),
             (200, await client.get("/openapi.yaml")),
@@ -177,16 +177,16 @@ async def test_what_needs_no_database_is_answered_without_it() -> None:
             (413, await client.post("/api/tasks", content=b" " * 65_537)),
             (415, await client.post("/api/tasks", content=b"{}")),
         ):
-            assert answer.status_code == status
+            assert response.status_code == status
 
 
-# What every answer has
+# Every response
 
 
-def test_every_answer_has_an_id_of_its_own_that_the_log_knows(
+def test_every_response_has_a_unique_request_id_that_is_logged(
     service: Service, alice: AuthedClient
 ) -> None:
-    answers = [
+    responses = [
         alice.get("/api/tasks"),
         alice.post("/api/tasks", json={}),
         alice.get("/nope"),
@@ -194,21 +194,21 @@ def test_every_answer_has_an_id_of_its_own_that_the_log_knows(
         alice.options("/health"),
         alice.get("/api/tasks", headers={"X-Request-Id": "chosen by a client"}),
     ]
-    ids = {answer.headers["x-request-id"] for answer in answers}
-    assert len(ids) == len(answers)
+    ids = {response.headers["x-request-id"] for response in responses}
+    assert len(ids) == len(responses)
     log = service.log.read_text()
     assert all(
-        re.search(f" {answer.status_code} .* {answer.headers['x-request-id']}\n", log)
-        for answer in answers
+        re.search(f" {response.status_code} .* {response.headers['x-request-id']}\n", log)
+        for response in responses
     )
     assert "chosen by a client" not in log
 
 
-def test_every_answer_is_taken_for_what_it_says_and_tells_nothing_of_the_server(
+def test_every_response_forbids_sniffing_and_does_not_name_the_server(
     service: Service, alice: AuthedClient
 ) -> None:
     with AnonymousClient(service.url) as anonymous:
-        for answer in (
+        for response in (
             alice.get("/api/tasks"),
             alice.post("/api/tasks", json={"title": "x"}),
             alice.post("/api/tasks", json={}),
@@ -220,11 +220,11 @@ def test_every_answer_is_taken_for_what_it_says_and_tells_nothing_of_the_server(
             anonymous.get("/openapi.json"),
             anonymous.get("/health"),
         ):
-            assert answer.headers["x-content-type-options"] == "nosniff"
-            assert answer.headers.keys().isdisjoint({"server", "x-powered-by", "set-cookie"})
+            assert response.headers["x-content-type-options"] == "nosniff"
+            assert response.headers.keys().isdisjoint({"server", "x-powered-by", "set-cookie"})
 
 
-def test_problems_are_json_whatever_the_client_accepts(alice: AuthedClient) -> None:
+def test_problems_are_json_regardless_of_the_accept_header(alice: AuthedClient) -> None:
     for accept in ("text/html", "application/xml", "image/*;q=0.1", "application/json", ""):
-        answer = alice.get("/nope", headers={"Accept": accept})
-        assert json.loads(answer.content)["status"] == 404
+        response = alice.get("/nope", headers={"Accept": accept})
+        assert json.loads(response.content)["status"] == 404

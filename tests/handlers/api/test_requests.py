@@ -1,4 +1,4 @@
-"""Bodies: what is read, what is refused, and how a refusal says why (RFC 9110, 8259, 9457)."""
+"""Request bodies: what is accepted, what is refused, and how (RFC 9110, 8259, 9457)."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ from harness.service import Service
 
 JSON = "application/json"
 LIMIT = 65_536
-GOOD = b'{"title": "x"}'
+VALID = b'{"title": "x"}'
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 WITH_BODY = [operation for operation in SECURED if operation.body]
 WITHOUT_BODY = [operation for operation in SECURED if not operation.body]
@@ -30,11 +30,11 @@ WITH_FIELDS = [
     operation for operation in WITH_BODY if operation.operation_id != "complete_task"
 ]
 
-each_with_body = pytest.mark.parametrize("operation", WITH_BODY, ids=name)
+every_operation_with_body = pytest.mark.parametrize("operation", WITH_BODY, ids=name)
 
 
-def means(schema: str) -> str:
-    """Return what the contract says of a schema's pattern."""
+def pattern_meaning(schema: str) -> str:
+    """Return the contract's description of a schema's pattern."""
     text: str = CONTRACT.document["components"]["schemas"][schema]["x-pattern-means"]
     return text
 
@@ -46,7 +46,7 @@ def send(
     *headers: tuple[str, str | bytes],
     **options: Any,
 ) -> httpx.Response:
-    """Send a body as it is, as JSON unless the headers say otherwise."""
+    """Send a raw body, as JSON unless the headers say otherwise."""
     encoded = [(k.encode(), v.encode() if isinstance(v, str) else v) for k, v in headers]
     return client.request(
         operation.method,
@@ -65,25 +65,25 @@ def post(
 
 
 def chunked(body: bytes, size: int = 5_000) -> Iterator[bytes]:
-    """Cut a body in pieces; httpx sends them in chunks, without a length."""
+    """Split a body into chunks; httpx sends an iterator without a Content-Length."""
     return (body[start : start + size] for start in range(0, len(body), size))
 
 
 # Media types
 
 
-READABLE = {
-    "as everybody writes it": JSON,
-    "in capitals": "APPLICATION/JSON",
+ACCEPTED_MEDIA_TYPES = {
+    "as usual": JSON,
+    "in upper case": "APPLICATION/JSON",
     "with a charset": "application/json; charset=utf-8",
-    "odd in case and quoted": 'APPLICATION/JSON; Charset="UTF-8"',
+    "in mixed case and quoted": 'APPLICATION/JSON; Charset="UTF-8"',
     "a charset without its dash": "application/json;charset=utf8",
     "with an unknown parameter": "application/json; profile=task",
     "with a parameter in quotes": 'application/json; profile="a;b=\\"c"',
-    "a semicolon at the end": "application/json;",
+    "a trailing semicolon": "application/json;",
     "spaces and tabs": "application/json \t;\t charset=UTF-8",
 }
-UNREADABLE = {
+REJECTED_MEDIA_TYPES = {
     "empty": "",
     "plain text": "text/plain",
     "JSON as text": "text/json",
@@ -91,49 +91,47 @@ UNREADABLE = {
     "a form with files": "multipart/form-data; boundary=x",
     "XML": "application/xml",
     "JSON lines": "application/jsonl",
-    "JSON with something behind": "application/jsonx",
+    "JSON with a suffix": "application/jsonx",
     "a merge patch": "application/merge-patch+json",
     "a problem": "application/problem+json",
     "anything": "*/*",
     "any application": "application/*",
     "no subtype": "application",
     "no type": "/json",
-    "two in one": "application/json, text/plain",
+    "two in one header": "application/json, text/plain",
     "a space inside": "application/ json",
     "UTF-16": "application/json; charset=utf-16",
     "Latin-1": "application/json; charset=ISO-8859-1",
-    "a charset that nobody knows": "application/json; charset=bogus",
+    "an unknown charset": "application/json; charset=bogus",
     "no charset": "application/json; charset=",
     "two charsets": "application/json; charset=utf-8; charset=utf-16",
-    "half a quote": 'application/json; charset="utf-8',
+    "an unclosed quote": 'application/json; charset="utf-8',
     "not ASCII": "application/jsön",
     "a script": "<script>alert(1)</script>",
     "10,000 characters": "x" * 10_000,
 }
 
 
-@pytest.mark.parametrize("media_type", READABLE.values(), ids=READABLE)
-def test_json_may_be_announced_in_any_way_that_means_it(
+@pytest.mark.parametrize("media_type", ACCEPTED_MEDIA_TYPES.values(), ids=ACCEPTED_MEDIA_TYPES)
+def test_every_equivalent_json_content_type_is_accepted(
     alice: AuthedClient, media_type: str
 ) -> None:
-    assert post(alice, GOOD, ("Content-Type", media_type)).status_code == 201
+    assert post(alice, VALID, ("Content-Type", media_type)).status_code == 201
     refusal = post(alice, b'{"title": 5}', ("Content-Type", media_type))
     assert validation_errors(refusal) == {"#/title": "must be a string"}
 
 
-@each_with_body
-def test_what_is_announced_as_anything_else_is_refused(
-    alice: AuthedClient, operation: Operation
-) -> None:
-    for how, media_type in UNREADABLE.items():
-        answer = send(alice, operation, GOOD, ("Content-Type", media_type.encode()))
-        assert answer.status_code == 415, how
-        assert answer.json()["detail"] == "The body must be application/json in UTF-8."
+@every_operation_with_body
+def test_any_other_content_type_is_refused(alice: AuthedClient, operation: Operation) -> None:
+    for how, media_type in REJECTED_MEDIA_TYPES.items():
+        response = send(alice, operation, VALID, ("Content-Type", media_type.encode()))
+        assert response.status_code == 415, how
+        assert response.json()["detail"] == "The body must be application/json in UTF-8."
     assert alice.list_tasks() == []
 
 
-@each_with_body
-def test_what_is_announced_as_nothing_or_as_two_things_is_refused(
+@every_operation_with_body
+def test_a_missing_or_repeated_content_type_is_refused(
     alice: AuthedClient, operation: Operation
 ) -> None:
     nothing = [("Accept", "*/*")]
@@ -144,47 +142,47 @@ def test_what_is_announced_as_nothing_or_as_two_things_is_refused(
         [("Content-Type", f"{JSON}; a=b"), ("Content-Type", "text/plain")],
         [("Content-Type", f'{JSON}; a="b'), ("Content-Type", 'c"')],
     ):
-        assert send(alice, operation, GOOD, *headers).status_code == 415
+        assert send(alice, operation, VALID, *headers).status_code == 415
 
 
 @pytest.mark.parametrize("coding", ["identity", "Identity", "IDENTITY"])
-def test_a_body_may_be_announced_as_not_encoded(alice: AuthedClient, coding: str) -> None:
-    answer = post(alice, GOOD, ("Content-Type", JSON), ("Content-Encoding", coding))
-    assert answer.status_code == 201
+def test_the_identity_encoding_is_accepted(alice: AuthedClient, coding: str) -> None:
+    response = post(alice, VALID, ("Content-Type", JSON), ("Content-Encoding", coding))
+    assert response.status_code == 201
 
 
 ENCODINGS: dict[str, tuple[bytes, bytes]] = {
-    "gzip": (b"gzip", gzip.compress(GOOD)),
-    "gzip in capitals": (b"GZIP", gzip.compress(GOOD)),
+    "gzip": (b"gzip", gzip.compress(VALID)),
+    "gzip in upper case": (b"GZIP", gzip.compress(VALID)),
     "gzip that inflates to gigabytes": (b"gzip", gzip.compress(b" " * 10_000_000)),
-    "deflate": (b"deflate", zlib.compress(GOOD)),
-    "gzip announced, and not done": (b"gzip", GOOD),
-    "an encoding that nobody knows": (b"bogus", GOOD),
-    "two encodings": (b"gzip, identity", gzip.compress(GOOD)),
-    "not ASCII": (b"\xff", GOOD),
+    "deflate": (b"deflate", zlib.compress(VALID)),
+    "gzip declared, but not applied": (b"gzip", VALID),
+    "an unknown encoding": (b"bogus", VALID),
+    "two encodings": (b"gzip, identity", gzip.compress(VALID)),
+    "not ASCII": (b"\xff", VALID),
 }
 
 
 @pytest.mark.parametrize("how", ENCODINGS)
 def test_an_encoded_body_is_refused(alice: AuthedClient, how: str) -> None:
     coding, body = ENCODINGS[how]
-    answer = post(alice, body, ("Content-Type", JSON), ("Content-Encoding", coding))
-    assert answer.status_code == 415
+    response = post(alice, body, ("Content-Type", JSON), ("Content-Encoding", coding))
+    assert response.status_code == 415
     assert alice.list_tasks() == []
 
 
-# What is no JSON
+# Invalid JSON
 
 
-NO_JSON: dict[str, bytes] = {
+INVALID_JSON: dict[str, bytes] = {
     "white space": b" \t\r\n",
     "a word": b"title",
     "a form": b"title=x&priority=low",
-    "half an object": b'{"title": "x"',
-    "half a string": b'{"title": "x',
-    "something behind it": GOOD + b" x",
-    "two objects": GOOD + GOOD,
-    "a comma too many": b'{"title": "x",}',
+    "an unclosed object": b'{"title": "x"',
+    "an unclosed string": b'{"title": "x',
+    "trailing text": VALID + b" x",
+    "two objects": VALID + VALID,
+    "a trailing comma": b'{"title": "x",}',
     "a comment": b"{/* a comment */}",
     "single quotes": b"{'title': 'x'}",
     "a name without quotes": b'{title: "x"}',
@@ -192,16 +190,16 @@ NO_JSON: dict[str, bytes] = {
     "NaN": b'{"title": NaN}',
     "Infinity": b'{"title": Infinity}',
     "minus Infinity": b'{"title": -Infinity}',
-    "a number past all floats": b'{"title": 1e999}',
+    "a number beyond every float": b'{"title": 1e999}',
     "5,000 digits": b'{"title": ' + b"9" * 5_000 + b"}",
     "5,000 digits alone": b"9" * 5_000,
-    "a zero too many": b'{"title": 01}',
+    "a leading zero": b'{"title": 01}',
     "hexadecimal": b'{"title": 0x1}',
     "a plus": b'{"title": +1}',
     "a raw NUL": b'{"title": "a\0b"}',
     "a NUL alone": b"\0",
     "a raw line break": b'{"title": "a\nb"}',
-    "an escape that nobody knows": rb'{"title": "\x41"}',
+    "an unknown escape": rb'{"title": "\x41"}',
     "a high surrogate": rb'{"title": "\ud800"}',
     "a low surrogate": rb'{"title": "\udc00"}',
     "surrogates in the wrong order": rb'{"title": "\udc00\ud800"}',
@@ -209,27 +207,27 @@ NO_JSON: dict[str, bytes] = {
     "a surrogate in a name": rb'{"title": "x", "\ud800": 1}',
     "a surrogate in UTF-8": b'{"title": "\xed\xa0\x80"}',
     "not UTF-8": b'{"title": "\xff\xfe"}',
-    "cut off in a character": b'{"title": "\xf0\x9f\x98"}',
+    "truncated within a character": b'{"title": "\xf0\x9f\x98"}',
     "an overlong character": b'{"title": "\xc0\xaf"}',
-    "a character past the last": b'{"title": "\xf4\x90\x80\x80"}',
+    "a character beyond U+10FFFF": b'{"title": "\xf4\x90\x80\x80"}',
     "Latin-1": '{"title": "é"}'.encode("latin-1"),
-    "UTF-16 with its mark": GOOD.decode().encode("utf-16"),
-    "UTF-16": GOOD.decode().encode("utf-16-le"),
-    "UTF-16, big end first": GOOD.decode().encode("utf-16-be"),
-    "UTF-32": GOOD.decode().encode("utf-32-le"),
-    "UTF-8 with a mark": b"\xef\xbb\xbf" + GOOD,
-    "gzip not announced": gzip.compress(GOOD),
-    "brackets that never close": b"[" * 60_000,
-    "braces that never close": b'{"title":' * 7_000,
+    "UTF-16 with a byte order mark": VALID.decode().encode("utf-16"),
+    "UTF-16": VALID.decode().encode("utf-16-le"),
+    "UTF-16, big-endian": VALID.decode().encode("utf-16-be"),
+    "UTF-32": VALID.decode().encode("utf-32-le"),
+    "UTF-8 with a byte order mark": b"\xef\xbb\xbf" + VALID,
+    "undeclared gzip": gzip.compress(VALID),
+    "unclosed brackets": b"[" * 60_000,
+    "unclosed braces": b'{"title":' * 7_000,
     "brackets 30,000 deep": b"[" * 30_000 + b"]" * 30_000,
 }
 
 
-@each_with_body
-def test_what_is_no_json_is_refused_and_where_is_said(
+@every_operation_with_body
+def test_invalid_json_is_refused_with_its_position(
     alice: AuthedClient, operation: Operation
 ) -> None:
-    for how, body in NO_JSON.items():
+    for how, body in INVALID_JSON.items():
         found = validation_errors(send(alice, operation, body))
         assert found.keys() == {"#"}, how
         assert found["#"].startswith("cannot be read as JSON in UTF-8 (line 1, column "), how
@@ -237,22 +235,22 @@ def test_what_is_no_json_is_refused_and_where_is_said(
 
 
 def test_an_unreadable_body_is_located_by_line_and_column(alice: AuthedClient) -> None:
-    answer = post(alice, b'{\n  "title": "x",\n  "priority" "low"\n}')
-    assert validation_errors(answer) == {
+    response = post(alice, b'{\n  "title": "x",\n  "priority" "low"\n}')
+    assert validation_errors(response) == {
         "#": "cannot be read as JSON in UTF-8 (line 3, column 14)"
     }
 
 
-# JSON that is no object, and objects nested deeply
+# JSON other than an object, and deep nesting
 
 
-@each_with_body
+@every_operation_with_body
 @pytest.mark.parametrize("value", ["[]", "[{}]", '"x"', "1", "-1.5e3", "true", "null"])
-def test_json_that_is_no_object_is_refused(
+def test_json_that_is_not_an_object_is_refused(
     alice: AuthedClient, operation: Operation, value: str
 ) -> None:
-    answer = send(alice, operation, f" {value}\n".encode())
-    assert validation_errors(answer) == {"#": "must be a JSON object"}
+    response = send(alice, operation, f" {value}\n".encode())
+    assert validation_errors(response) == {"#": "must be a JSON object"}
 
 
 NESTED: dict[str, Callable[[int], str]] = {
@@ -267,7 +265,7 @@ NESTED: dict[str, Callable[[int], str]] = {
 
 @pytest.mark.parametrize("shape", NESTED)
 @pytest.mark.parametrize("depth", [100, 254, 255, 256, 300, 1_000, 1_023, 1_024, 5_000])
-def test_a_body_nested_deeply_is_refused(alice: AuthedClient, shape: str, depth: int) -> None:
+def test_a_deeply_nested_body_is_refused(alice: AuthedClient, shape: str, depth: int) -> None:
     assert validation_errors(post(alice, NESTED[shape](depth).encode()))
     assert alice.list_tasks() == []
 
@@ -280,19 +278,23 @@ def test_a_body_nested_100_000_deep_is_too_large(alice: AuthedClient, shape: str
 # Fields
 
 
-NOT_TEXT = ("5", "5.5", "true", "[]", '["x"]', "{}")
-WRONG: dict[str, tuple[str, str, Iterable[str]]] = {
-    "a title that is no text": ("title", "must be a string", (*NOT_TEXT, "null")),
-    "a title with NUL": ("title", means("Title"), (r'"a\u0000b"', r'"\u0000"')),
+NOT_STRINGS = ("5", "5.5", "true", "[]", '["x"]', "{}")
+INVALID_FIELDS: dict[str, tuple[str, str, Iterable[str]]] = {
+    "a title that is not a string": ("title", "must be a string", (*NOT_STRINGS, "null")),
+    "a title with NUL": ("title", pattern_meaning("Title"), (r'"a\u0000b"', r'"\u0000"')),
     "a title of 201 characters": (
         "title",
         "must be at most 200 characters long",
         (f'"{"x" * 201}"', f'"{"x" * 60_000}"'),
     ),
-    "a description that is no text": ("description", "must be a string or null", NOT_TEXT),
+    "a description that is not a string": (
+        "description",
+        "must be a string or null",
+        NOT_STRINGS,
+    ),
     "a description with NUL": (
         "description",
-        means("Description"),
+        pattern_meaning("Description"),
         (r'"\u0000"', r'"a\u0000"'),
     ),
     "a description of 1,001 characters": (
@@ -300,17 +302,17 @@ WRONG: dict[str, tuple[str, str, Iterable[str]]] = {
         "must be at most 1000 characters long",
         (f'"{"x" * 1001}"',),
     ),
-    "completed that is not true or false": (
+    "completed that is not a boolean": (
         "completed",
         "must be true or false",
         ("0", "1", '"true"', '""', "null", "[]", "{}"),
     ),
-    "a priority that there is not": (
+    "an unknown priority": (
         "priority",
         "must be low, medium, high or null",
         ('"urgent"', '"LOW"', '"low "', '""', '"null"', "1", "false", "[]", '["low"]'),
     ),
-    "a due date that is no text": ("due_date", "must be a string or null", NOT_TEXT),
+    "a due date that is not a string": ("due_date", "must be a string or null", NOT_STRINGS),
     "a due date that does not exist": (
         "due_date",
         "must be a date and time that exists, in the years 1000 to 9999 UTC",
@@ -324,9 +326,9 @@ WRONG: dict[str, tuple[str, str, Iterable[str]]] = {
             '"1000-01-01T00:00:00+00:01"',
         ),
     ),
-    "a due date in another form": (
+    "a due date in another format": (
         "due_date",
-        means("DueDate"),
+        pattern_meaning("DueDate"),
         (
             '""',
             '"tomorrow"',
@@ -380,12 +382,12 @@ WRONG: dict[str, tuple[str, str, Iterable[str]]] = {
 }
 
 
-@pytest.mark.parametrize("how", WRONG)
+@pytest.mark.parametrize("how", INVALID_FIELDS)
 @pytest.mark.parametrize("operation", WITH_FIELDS, ids=name)
-def test_a_field_that_is_wrong_is_named_and_explained(
+def test_an_invalid_field_is_named_and_explained(
     alice: AuthedClient, operation: Operation, how: str
 ) -> None:
-    field, detail, values = WRONG[how]
+    field, detail, values = INVALID_FIELDS[how]
     for value in values:
         fields = {"title": '"x"', field: value}
         body = ",".join(f'"{key}":{text}' for key, text in fields.items())
@@ -403,12 +405,12 @@ def test_a_missing_title_is_named(alice: AuthedClient) -> None:
 @pytest.mark.parametrize("operation", WITH_FIELDS, ids=name)
 def test_a_missing_body_is_named(alice: AuthedClient, operation: Operation) -> None:
     for body in (b"", iter(())):
-        answer = send(alice, operation, body)
-        assert validation_errors(answer) == {"#": "is required: send a JSON object"}
+        response = send(alice, operation, body)
+        assert validation_errors(response) == {"#": "is required: send a JSON object"}
 
 
 @pytest.mark.parametrize("operation", WITH_FIELDS, ids=name)
-def test_every_fault_is_named_at_once(alice: AuthedClient, operation: Operation) -> None:
+def test_every_error_is_reported_at_once(alice: AuthedClient, operation: Operation) -> None:
     body = {
         "title": "",
         "description": 5,
@@ -418,45 +420,47 @@ def test_every_fault_is_named_at_once(alice: AuthedClient, operation: Operation)
         "id": UNKNOWN_TASK_ID,
         "colour": "green",
     }
-    answer = send(alice, operation, json.dumps(body).encode())
-    assert validation_errors(answer) == {
-        "#/title": means("Title"),
+    response = send(alice, operation, json.dumps(body).encode())
+    assert validation_errors(response) == {
+        "#/title": pattern_meaning("Title"),
         "#/description": "must be a string or null",
         "#/completed": "must be true or false",
         "#/priority": "must be low, medium, high or null",
-        "#/due_date": means("DueDate"),
+        "#/due_date": pattern_meaning("DueDate"),
         "#/id": "is not a known field",
         "#/colour": "is not a known field",
     }
-    assert answer.json()["detail"].endswith(" And 2 more.")
+    assert response.json()["detail"].endswith(" And 2 more.")
 
 
-def test_faults_in_path_query_header_and_body_are_named_together(alice: AuthedClient) -> None:
-    answer = alice.put(
+def test_errors_in_path_query_header_and_body_are_reported_together(
+    alice: AuthedClient,
+) -> None:
+    response = alice.put(
         "/api/tasks/7?colour=green&verbose",
         json={"title": "", "colour": "green"},
         headers={"If-Match": "7"},
     )
-    assert validation_errors(answer) == {
-        "task_id": means("TaskId"),
+    assert validation_errors(response) == {
+        "task_id": pattern_meaning("TaskId"),
         "colour": "is not a known parameter",
         "verbose": "is not a known parameter",
-        "If-Match": means("EntityTags"),
-        "#/title": means("Title"),
+        "If-Match": pattern_meaning("EntityTags"),
+        "#/title": pattern_meaning("Title"),
         "#/colour": "is not a known field",
     }
 
 
-def test_of_thousands_of_unknown_fields_a_hundred_are_named(alice: AuthedClient) -> None:
+def test_at_most_a_hundred_unknown_fields_are_named(alice: AuthedClient) -> None:
     body = json.dumps({"title": "x", **{f"f{number:04}": 1 for number in range(4_500)}})
-    answer = post(alice, body.encode())
-    assert len(validation_errors(answer)) == 100
-    assert set(validation_errors(answer).values()) == {"is not a known field"}
-    assert answer.json()["detail"].endswith(" f0004: is not a known field. And 4495 more.")
-    assert len(answer.content) < 10_000
+    response = post(alice, body.encode())
+    assert len(validation_errors(response)) == 100
+    assert set(validation_errors(response).values()) == {"is not a known field"}
+    assert response.json()["detail"].endswith(" f0004: is not a known field. And 4495 more.")
+    assert len(response.content) < 10_000
 
 
-NAMES = (
+UNUSUAL_NAMES = (
     *("Title", "title ", "TITLE", "due-date", "userId", "__proto__", "constructor", "self"),
     *(
         "a/b",
@@ -479,45 +483,45 @@ NAMES = (
 )
 
 
-@each_with_body
-def test_unknown_fields_are_named_whatever_their_names(
+@every_operation_with_body
+def test_unknown_fields_with_unusual_names_are_named(
     alice: AuthedClient, operation: Operation
 ) -> None:
-    fields = {"completed": True, **dict.fromkeys(NAMES, 1)}
+    fields = {"completed": True, **dict.fromkeys(UNUSUAL_NAMES, 1)}
     found = validation_errors(send(alice, operation, json.dumps(fields).encode()))
     named = {
         unquote(pointer).removeprefix("#/").replace("~1", "/").replace("~0", "~")
         for pointer, detail in found.items()
         if detail == "is not a known field"
     }
-    assert named == set(NAMES)
+    assert named == set(UNUSUAL_NAMES)
 
 
-def test_a_name_in_a_sentence_is_written_as_it_was_sent(alice: AuthedClient) -> None:
-    answer = post(alice, b'{"title": "x", "and/or ~ 100%": 1}')
-    assert answer.json()["detail"] == "and/or ~ 100%: is not a known field."
-    assert validation_errors(answer) == {"#/and~1or%20~0%20100%25": "is not a known field"}
+def test_the_detail_names_a_field_as_it_was_sent(alice: AuthedClient) -> None:
+    response = post(alice, b'{"title": "x", "and/or ~ 100%": 1}')
+    assert response.json()["detail"] == "and/or ~ 100%: is not a known field."
+    assert validation_errors(response) == {"#/and~1or%20~0%20100%25": "is not a known field"}
 
 
-def test_a_field_without_a_name_is_pointed_at(alice: AuthedClient) -> None:
-    answer = post(alice, b'{"title": "x", "": 1}')
-    assert validation_errors(answer) == {"#/": "is not a known field"}
-    assert answer.json()["detail"] == '"": is not a known field.'
+def test_a_field_with_an_empty_name_is_named(alice: AuthedClient) -> None:
+    response = post(alice, b'{"title": "x", "": 1}')
+    assert validation_errors(response) == {"#/": "is not a known field"}
+    assert response.json()["detail"] == '"": is not a known field.'
 
 
 @pytest.mark.parametrize("character", ["n", "😀", "/", "%", "\0"])
 def test_a_long_name_is_cut(alice: AuthedClient, character: str) -> None:
     body = json.dumps({"title": "x", character * 5_000: 1}, ensure_ascii=False)
-    answer = post(alice, body.replace("\0", r"\u0000").encode())
-    ((pointer, detail),) = validation_errors(answer).items()
+    response = post(alice, body.replace("\0", r"\u0000").encode())
+    ((pointer, detail),) = validation_errors(response).items()
     assert unquote(pointer).endswith("…")
     assert detail == "is not a known field"
-    assert len(answer.content) < 3_000
+    assert len(response.content) < 3_000
 
 
-def test_of_a_field_sent_twice_the_last_counts(alice: AuthedClient) -> None:
-    answer = post(alice, b'{"title": 5, "title": "first", "title": "last"}')
-    assert (answer.status_code, answer.json()["title"]) == (201, "last")
+def test_the_last_of_duplicate_fields_counts(alice: AuthedClient) -> None:
+    response = post(alice, b'{"title": 5, "title": "first", "title": "last"}')
+    assert (response.status_code, response.json()["title"]) == (201, "last")
     refusal = post(alice, b'{"title": "first", "title": 5}')
     assert validation_errors(refusal) == {"#/title": "must be a string"}
 
@@ -526,8 +530,8 @@ def test_of_a_field_sent_twice_the_last_counts(alice: AuthedClient) -> None:
 
 
 def padded(size: int) -> bytes:
-    """Return a good body of this many bytes."""
-    return GOOD + b" " * (size - len(GOOD))
+    """Return a valid body of this many bytes."""
+    return VALID + b" " * (size - len(VALID))
 
 
 TRANSFERS: dict[str, Callable[[bytes], bytes | Iterator[bytes]]] = {
@@ -535,26 +539,26 @@ TRANSFERS: dict[str, Callable[[bytes], bytes | Iterator[bytes]]] = {
     "in chunks": chunked,
     "in tiny chunks": lambda body: chunked(body, 100),
 }
-each_transfer = pytest.mark.parametrize("transfer", TRANSFERS)
+every_transfer = pytest.mark.parametrize("transfer", TRANSFERS)
 
 
-@each_transfer
-def test_a_body_is_read_however_it_is_sent(alice: AuthedClient, transfer: str) -> None:
+@every_transfer
+def test_a_body_is_read_in_every_transfer_form(alice: AuthedClient, transfer: str) -> None:
     text = "ein Äpfelchen 🍏 " * 50
     body = json.dumps({"title": "x", "description": text}, ensure_ascii=False).encode()
-    answer = post(alice, TRANSFERS[transfer](body))
-    assert answer.json()["description"] == text
+    response = post(alice, TRANSFERS[transfer](body))
+    assert response.json()["description"] == text
     refusal = post(alice, TRANSFERS[transfer](b'{"title": 5}'))
     assert validation_errors(refusal) == {"#/title": "must be a string"}
 
 
-def test_a_body_may_come_byte_by_byte(alice: AuthedClient) -> None:
+def test_a_body_may_arrive_byte_by_byte(alice: AuthedClient) -> None:
     body = '{"title": "🍏"}'.encode()
     assert post(alice, chunked(body, 1)).json()["title"] == "🍏"
 
 
 @pytest.mark.parametrize(
-    ("http_version", "headers", "announced"),
+    ("http_version", "headers", "expected"),
     [
         ("1.1", {}, False),
         ("1.0", {b"content-type": b"application/json"}, False),
@@ -563,18 +567,18 @@ def test_a_body_may_come_byte_by_byte(alice: AuthedClient) -> None:
         ("1.0", {b"content-length": b"10"}, True),
         ("1.1", {b"transfer-encoding": b"chunked"}, True),
         ("1.1", {b"content-length": b"0", b"transfer-encoding": b"chunked"}, True),
-        ("2", {}, True),  # whose frames say so themselves (RFC 9113, 8.1)
+        ("2", {}, True),  # where framing marks the end (RFC 9113, 8.1)
     ],
 )
-def test_a_body_is_waited_for_where_one_may_come(
-    http_version: str, headers: dict[bytes, bytes], *, announced: bool
+def test_a_body_is_expected_if_the_request_may_have_one(
+    http_version: str, headers: dict[bytes, bytes], *, expected: bool
 ) -> None:
     scope = {"http_version": http_version, "headers": [*headers.items()]}
-    assert has_body(scope) is announced
+    assert has_body(scope) is expected
 
 
-@each_transfer
-def test_a_body_of_65_536_bytes_is_read_and_one_more_is_too_many(
+@every_transfer
+def test_a_body_of_65_536_bytes_is_accepted_and_one_more_is_not(
     alice: AuthedClient, transfer: str
 ) -> None:
     send_as = TRANSFERS[transfer]
@@ -585,7 +589,7 @@ def test_a_body_of_65_536_bytes_is_read_and_one_more_is_too_many(
     assert len(alice.list_tasks()) == 1
 
 
-@each_with_body
+@every_operation_with_body
 def test_no_operation_reads_more_than_65_536_bytes(
     alice: AuthedClient, operation: Operation
 ) -> None:
@@ -595,10 +599,10 @@ def test_no_operation_reads_more_than_65_536_bytes(
 
 @pytest.mark.parametrize("transfer", ["with a length", "in chunks"])
 @pytest.mark.parametrize("megabytes", [1, 10, 20])
-def test_who_sends_megabytes_can_read_why_they_are_refused(
+def test_a_client_that_sends_megabytes_can_read_the_refusal(
     service: Service, alice: AuthedClient, megabytes: int, transfer: str
 ) -> None:
-    # Sent to its end before the answer is read, as browsers do.
+    # Send the whole request before reading the response, as browsers do.
     head = (
         "POST /api/tasks HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
         f"Authorization: {alice.headers['authorization']}\r\n"
@@ -623,62 +627,62 @@ def test_who_sends_megabytes_can_read_why_they_are_refused(
         assert read_response(connection).status_code == 200
 
 
-def cut_off(
+def send_truncated(
     service: Service, client: AuthedClient, method: str, where: str, rest: bytes
 ) -> None:
-    """Send a request that is not all there, and hang up."""
+    """Send an incomplete request, then close the connection."""
     head = f"{method} {where} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
     head += f"Authorization: {client.headers['authorization']}\r\n"
     with connect(service) as connection:
         connection.sendall(head.encode() + rest)
-        time.sleep(0.05)  # for the service to read what there is
+        time.sleep(0.05)  # so that the service reads what was sent
 
 
-CUT_OFF = {
-    "before its length": b'Content-Length: 1000\r\n\r\n{"title": "cut off"}',
-    "one byte before its length": b'Content-Length: 21\r\n\r\n{"title": "cut off"}',
+TRUNCATED = {
+    "before its end": b'Content-Length: 1000\r\n\r\n{"title": "cut off"}',
+    "one byte before its end": b'Content-Length: 21\r\n\r\n{"title": "cut off"}',
     "before its last chunk": CHUNKED + b'14\r\n{"title": "cut off"}\r\n',
-    "in a chunk": CHUNKED + b'15\r\n{"title": "cut off"}',
-    "before it began": b"Content-Length: 20\r\n\r\n",
+    "within a chunk": CHUNKED + b'15\r\n{"title": "cut off"}',
+    "before its first byte": b"Content-Length: 20\r\n\r\n",
 }
 
 
-@pytest.mark.parametrize("how", CUT_OFF)
-def test_a_body_that_is_cut_off_stores_nothing(
+@pytest.mark.parametrize("how", TRUNCATED)
+def test_a_truncated_body_stores_nothing(
     service: Service, alice: AuthedClient, how: str
 ) -> None:
     task = alice.create_task("whole")
-    cut_off(service, alice, "POST", "/api/tasks", CUT_OFF[how])
-    cut_off(service, alice, "PUT", f"/api/tasks/{task['id']}", CUT_OFF[how])
+    send_truncated(service, alice, "POST", "/api/tasks", TRUNCATED[how])
+    send_truncated(service, alice, "PUT", f"/api/tasks/{task['id']}", TRUNCATED[how])
     for _ in range(10):
         assert alice.list_tasks() == [task]
         time.sleep(0.01)
 
 
-# Bodies where there should be none, and what comes before them
+# Unexpected bodies, and authentication before validation
 
 
 @pytest.mark.parametrize("operation", WITHOUT_BODY, ids=name)
 @pytest.mark.parametrize(
-    "body", [GOOD, b"\xff\0[", b"x" * (LIMIT + 1)], ids=["JSON", "garbage", "large"]
+    "body", [VALID, b"\xff\0[", b"x" * (LIMIT + 1)], ids=["JSON", "garbage", "large"]
 )
-def test_a_body_where_none_is_described_is_ignored(
+def test_a_body_that_the_contract_does_not_describe_is_ignored(
     alice: AuthedClient, operation: Operation, body: bytes
 ) -> None:
     plain = alice.request(operation.method, path(operation))
     for headers in ((), (("Content-Type", "text/plain"), ("Content-Encoding", "gzip"))):
-        answer = send(alice, operation, body, *headers)
-        assert (answer.status_code, answer.content) == (plain.status_code, plain.content)
+        response = send(alice, operation, body, *headers)
+        assert (response.status_code, response.content) == (plain.status_code, plain.content)
 
 
 @pytest.mark.parametrize("operation", SECURED, ids=name)
 @pytest.mark.parametrize(
     "body", [b"", b"\xff", b"x" * (LIMIT + 1)], ids=["none", "garbage", "large"]
 )
-def test_who_is_asking_is_asked_before_what(
+def test_authentication_comes_before_validation(
     alice: AuthedClient, operation: Operation, body: bytes
 ) -> None:
     headers = (("Content-Type", "text/plain"), ("Authorization", "Bearer x"))
-    answer = send(alice, operation, body, *headers, params={"colour": "green"})
-    assert answer.status_code == 401
-    assert "errors" not in answer.json()
+    response = send(alice, operation, body, *headers, params={"colour": "green"})
+    assert response.status_code == 401
+    assert "errors" not in response.json()

@@ -1,4 +1,4 @@
-"""Paths and methods: what there is not is said so, and nobody is ever sent elsewhere."""
+"""Paths and methods: unknown ones get 404 or 405, and no request is ever redirected."""
 
 import re
 from itertools import product
@@ -14,7 +14,7 @@ from harness.raw_http import connect, read_response, send
 from harness.service import Service
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-STRANGE_METHODS = (
+OTHER_METHODS = (
     "CONNECT",
     "PROPFIND",
     "MKCOL",
@@ -36,8 +36,8 @@ PAGES = (
 )
 TASK = f"/api/tasks/{UNKNOWN_TASK_ID}"
 
-# Every path of the contract as it can be asked for, and the methods that it knows.
-KNOWN = {
+# Every path of the contract, with its parameters filled in, and the methods it supports.
+METHODS_BY_PATH = {
     path.replace("{task_id}", UNKNOWN_TASK_ID): {
         method.upper() for method in item if method != "parameters"
     }
@@ -49,95 +49,95 @@ def allowed(methods: set[str]) -> set[str]:
     return methods | ({"HEAD"} if "GET" in methods else set())
 
 
-def named(answer: httpx.Response) -> set[str]:
-    """Return what `Allow` names, each only once."""
-    names: list[str] = answer.headers["allow"].split(", ")
+def allow_header(response: httpx.Response) -> set[str]:
+    """Return the methods in `Allow`; fail if one is repeated."""
+    names: list[str] = response.headers["allow"].split(", ")
     assert len(names) == len(set(names))
     return set(names)
 
 
-def ask(
+def send_target(
     service: Service, target: str | bytes, *headers: str, method: str = "GET"
 ) -> httpx.Response:
-    """Ask for a target as it is written; a refusal must be a problem."""
+    """Send a request for a raw target; an error must be a problem document."""
     line = method.encode() + b" " + (target.encode() if isinstance(target, str) else target)
-    answer = send(service, line + b" HTTP/1.1", *headers)
-    if answer.is_error and method != "HEAD":
-        check_problem(answer)
-    return answer
+    response = send(service, line + b" HTTP/1.1", *headers)
+    if response.is_error and method != "HEAD":
+        check_problem(response)
+    return response
 
 
 # Methods
 
 
-@pytest.mark.parametrize("method", [*METHODS, *STRANGE_METHODS])
-@pytest.mark.parametrize("path", KNOWN)
-def test_a_method_that_a_path_does_not_know_is_refused_with_those_that_it_does(
+@pytest.mark.parametrize("method", [*METHODS, *OTHER_METHODS])
+@pytest.mark.parametrize("path", METHODS_BY_PATH)
+def test_an_unsupported_method_gets_405_and_the_allowed_methods(
     service: Service, alice: AuthedClient, path: str, method: str
 ) -> None:
-    known = allowed(KNOWN[path])
+    supported = allowed(METHODS_BY_PATH[path])
     forms = {path, f"{path}/", f"{path}//"}
     if path.startswith("/api/"):
         forms |= {form.replace("/api", f"/api/{alice.id}") for form in forms}
     authorization = f"Authorization: {alice.headers['authorization']}"
     for form, header in product(sorted(forms), (authorization, "Accept: */*")):
-        if method in known:
+        if method in supported:
             continue
-        answer = ask(service, form, header, method=method)
-        assert answer.status_code == 405
-        assert named(answer) == known
+        response = send_target(service, form, header, method=method)
+        assert response.status_code == 405
+        assert allow_header(response) == supported
 
 
-@pytest.mark.parametrize("method", [*METHODS[2:], *STRANGE_METHODS])
-def test_pages_can_only_be_read(service: Service, method: str) -> None:
+@pytest.mark.parametrize("method", [*METHODS[2:], *OTHER_METHODS])
+def test_pages_support_only_get_and_head(service: Service, method: str) -> None:
     for page in PAGES:
-        answer = ask(service, page, method=method)
-        assert (answer.status_code, named(answer)) == (405, {"GET", "HEAD"})
+        response = send_target(service, page, method=method)
+        assert (response.status_code, allow_header(response)) == (405, {"GET", "HEAD"})
 
 
 def test_trace_echoes_nothing(service: Service) -> None:
-    answer = ask(service, "/api/tasks", "X-Secret: do not echo", method="TRACE")
-    assert "echo" not in answer.text
+    response = send_target(service, "/api/tasks", "X-Secret: do not echo", method="TRACE")
+    assert "echo" not in response.text
 
 
 # Paths
 
 
 UNKNOWN = {
-    "nothing like it": "/nope",
-    "the API": "/api",
-    "the API with a slash": "/api/",
-    "nothing of the API's": "/api/x/y",
+    "unrelated": "/nope",
+    "the API prefix": "/api",
+    "the API prefix with a slash": "/api/",
+    "unknown below the API prefix": "/api/x/y",
     "a user": "/api/alice",
-    "capitals": "/API/TASKS",
-    "a capital": "/Health",
-    "something before": "/v1/api/tasks",
-    "something behind": f"{TASK}/complete/now",
+    "upper case": "/API/TASKS",
+    "one upper-case letter": "/Health",
+    "an unknown prefix": "/v1/api/tasks",
+    "an unknown suffix": f"{TASK}/complete/now",
     "tasks of tasks": f"/api/tasks/tasks/{UNKNOWN_TASK_ID}",
-    "two slashes before": "//api/tasks",
+    "two leading slashes": "//api/tasks",
     "two slashes everywhere": "//api//tasks",
     "two slashes before an id": f"/api/tasks//{UNKNOWN_TASK_ID}",
-    "two slashes behind an id": f"{TASK}//complete",
-    "a line break behind": "/api/tasks%0A",
-    "a line break behind an id": f"{TASK}%0A",
-    "a line break for an id": "/api/tasks/%0A",
-    "a NUL behind": "/health%00",
-    "a space behind": "/health%20",
-    "a parameter behind": "/api/tasks;v=1",
+    "two slashes after an id": f"{TASK}//complete",
+    "a trailing line break": "/api/tasks%0A",
+    "a line break after an id": f"{TASK}%0A",
+    "a line break as an id": "/api/tasks/%0A",
+    "a trailing NUL": "/health%00",
+    "a trailing space": "/health%20",
+    "a path parameter": "/api/tasks;v=1",
     "a dot": "/./health",
     "two dots": "/api/../health",
     "two dots after tasks": "/api/tasks/../../health",
     "dots out of the pages": "/docs/../../../etc/passwd",
     "dots out of the pages, encoded": "/docs/%2e%2e%2f%2e%2e%2fetc/passwd",
-    "a file that is no page": "/docs/index.html",
-    "a problem that there is not": "/problems/teapot",
+    "a file that is not a page": "/docs/index.html",
+    "an unknown problem type": "/problems/teapot",
     "another host": "//evil.example/",
     "another host with a path": "//evil.example/api/tasks",
     "another host with backslashes": "/\\\\evil.example",
     "another host, encoded": "/%2F%2Fevil.example/%2e%2e",
     "a user id with a slash, encoded": "/api/alice%2Ftasks",
     "a stray percent sign": "/%",
-    "two of them": "/%%zz",
+    "two stray percent signs": "/%%zz",
     "not UTF-8": "/%ff%fe",
     "an emoji": "/%F0%9F%98%80",
     "HTML": "/<script>alert(1)</script>",
@@ -151,24 +151,26 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("how", UNKNOWN)
-def test_a_path_that_there_is_not_is_not_found(service: Service, how: str) -> None:
+def test_an_unknown_path_is_not_found(service: Service, how: str) -> None:
     for method in ("GET", "HEAD", "POST", "DELETE", "OPTIONS", "PROPFIND"):
-        answer = ask(service, UNKNOWN[how], method=method)
-        assert answer.status_code == 404
-        assert "location" not in answer.headers
+        response = send_target(service, UNKNOWN[how], method=method)
+        assert response.status_code == 404
+        assert "location" not in response.headers
         if method != "HEAD":
-            problem = answer.json()
+            problem = response.json()
             assert problem["detail"] == "There is nothing at this path."
             assert re.fullmatch(r"[!#-;=?-\[\]_a-z~]*", problem["instance"])
             assert len(problem["instance"]) <= 1_000
 
 
-def test_a_token_makes_no_path(alice: AuthedClient, bob: AuthedClient) -> None:
+def test_an_unknown_path_is_not_found_with_a_token_either(
+    alice: AuthedClient, bob: AuthedClient
+) -> None:
     for client in (alice, bob):
         assert client.get("/api/nope").status_code == 404
 
 
-SAME = {
+EQUIVALENT = {
     "a slash": "/api/tasks/",
     "slashes": "/api/tasks///",
     "an encoded slash": "/api/tasks%2F",
@@ -179,39 +181,39 @@ SAME = {
 }
 
 
-@pytest.mark.parametrize("target", SAME.values(), ids=SAME)
-def test_other_ways_to_write_a_path_are_answered_where_they_are(
+@pytest.mark.parametrize("target", EQUIVALENT.values(), ids=EQUIVALENT)
+def test_equivalent_paths_are_served_without_a_redirect(
     service: Service, alice: AuthedClient, target: str
 ) -> None:
     task = alice.create_task()
-    answer = ask(service, target, f"Authorization: {alice.headers['authorization']}")
-    assert (answer.status_code, answer.json()) == (200, [task])
+    response = send_target(service, target, f"Authorization: {alice.headers['authorization']}")
+    assert (response.status_code, response.json()) == (200, [task])
 
 
 @pytest.mark.parametrize("path", ["/api/tasks/", "/health/", "/docs/", "/", "/nope/"])
-def test_no_answer_repeats_the_host_that_was_asked(service: Service, path: str) -> None:
+def test_no_response_repeats_the_requested_host(service: Service, path: str) -> None:
     evil = ("X-Forwarded-Host: evil.example", "Forwarded: host=evil.example")
     for header in evil:
-        answer = ask(service, path, header)
-        assert not answer.is_redirect
-        assert "evil" not in answer.text
-        assert "evil" not in str(answer.headers)
+        response = send_target(service, path, header)
+        assert not response.is_redirect
+        assert "evil" not in response.text
+        assert "evil" not in str(response.headers)
 
 
 def test_an_instance_is_the_path_as_it_was_sent(service: Service) -> None:
     for path in (TASK, f"{TASK}/", "/api/b%C3%B6b/tasks", "/a%2Fb/%20c"):
-        answer = ask(service, f"{path}?secret=1", method="GET")
-        assert answer.json()["instance"] == path
+        response = send_target(service, f"{path}?secret=1", method="GET")
+        assert response.json()["instance"] == path
 
 
-# Requests that are hardly HTTP
+# Malformed HTTP
 
 
-GARBLED: dict[str, tuple[bytes, ...]] = {
+MALFORMED: dict[str, tuple[bytes, ...]] = {
     "no words": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",),
     "one word": (b"GET",),
-    "a method in small letters": (b"get /health HTTP/1.1",),
-    "a method that nobody knows": (b"FOO /health HTTP/1.1",),
+    "a lower-case method": (b"get /health HTTP/1.1",),
+    "an unknown method": (b"FOO /health HTTP/1.1",),
     "no path": (b"GET  HTTP/1.1",),
     "a space in the path": (b"GET /hea lth HTTP/1.1",),
     "a space in the query": (b"GET /api/tasks?limit= 5 HTTP/1.1",),
@@ -232,21 +234,21 @@ GARBLED: dict[str, tuple[bytes, ...]] = {
         b"Content-Length: 1",
         b"Transfer-Encoding: chunked",
     ),
-    "a transfer coding that nobody knows": (
+    "an unknown transfer coding": (
         b"POST /api/tasks HTTP/1.1",
         b"Transfer-Encoding: gzip",
     ),
 }
 
 
-@pytest.mark.parametrize("how", GARBLED)
-def test_what_is_no_http_gets_a_problem_too(service: Service, how: str) -> None:
-    answer = send(service, *GARBLED[how])
-    check_problem(answer)
-    assert answer.status_code == 400
-    assert answer.headers["connection"] == "close"
-    assert answer.headers["x-request-id"] in service.log.read_text()
-    assert answer.json()["errors"][0]["parameter"] == "request"
+@pytest.mark.parametrize("how", MALFORMED)
+def test_a_malformed_http_request_gets_a_problem(service: Service, how: str) -> None:
+    response = send(service, *MALFORMED[how])
+    check_problem(response)
+    assert response.status_code == 400
+    assert response.headers["connection"] == "close"
+    assert response.headers["x-request-id"] in service.log.read_text()
+    assert response.json()["errors"][0]["parameter"] == "request"
 
 
 def test_bad_chunks_get_a_problem_and_store_nothing(
@@ -264,21 +266,21 @@ def test_bad_chunks_get_a_problem_and_store_nothing(
     ):
         with connect(service) as connection:
             connection.sendall(head.encode() + chunk + b"\r\n0\r\n\r\n")
-            answer = read_response(connection)
-        check_problem(answer)
-        assert answer.status_code == 400
+            response = read_response(connection)
+        check_problem(response)
+        assert response.status_code == 400
     assert alice.list_tasks() == []
 
 
-def test_http_1_0_is_answered(service: Service) -> None:
+def test_http_1_0_is_supported(service: Service) -> None:
     assert send(service, "GET /health HTTP/1.0").json() == {"status": "ok"}
 
 
 @pytest.mark.parametrize("protocol", ["websocket", "h2c", "TLS/1.3"])
-def test_no_other_protocol_is_spoken(
+def test_protocol_upgrades_are_ignored(
     service: Service, alice: AuthedClient, protocol: str
 ) -> None:
-    answer = ask(
+    response = send_target(
         service,
         "/api/tasks",
         f"Authorization: {alice.headers['authorization']}",
@@ -287,12 +289,10 @@ def test_no_other_protocol_is_spoken(
         "Sec-WebSocket-Version: 13",
         "Connection: Upgrade",
     )
-    assert (answer.status_code, answer.json()) == (200, [])
+    assert (response.status_code, response.json()) == (200, [])
 
 
-def test_who_waits_to_be_told_to_continue_is_told(
-    service: Service, alice: AuthedClient
-) -> None:
+def test_expect_100_continue_is_supported(service: Service, alice: AuthedClient) -> None:
     head = (
         "POST /api/tasks HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
         f"Authorization: {alice.headers['authorization']}\r\n"
@@ -305,7 +305,7 @@ def test_who_waits_to_be_told_to_continue_is_told(
         assert read_response(connection).status_code == 201
 
 
-def test_requests_may_follow_each_other_without_waiting(service: Service) -> None:
+def test_requests_may_be_pipelined(service: Service) -> None:
     with connect(service) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n" * 3)
         text = b""
@@ -314,7 +314,7 @@ def test_requests_may_follow_each_other_without_waiting(service: Service) -> Non
         assert text.count(b"HTTP/1.1 200 OK") == 3
 
 
-def test_nobody_needs_a_token_to_hear_that_there_is_nothing(service: Service) -> None:
+def test_not_found_and_method_not_allowed_require_no_token(service: Service) -> None:
     with AnonymousClient(service.url) as anonymous:
         assert anonymous.get("/api/nope").status_code == 404
         assert anonymous.delete("/api/tasks").status_code == 405

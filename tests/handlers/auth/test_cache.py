@@ -1,4 +1,4 @@
-"""A token that has been verified is not verified again, as long as that changes nothing."""
+"""The cache of verified tokens: it saves work, and never changes the outcome."""
 
 import asyncio
 import time
@@ -16,109 +16,119 @@ from harness.waiting import TIMEOUT_SECONDS
 pytestmark = pytest.mark.anyio
 
 
-class Keys(SharedSecret):
-    """Keys of which one can be withdrawn."""
+class WithdrawableSecret(SharedSecret):
+    """A shared secret that counts as withdrawn when its version changes."""
 
     def withdraw(self) -> None:
         self.version += 1
 
 
-class Verifier(TokenVerifier):
-    """Counts what it is asked."""
+class CountingVerifier(TokenVerifier):
+    """Counts the calls for each token."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: WithdrawableSecret) -> None:
         super().__init__(keys)
-        self.asked: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
 
     async def verify(self, token: str) -> Claims:
-        self.asked[token] += 1
+        self.calls[token] += 1
         return await super().verify(token)
 
 
 @pytest.fixture
-def keys() -> Keys:
-    return Keys(SECRET.encode())
+def keys() -> WithdrawableSecret:
+    return WithdrawableSecret(SECRET.encode())
 
 
 @pytest.fixture
-def verifier(keys: Keys) -> Verifier:
-    return Verifier(keys)
+def verifier(keys: WithdrawableSecret) -> CountingVerifier:
+    return CountingVerifier(keys)
 
 
 def expiring_in(seconds: int) -> str:
     return token("alice", exp=int(time.time()) + seconds - LEEWAY_SECONDS)
 
 
-async def refused(tokens: TokenCache, token: str) -> None:
-    """Show a token until it is refused."""
+async def verify_until_refused(tokens: TokenCache, token: str) -> None:
+    """Verify a token repeatedly until it is refused."""
     while True:
         await tokens.verify(token)
         await asyncio.sleep(0.01)
 
 
-async def test_a_token_is_verified_once(keys: Keys, verifier: Verifier) -> None:
+async def test_a_token_is_verified_once(
+    keys: WithdrawableSecret, verifier: CountingVerifier
+) -> None:
     tokens = TokenCache(verifier, keys)
-    alices, bobs = token("alice"), token("bob")
+    alice_token, bob_token = token("alice"), token("bob")
     for _ in range(3):
-        assert (await tokens.verify(alices))["sub"] == "alice"
-        assert (await tokens.verify(bobs))["sub"] == "bob"
-    assert verifier.asked == {alices: 1, bobs: 1}
+        assert (await tokens.verify(alice_token))["sub"] == "alice"
+        assert (await tokens.verify(bob_token))["sub"] == "bob"
+    assert verifier.calls == {alice_token: 1, bob_token: 1}
 
 
-async def test_a_refusal_is_not_remembered(keys: Keys, verifier: Verifier) -> None:
+async def test_a_refusal_is_not_cached(
+    keys: WithdrawableSecret, verifier: CountingVerifier
+) -> None:
     tokens = TokenCache(verifier, keys)
     forged = token("alice", secret="another secret that is as long as it takes")
     for _ in range(2):
         with pytest.raises(InvalidToken):
             await tokens.verify(forged)
-    assert verifier.asked == {forged: 2}
+    assert verifier.calls == {forged: 2}
 
 
-async def test_a_remembered_token_expires_in_time(keys: Keys, verifier: Verifier) -> None:
-    tokens = TokenCache(verifier, keys)
-    short = expiring_in(2)
-    await tokens.verify(short)
-    with pytest.raises(InvalidToken, match="expired"):
-        await asyncio.wait_for(refused(tokens, short), TIMEOUT_SECONDS)
-    assert verifier.asked == {short: 2}
-
-
-async def test_a_key_that_is_withdrawn_makes_everything_forgotten(
-    keys: Keys, verifier: Verifier
+async def test_a_cached_token_expires_on_time(
+    keys: WithdrawableSecret, verifier: CountingVerifier
 ) -> None:
     tokens = TokenCache(verifier, keys)
-    alices = token("alice")
-    await tokens.verify(alices)
+    short_lived = expiring_in(2)
+    await tokens.verify(short_lived)
+    with pytest.raises(InvalidToken, match="expired"):
+        await asyncio.wait_for(verify_until_refused(tokens, short_lived), TIMEOUT_SECONDS)
+    assert verifier.calls == {short_lived: 2}
+
+
+async def test_withdrawing_a_key_empties_the_cache(
+    keys: WithdrawableSecret, verifier: CountingVerifier
+) -> None:
+    tokens = TokenCache(verifier, keys)
+    alice_token = token("alice")
+    await tokens.verify(alice_token)
     keys.withdraw()
-    await tokens.verify(alices)
-    await tokens.verify(alices)
-    assert verifier.asked == {alices: 2}
+    await tokens.verify(alice_token)
+    await tokens.verify(alice_token)
+    assert verifier.calls == {alice_token: 2}
 
 
-async def test_the_oldest_makes_room_for_the_newest(keys: Keys, verifier: Verifier) -> None:
+async def test_the_oldest_entry_is_evicted_first(
+    keys: WithdrawableSecret, verifier: CountingVerifier
+) -> None:
     tokens = TokenCache(verifier, keys, capacity=2)
     first, second, third = (token(user) for user in ("alice", "bob", "carol"))
-    for shown in (first, second, third, second, third, first):
-        await tokens.verify(shown)
-    assert verifier.asked == {first: 2, second: 1, third: 1}
+    for sent in (first, second, third, second, third, first):
+        await tokens.verify(sent)
+    assert verifier.calls == {first: 2, second: 1, third: 1}
 
 
-async def test_long_tokens_take_no_room(keys: Keys, verifier: Verifier) -> None:
+async def test_long_tokens_are_not_cached(
+    keys: WithdrawableSecret, verifier: CountingVerifier
+) -> None:
     tokens = TokenCache(verifier, keys)
     long = token("alice", more=MAX_CACHED_TOKEN * "x")
     for _ in range(2):
         await tokens.verify(long)
-    assert verifier.asked == {long: 2}
+    assert verifier.calls == {long: 2}
 
 
-def test_a_token_that_expires_while_it_is_used_is_refused_by_the_service(
+def test_the_service_refuses_a_cached_token_once_it_expires(
     service: Service,
 ) -> None:
     with AuthedClient(service.url, "alice") as alice:
         alice.headers["Authorization"] = f"Bearer {expiring_in(2)}"
         assert alice.get("/api/tasks").status_code == 200
         deadline = time.time() + TIMEOUT_SECONDS
-        while (answer := alice.get("/api/tasks")).status_code == 200:
+        while (response := alice.get("/api/tasks")).status_code == 200:
             assert time.time() < deadline
-        assert answer.status_code == 401
-        assert "expired" in answer.headers["www-authenticate"]
+        assert response.status_code == 401
+        assert "expired" in response.headers["www-authenticate"]

@@ -1,4 +1,4 @@
-"""Tokens that nobody must get in with: one table, tried on every secured operation."""
+"""Forged tokens: one table of attacks, each tried on every secured operation."""
 
 import asyncio
 import base64
@@ -31,7 +31,7 @@ from harness.service import SECRET
 
 LATER = int(time.time()) + 3600
 HEADER = json.dumps(HS256).encode()
-ALICES = claims_json(sub='"alice"')
+ALICE_CLAIMS = claims_json(sub='"alice"')
 UNSIGNED = f"{encode_part(HS256)}.{encode_part(claims_json())}"
 
 
@@ -50,8 +50,8 @@ def der() -> bytes:
     return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def by_own_key(algorithm: str, **header: object) -> str:
-    """Sign with a key pair of one's own, as its algorithm wants it."""
+def with_own_key(algorithm: str, **header: object) -> str:
+    """Sign with the attacker's own key pair, of the kind that the algorithm needs."""
     curves = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
     key: Any
     if algorithm in curves:
@@ -63,10 +63,10 @@ def by_own_key(algorithm: str, **header: object) -> str:
     return jwt.encode(json.loads(claims_json()), key, algorithm, dict(header))
 
 
-def by_key_in_header() -> str:
-    """Bring the key along: the attack that `jwk` invites (RFC 8725, 2.1)."""
+def with_key_in_header() -> str:
+    """Embed the attacker's key in the `jwk` header."""
     own = RSAAlgorithm.to_jwk(rsa_key().public_key(), as_dict=True)
-    return by_own_key("RS256", jwk=own, kid="mine")
+    return with_own_key("RS256", jwk=own, kid="mine")
 
 
 def with_header(key: bytes = KEY, **header: object) -> Callable[[], str]:
@@ -78,14 +78,14 @@ def unsigned(algorithm: str, sign: Callable[[str], str]) -> Callable[[], str]:
     return lambda: f"{signing_input}.{sign(signing_input)}"
 
 
-def broken(change: Callable[[str], str]) -> Callable[[], str]:
-    """Change a good token."""
+def modified(change: Callable[[str], str]) -> Callable[[], str]:
+    """Modify a valid token."""
     return lambda: change(forge_token())
 
 
-def parts(change: Callable[[str, str, str], str]) -> Callable[[], str]:
-    """Put the three parts of a good token together differently."""
-    return broken(lambda token: change(*token.split(".")))
+def reassembled(change: Callable[[str, str, str], str]) -> Callable[[], str]:
+    """Reassemble the three parts of a valid token."""
+    return modified(lambda token: change(*token.split(".")))
 
 
 def inserted(junk: str, at: int, token: str) -> str:
@@ -93,12 +93,12 @@ def inserted(junk: str, at: int, token: str) -> str:
 
 
 def padded(data: bytes) -> str:
-    """Encode with a padding of one `=`."""
+    """Encode in base64url with one `=` of padding."""
     return base64.urlsafe_b64encode(data + b" " * (-(len(data) + 1) % 3)).decode()
 
 
 def standard_alphabet() -> str:
-    """Sign a token in base64 with `+` and `/`, where base64url has `-` and `_`."""
+    """Sign a payload encoded in standard base64, with `+` and `/` for `-` and `_`."""
     payload = claims_json(name='"~~~???>>>~~~???>>>"', other='" ~~~???>>>~~~???>>>"')
     text = base64.b64encode(payload).decode().rstrip("=")
     assert set("+/") & set(text)
@@ -106,13 +106,13 @@ def standard_alphabet() -> str:
 
 
 def with_spare_bits(token: str) -> str:
-    """Write the same signature with other unused bits in its last character."""
+    """Flip an unused bit in the last character; it decodes to the same bytes."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     return token[:-1] + alphabet[alphabet.index(token[-1]) ^ 1]
 
 
 def detached() -> str:
-    """Leave the payload to be found elsewhere (RFC 7797)."""
+    """Detach the payload (RFC 7797)."""
     head = encode_part(HS256 | {"b64": False, "crit": ["b64"]})
     return f"{head}..{signature_of(f'{head}.{claims_json().decode()}')}"
 
@@ -124,21 +124,21 @@ UNSIGNED_TOKENS = {
     for how, sign in {
         "without a signature": lambda _: "",
         "with an empty object for a signature": lambda _: encode_part({}),
-        "with a good signature": signature_of,
+        "with a valid signature": signature_of,
     }.items()
 }
 
 ALGORITHMS: dict[str, Callable[[], str]] = {
     "HS384 with our key": lambda: forge_token({"alg": "HS384"}, digest="sha384"),
     "HS512 with our key": lambda: forge_token({"alg": "HS512"}, digest="sha512"),
-    "HS512 announced, HS256 signed": lambda: forge_token({"alg": "HS512"}),
-    "HS256 announced, HS512 signed": lambda: forge_token(digest="sha512"),
+    "HS512 declared, HS256 signed": lambda: forge_token({"alg": "HS512"}),
+    "HS256 declared, HS512 signed": lambda: forge_token(digest="sha512"),
     "HS1 with our key": lambda: forge_token({"alg": "HS1"}, digest="sha1"),
-    "HS256 announced, SHA-1 signed": lambda: forge_token(digest="sha1"),
+    "HS256 declared, SHA-1 signed": lambda: forge_token(digest="sha1"),
     "hs256 in lower case": with_header(alg="hs256"),
     "HS256 and a space": with_header(alg="HS256 "),
     "HS256 and a NUL": with_header(alg="HS256\0"),
-    "HS256 in full width": with_header(alg="ＨＳ２５６"),  # noqa: RUF001 (the attack)
+    "HS256 in full-width letters": with_header(alg="ＨＳ２５６"),  # noqa: RUF001 (the attack)
     "no alg": lambda: forge_token({"typ": "JWT"}),
     "alg null": with_header(alg=None),
     "alg true": with_header(alg=True),
@@ -146,41 +146,43 @@ ALGORITHMS: dict[str, Callable[[], str]] = {
     "alg a list": with_header(alg=["HS256"]),
     "alg an object": with_header(alg={"HS256": 1}),
     "alg twice, the last none": lambda: forge_token(b'{"alg":"HS256","alg":"none"}'),
-    "RS256": lambda: by_own_key("RS256"),
-    "PS256": lambda: by_own_key("PS256"),
-    "ES256": lambda: by_own_key("ES256"),
-    "ES384": lambda: by_own_key("ES384"),
-    "ES512": lambda: by_own_key("ES512"),
-    "EdDSA": lambda: by_own_key("EdDSA"),
+    "RS256": lambda: with_own_key("RS256"),
+    "PS256": lambda: with_own_key("PS256"),
+    "ES256": lambda: with_own_key("ES256"),
+    "ES384": lambda: with_own_key("ES384"),
+    "ES512": lambda: with_own_key("ES512"),
+    "EdDSA": lambda: with_own_key("EdDSA"),
     "ES256 with r and s of zero": lambda: (
         f"{encode_part({'alg': 'ES256'})}.{encode_part(claims_json())}.{'A' * 86}"
     ),
     "HS256 with a public key as PEM": lambda: forge_token(key=pem()),
     "HS256 with a public key as DER": lambda: forge_token(key=der()),
-    "RS256 announced, HS256 signed with PEM": lambda: forge_token({"alg": "RS256"}, key=pem()),
-    "RS256 announced, HS256 signed with our key": lambda: forge_token({"alg": "RS256"}),
+    "RS256 declared, HS256 signed with PEM": lambda: forge_token({"alg": "RS256"}, key=pem()),
+    "RS256 declared, HS256 signed with our key": lambda: forge_token({"alg": "RS256"}),
 }
 
 SIGNATURES: dict[str, Callable[[], str]] = {
-    "an empty signature": parts(lambda h, p, _: f"{h}.{p}."),
-    "a signature of one byte": parts(lambda h, p, _: f"{h}.{p}.AA"),
-    "a signature of zeros": parts(lambda h, p, _: f"{h}.{p}.{'A' * 43}"),
-    "half a signature": broken(lambda token: token[:-21]),
-    "a character less": broken(lambda token: token[:-1]),
-    "a character more": broken(lambda token: f"{token}A"),
-    "a byte more": broken(lambda token: f"{token}AA"),
-    "the signature twice": parts(lambda h, p, s: f"{h}.{p}.{s}{s}"),
-    "other unused bits at the end": broken(with_spare_bits),
-    "a signature in hexadecimal": parts(
+    "an empty signature": reassembled(lambda h, p, _: f"{h}.{p}."),
+    "a signature of one byte": reassembled(lambda h, p, _: f"{h}.{p}.AA"),
+    "a signature of zeros": reassembled(lambda h, p, _: f"{h}.{p}.{'A' * 43}"),
+    "a truncated signature": modified(lambda token: token[:-21]),
+    "a character short": modified(lambda token: token[:-1]),
+    "a character long": modified(lambda token: f"{token}A"),
+    "a byte long": modified(lambda token: f"{token}AA"),
+    "the signature twice": reassembled(lambda h, p, s: f"{h}.{p}.{s}{s}"),
+    "other unused bits at the end": modified(with_spare_bits),
+    "a signature in hexadecimal": reassembled(
         lambda h, p, s: f"{h}.{p}.{base64.urlsafe_b64decode(f'{s}=').hex()}"
     ),
     "the signature of another payload": lambda: f"{UNSIGNED}.{signature_of('e30.e30')}",
-    "a payload changed after signing": parts(lambda h, _, s: f"{h}.{encode_part(ALICES)}.{s}"),
-    "a header changed after signing": parts(
+    "a payload changed after signing": reassembled(
+        lambda h, _, s: f"{h}.{encode_part(ALICE_CLAIMS)}.{s}"
+    ),
+    "a header changed after signing": reassembled(
         lambda _, p, s: f"{encode_part({'alg': 'HS256'})}.{p}.{s}"
     ),
     "only the payload signed": lambda: f"{UNSIGNED}.{signature_of(UNSIGNED.split('.')[1])}",
-    "header and payload swapped": parts(lambda h, p, s: f"{p}.{h}.{s}"),
+    "header and payload swapped": reassembled(lambda h, p, s: f"{p}.{h}.{s}"),
 }
 
 SHAPES: dict[str, Callable[[], str]] = {
@@ -189,40 +191,40 @@ SHAPES: dict[str, Callable[[], str]] = {
     "[object Object]": lambda: "[object Object]",
     "one dot": lambda: ".",
     "two dots": lambda: "..",
-    "only a header": parts(lambda h, _p, _s: h),
-    "no signature and no dot": parts(lambda h, p, _: f"{h}.{p}"),
-    "no payload": parts(lambda h, _, s: f"{h}..{s}"),
-    "no header": parts(lambda _, p, s: f".{p}.{s}"),
-    "a dot at the end": broken(lambda token: f"{token}."),
-    "a dot at the beginning": broken(lambda token: f".{token}"),
-    "a fourth part": broken(lambda token: f"{token}.{base64url(b'more')}"),
-    "a part in between": parts(lambda h, p, s: f"{h}.{p}.{p}.{s}"),
+    "only a header": reassembled(lambda h, _p, _s: h),
+    "no signature and no dot": reassembled(lambda h, p, _: f"{h}.{p}"),
+    "no payload": reassembled(lambda h, _, s: f"{h}..{s}"),
+    "no header": reassembled(lambda _, p, s: f".{p}.{s}"),
+    "a dot at the end": modified(lambda token: f"{token}."),
+    "a dot at the beginning": modified(lambda token: f".{token}"),
+    "a fourth part": modified(lambda token: f"{token}.{base64url(b'more')}"),
+    "a part in between": reassembled(lambda h, p, s: f"{h}.{p}.{p}.{s}"),
     "JWE compact, five parts": lambda: (
         f"{encode_part({'alg': 'dir', 'enc': 'A256GCM'})}..{'A' * 16}.{'A' * 40}.{'A' * 22}"
     ),
     "JWE header, signed": lambda: forge_token({"alg": "dir", "enc": "A256GCM"}),
-    "JWS as JSON": parts(
+    "JWS as JSON": reassembled(
         lambda h, p, s: json.dumps({"protected": h, "payload": p, "signature": s})
     ),
-    "in double quotes": broken(lambda token: f'"{token}"'),
-    "in single quotes": broken(lambda token: f"'{token}'"),
-    "in angle brackets": broken(lambda token: f"<{token}>"),
-    "the scheme twice": broken(lambda token: f"Bearer {token}"),
-    "as an RFC 7235 parameter": broken(lambda token: f"token={token}"),
-    "followed by a parameter": broken(lambda token: f'{token}, realm="x"'),
-    "two tokens, a comma between": broken(lambda token: f"{token}, {token}"),
-    "two tokens, a space between": broken(lambda token: f"{token} {token}"),
-    "two tokens, another scheme": broken(lambda token: f"{token}, Bearer {token}"),
+    "in double quotes": modified(lambda token: f'"{token}"'),
+    "in single quotes": modified(lambda token: f"'{token}'"),
+    "in angle brackets": modified(lambda token: f"<{token}>"),
+    "the scheme twice": modified(lambda token: f"Bearer {token}"),
+    "as an RFC 7235 parameter": modified(lambda token: f"token={token}"),
+    "followed by a parameter": modified(lambda token: f'{token}, realm="x"'),
+    "two tokens, a comma between": modified(lambda token: f"{token}, {token}"),
+    "two tokens, a space between": modified(lambda token: f"{token} {token}"),
+    "two tokens, another scheme": modified(lambda token: f"{token}, Bearer {token}"),
     "a megabyte of header": lambda: forge_token(HS256 | {"x": "x" * 1_000_000}),
     "a megabyte of payload": lambda: forge_token(payload=claims_json(x=f'"{"x" * 1_000_000}"')),
-    "a megabyte of signature": broken(lambda token: token + "A" * 1_000_000),
+    "a megabyte of signature": modified(lambda token: token + "A" * 1_000_000),
     "a megabyte of dots": lambda: "." * 1_000_000,
     "a nested token": lambda: forge_token(HS256 | {"cty": "JWT"}, forge_token().encode()),
 }
 
 ENCODINGS: dict[str, Callable[[], str]] = {
-    "padding behind the signature": broken(lambda token: f"{token}="),
-    "too much padding behind it": broken(lambda token: f"{token}=="),
+    "padding after the signature": modified(lambda token: f"{token}="),
+    "too much padding after it": modified(lambda token: f"{token}=="),
     "padding in a signed header": lambda: with_signature(
         f"{padded(HEADER)}.{encode_part(claims_json())}"
     ),
@@ -230,13 +232,13 @@ ENCODINGS: dict[str, Callable[[], str]] = {
         f"{encode_part(HS256)}.{padded(claims_json())}"
     ),
     "base64 for base64url, signed": standard_alphabet,
-    "dots as %2E": broken(lambda token: token.replace(".", "%2E")),
-    "dots in full width": broken(lambda token: token.replace(".", "\N{FULLWIDTH FULL STOP}")),
+    "dots as %2E": modified(lambda token: token.replace(".", "%2E")),
+    "full-width dots": modified(lambda token: token.replace(".", "\N{FULLWIDTH FULL STOP}")),
     "other unused bits in a signed payload": lambda: with_signature(
         f"{encode_part(HS256)}.{with_spare_bits(padded(claims_json()).rstrip('='))}"
     ),
     **{
-        f"{name} in the {place}": broken(partial(inserted, junk, at))
+        f"{name} in the {place}": modified(partial(inserted, junk, at))
         for name, junk in {
             "a space": " ",
             "a tab": "\t",
@@ -252,15 +254,15 @@ ENCODINGS: dict[str, Callable[[], str]] = {
     },
 }
 
-# What somebody would sign with if the key was looked for where the token says.
+# Attacks on implementations that choose the key by what the token's header says.
 HEADERS: dict[str, Callable[[], str]] = {
-    "jwk with its own key": by_key_in_header,
+    "jwk with its own key": with_key_in_header,
     "jwk with a symmetric key": with_header(
         b"chosen", jwk={"kty": "oct", "k": base64url(b"chosen"), "alg": "HS256"}
     ),
-    "jku": lambda: by_own_key("RS256", jku="http://127.0.0.1:9/jwks.json", kid="mine"),
-    "x5u": lambda: by_own_key("RS256", x5u="http://127.0.0.1:9/cert.pem"),
-    "x5c": lambda: by_own_key("RS256", x5c=[base64.b64encode(der()).decode()]),
+    "jku": lambda: with_own_key("RS256", jku="http://127.0.0.1:9/jwks.json", kid="mine"),
+    "x5u": lambda: with_own_key("RS256", x5u="http://127.0.0.1:9/cert.pem"),
+    "x5c": lambda: with_own_key("RS256", x5c=[base64.b64encode(der()).decode()]),
     "kid /dev/null": with_header(b"", kid="/dev/null"),
     "kid ../../../dev/null": with_header(b"\0", kid="../../../../../../dev/null"),
     "kid of a file that is known": with_header(b"0\n", kid="/proc/sys/vm/swappiness"),
@@ -286,12 +288,12 @@ HEADERS: dict[str, Callable[[], str]] = {
     "header a number": lambda: forge_token(5),
     "header null": lambda: forge_token(b"null"),
     "header true": lambda: forge_token(b"true"),
-    "header no JSON": lambda: forge_token(b"{alg: HS256}"),
-    "header cut off": lambda: forge_token(b'{"alg":"HS256"'),
+    "header not JSON": lambda: forge_token(b"{alg: HS256}"),
+    "header truncated": lambda: forge_token(b'{"alg":"HS256"'),
     "header of two objects": lambda: forge_token(b'{"alg":"HS256"}{}'),
     "header not in UTF-8": lambda: forge_token(b'{"alg":"HS256","x":"\xff"}'),
     "header of zeros": lambda: forge_token(b"\0" * 16),
-    "header nested deeply": lambda: forge_token(b'{"alg":"HS256","x":' + b"[" * 5000),
+    "header deeply nested": lambda: forge_token(b'{"alg":"HS256","x":' + b"[" * 5000),
     "header with a number of 5,000 digits": lambda: forge_token(
         b'{"alg":"HS256","x":' + b"9" * 5000 + b"}"
     ),
@@ -303,7 +305,7 @@ SECRETS: dict[str, Callable[[], str]] = {
         "another secret": b"another secret, which is long enough too",
         "an empty secret": b"",
         "a NUL": b"\0",
-        "a newline behind the secret": KEY + b"\n",
+        "a newline after the secret": KEY + b"\n",
         "a space before the secret": b" " + KEY,
         "the secret in quotes": b'"' + KEY + b'"',
         "the secret in upper case": SECRET.upper().encode(),
@@ -332,7 +334,7 @@ FORGED = {
 }
 
 
-def test_a_token_made_like_these_but_good_is_accepted(anonymous: AnonymousClient) -> None:
+def test_an_unmodified_token_is_accepted(anonymous: AnonymousClient) -> None:
     assert anonymous.list_tasks(forge_token()).status_code == 200
 
 
@@ -358,20 +360,22 @@ def test_no_single_character_of_a_token_can_be_changed(anonymous: AnonymousClien
 
 
 @pytest.mark.parametrize("header", ["jku", "x5u", "kid"])
-def test_nobody_is_asked_for_a_key_that_a_token_names(
+def test_no_key_is_fetched_from_where_a_token_says(
     anonymous: AnonymousClient, header: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/keys.json"
-        assert anonymous.unauthorized_details(by_own_key("RS256", **{header: url})) == {INVALID}
+        assert anonymous.unauthorized_details(with_own_key("RS256", **{header: url})) == {
+            INVALID
+        }
         assert anonymous.list_tasks(forge_token(HS256 | {header: url})).status_code == 200
         with pytest.raises(BlockingIOError):
             listener.accept()
 
 
 def test_the_algorithm_belongs_to_the_key_and_not_to_the_token() -> None:
-    """Reaches further than HTTP: a public key, as a key set will bring it."""
+    """Call the verifier directly, with a public key as a key set contains it."""
     public = RSAAlgorithm.to_jwk(rsa_key().public_key(), as_dict=True)
     key = jwt.PyJWK.from_dict(public | {"alg": "RS256"})
 
@@ -382,14 +386,14 @@ def test_the_algorithm_belongs_to_the_key_and_not_to_the_token() -> None:
             return key
 
     verifier = TokenVerifier(OneKey())
-    accepted = asyncio.run(verifier.verify(by_own_key("RS256")))
+    accepted = asyncio.run(verifier.verify(with_own_key("RS256")))
     assert accepted["sub"] == "mallory"
     for token in (
         forge_token(key=pem()),
         forge_token({"alg": "RS256"}, key=pem()),
         forge_token(key=der()),
-        by_own_key("PS256"),
-        by_own_key("ES256"),
+        with_own_key("PS256"),
+        with_own_key("ES256"),
     ):
         with pytest.raises(InvalidToken, match=r"The token is invalid\."):
             asyncio.run(verifier.verify(token))

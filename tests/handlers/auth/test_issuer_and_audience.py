@@ -1,4 +1,4 @@
-"""A service that is told who issues its tokens, and for whom; its secret is not ASCII."""
+"""A service configured with an issuer, an audience and a secret that is not ASCII."""
 
 import json
 import unicodedata
@@ -22,7 +22,7 @@ ISSUER = "https://todo.example"
 AUDIENCE = "https://api.todo.example"
 KEY_TEXT = "Grüße aus Zürich: 秘密, c2VjcmV0= und mehr"
 KEY = KEY_TEXT.encode()
-GOOD = {"iss": f'"{ISSUER}"', "aud": f'"{AUDIENCE}"'}
+VALID = {"iss": f'"{ISSUER}"', "aud": f'"{AUDIENCE}"'}
 
 OTHER_AUDIENCES = {
     "none": None,
@@ -31,11 +31,11 @@ OTHER_AUDIENCES = {
     "an empty list": "[]",
     "another": '"https://admin.todo.example"',
     "several others": '["https://admin.todo.example", "https://todo.example"]',
-    "the beginning": '"https://api.todo"',
-    "a slash more": f'"{AUDIENCE}/"',
+    "a prefix": '"https://api.todo"',
+    "a trailing slash": f'"{AUDIENCE}/"',
     "upper case": f'"{AUDIENCE.upper()}"',
     "a wildcard": '"*"',
-    "two in one string": f'"{AUDIENCE} https://todo.example"',
+    "two audiences in one string": f'"{AUDIENCE} https://todo.example"',
     "a nested list": f'[["{AUDIENCE}"]]',
     "a list with a number": f'["{AUDIENCE}", 5]',
     "an object": f'{{"{AUDIENCE}": true}}',
@@ -48,8 +48,8 @@ OTHER_ISSUERS = {
     "null": "null",
     "empty": '""',
     "another": '"https://evil.example"',
-    "the beginning": '"https://todo"',
-    "a slash more": f'"{ISSUER}/"',
+    "a prefix": '"https://todo"',
+    "a trailing slash": f'"{ISSUER}/"',
     "upper case": f'"{ISSUER.upper()}"',
     "a list": f'["{ISSUER}"]',
     "an object": f'{{"{ISSUER}": true}}',
@@ -61,14 +61,14 @@ OTHER_KEYS = {
     "the secret in Latin-1": KEY_TEXT.encode("latin-1", "replace"),
     "the secret in UTF-16": KEY_TEXT.encode("utf-16"),
     "the secret, decomposed": unicodedata.normalize("NFD", KEY_TEXT).encode(),
-    "the secret as JSON writes it": json.dumps(KEY_TEXT).strip('"').encode(),
-    "a newline behind the secret": KEY + b"\n",
+    "the secret escaped as JSON": json.dumps(KEY_TEXT).strip('"').encode(),
+    "a newline after the secret": KEY + b"\n",
 }
 
 
 @pytest.fixture(scope="module")
-def particular(service: Service, data_dir: Path) -> Iterator[Service]:
-    """Run a second service on the same database, which logs all that it can."""
+def configured(service: Service, data_dir: Path) -> Iterator[Service]:
+    """Run a second service on the same database, logging at debug level."""
     assert service.process.poll() is None
     environment = {
         "DATA_DIR": str(data_dir),
@@ -78,21 +78,21 @@ def particular(service: Service, data_dir: Path) -> Iterator[Service]:
         "LOG_LEVEL": "debug",
         "ACCESS_LOG": "true",
     }
-    particular = Service(environment, data_dir / "particular.log")
+    configured = Service(environment, data_dir / "issuer-and-audience.log")
     try:
-        yield particular.wait_until_healthy()
+        yield configured.wait_until_healthy()
     finally:
-        particular.stop()
+        configured.stop()
 
 
 @pytest.fixture(scope="module")
-def anonymous(particular: Service) -> Iterator[AnonymousClient]:
-    with AnonymousClient(particular.url) as client:
+def anonymous(configured: Service) -> Iterator[AnonymousClient]:
+    with AnonymousClient(configured.url) as client:
         yield client
 
 
 def minted(key: bytes = KEY, **texts: str | None) -> str:
-    return forge_token(payload=claims_json(**GOOD | texts), key=key)
+    return forge_token(payload=claims_json(**VALID | texts), key=key)
 
 
 @pytest.mark.parametrize(
@@ -117,25 +117,25 @@ def test_a_token_of_another_issuer_is_refused(anonymous: AnonymousClient, name: 
 
 
 @pytest.mark.parametrize("name", OTHER_KEYS)
-def test_the_secret_is_taken_as_its_utf_8_bytes(anonymous: AnonymousClient, name: str) -> None:
+def test_the_secret_is_used_as_its_utf_8_bytes(anonymous: AnonymousClient, name: str) -> None:
     assert anonymous.list_tasks(minted()).status_code == 200
     assert anonymous.unauthorized_details(minted(OTHER_KEYS[name])) == {INVALID}
 
 
-def test_an_expired_token_is_still_called_expired(anonymous: AnonymousClient) -> None:
+def test_an_expired_token_is_still_reported_as_expired(anonymous: AnonymousClient) -> None:
     assert anonymous.unauthorized_details(minted(exp="1")) == {EXPIRED}
 
 
-def test_a_token_is_in_no_log_however_much_is_logged(
-    particular: Service, anonymous: AnonymousClient
+def test_no_token_is_logged_at_debug_level(
+    configured: Service, anonymous: AnonymousClient
 ) -> None:
-    good = forge_token(HS256 | {"kid": new_user_id()}, claims_json(**GOOD), key=KEY)
+    good = forge_token(HS256 | {"kid": new_user_id()}, claims_json(**VALID), key=KEY)
     for text in (good, f"{good}="):
         for header in ({"Authorization": f"Bearer {text}"}, {"Cookie": f"token={text}"}):
             query = {"access_token": text}
-            answer = anonymous.get("/api/tasks", headers=header, params=query)
-            assert_does_not_leak(good, answer)
-            assert answer.headers["x-request-id"] in particular.log.read_text()
-    log = particular.log.read_text()
+            response = anonymous.get("/api/tasks", headers=header, params=query)
+            assert_does_not_leak(good, response)
+            assert response.headers["x-request-id"] in configured.log.read_text()
+    log = configured.log.read_text()
     assert contains_no_part_of(good, log)
     assert KEY_TEXT not in log

@@ -1,4 +1,4 @@
-"""How published keys are fetched and kept, whatever the address that publishes them does."""
+"""JWKSClient: how published keys are fetched and refreshed, also when the server fails."""
 
 import asyncio
 import time
@@ -24,8 +24,8 @@ NEW = KeyPair("ES256")
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nobody wait for as long as in real life."""
+def short_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the pause between fetches."""
     monkeypatch.setattr(jwks, "PAUSE", PAUSE)
 
 
@@ -41,14 +41,14 @@ def running(jwks_server: JWKSServer) -> Iterator[JWKSServer]:
 
 
 @asynccontextmanager
-async def kept(jwks_server: JWKSServer) -> AsyncIterator[JWKSClient]:
+async def running_client(jwks_server: JWKSServer) -> AsyncIterator[JWKSClient]:
     keys = JWKSClient(jwks_server.url)
     async with keys.running():
         yield keys
 
 
-async def ask(keys: JWKSClient, pair: KeyPair) -> str:
-    """Ask for a key, and tell what comes of it: its kid, or the error's name."""
+async def key_for(keys: JWKSClient, pair: KeyPair) -> str:
+    """Look up a key; return its kid, or the name of the error."""
     header = {"alg": pair.algorithm, "kid": pair.kid}
     try:
         async with time_limit():
@@ -57,63 +57,63 @@ async def ask(keys: JWKSClient, pair: KeyPair) -> str:
         return type(error).__name__
 
 
-NOBODYS = "InvalidKeyError"
-UNKNOWABLE = "KeysUnavailable"
+INVALID_KEY = "InvalidKeyError"
+UNAVAILABLE = "KeysUnavailable"
 
 
 async def test_the_first_request_waits_for_the_first_fetch(running: JWKSServer) -> None:
-    async with kept(running) as keys:
-        assert await ask(keys, ED) == ED.kid
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
         assert running.request_count == 1
 
 
-async def test_a_new_key_is_found_at_once(running: JWKSServer) -> None:
-    async with kept(running) as keys:
-        assert await ask(keys, ED) == ED.kid
+async def test_a_new_key_is_found_immediately(running: JWKSServer) -> None:
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
         running.publish(NEW, ED)
-        assert await ask(keys, NEW) == NEW.kid
-        assert await ask(keys, ED) == ED.kid
+        assert await key_for(keys, NEW) == NEW.kid
+        assert await key_for(keys, ED) == ED.kid
         assert running.request_count == 2
 
 
-async def test_a_key_that_is_published_during_a_fetch_is_found_by_the_next(
+async def test_a_key_published_during_a_fetch_is_found_by_the_next(
     running: JWKSServer,
 ) -> None:
-    async with kept(running) as keys:
-        assert await ask(keys, ED) == ED.kid
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
         running.delay = 0.3
-        before = asyncio.create_task(ask(keys, KeyPair()))
+        before = asyncio.create_task(key_for(keys, KeyPair()))
         await poll_until(lambda: reached(running, 2))
         running.publish(NEW)
-        assert await ask(keys, NEW) == NEW.kid
-        assert await before == NOBODYS
+        assert await key_for(keys, NEW) == NEW.kid
+        assert await before == INVALID_KEY
 
 
-async def test_a_key_that_is_no_longer_published_goes(
+async def test_a_key_that_is_no_longer_published_is_dropped(
     running: JWKSServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jwks, "REFRESH_INTERVAL", PAUSE)
-    async with kept(running) as keys:
-        assert await ask(keys, ED) == ED.kid
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
         version = keys.version
         running.publish(NEW)
         await poll_until(lambda: changed(keys, version))
-        assert await ask(keys, ED) == NOBODYS
+        assert await key_for(keys, ED) == INVALID_KEY
         running.publish()
-        assert await ask(keys, KeyPair()) == NOBODYS
-        assert await ask(keys, NEW) == NOBODYS
+        assert await key_for(keys, KeyPair()) == INVALID_KEY
+        assert await key_for(keys, NEW) == INVALID_KEY
 
 
 async def changed(keys: JWKSClient, version: int) -> bool:
     return keys.version != version
 
 
-async def test_while_nothing_changes_the_version_does_not_either(
+async def test_the_version_changes_only_with_the_keys(
     running: JWKSServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jwks, "REFRESH_INTERVAL", PAUSE)
-    async with kept(running) as keys:
-        assert await ask(keys, ED) == ED.kid
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
         version = keys.version
         asked = running.request_count
         await poll_until(lambda: reached(running, asked + 5))
@@ -124,87 +124,85 @@ async def reached(jwks_server: JWKSServer, asked: int) -> bool:
     return jwks_server.request_count >= asked
 
 
-async def test_unknown_kids_cause_one_fetch_at_a_time_and_few_of_them(
+async def test_unknown_kids_cause_few_fetches_and_one_at_a_time(
     running: JWKSServer,
 ) -> None:
-    async with kept(running) as keys:
-        assert await ask(keys, ED) == ED.kid
-        began = time.monotonic()
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
+        start = time.monotonic()
         for _ in range(5):
-            many = [ask(keys, KeyPair(private=ED.private)) for _ in range(200)]
-            assert set(await asyncio.gather(*many)) == {NOBODYS}
-        seconds = time.monotonic() - began
+            many = [key_for(keys, KeyPair(private=ED.private)) for _ in range(200)]
+            assert set(await asyncio.gather(*many)) == {INVALID_KEY}
+        seconds = time.monotonic() - start
         assert running.request_count <= 2 + seconds / PAUSE
 
 
-async def test_unknown_kids_keep_nobody_waiting_whose_key_is_known(
+async def test_unknown_kids_do_not_delay_requests_with_known_keys(
     running: JWKSServer,
 ) -> None:
-    async with kept(running) as keys:
-        assert await ask(keys, ED) == ED.kid
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
         running.delay = 0.5
-        strangers = [
-            asyncio.create_task(ask(keys, KeyPair(private=ED.private))) for _ in range(100)
+        unknown = [
+            asyncio.create_task(key_for(keys, KeyPair(private=ED.private))) for _ in range(100)
         ]
         await asyncio.sleep(0)
         async with asyncio.timeout(0.3):
-            assert await ask(keys, ED) == ED.kid
-        assert not any(anonymous.done() for anonymous in strangers)
-        assert set(await asyncio.gather(*strangers)) == {NOBODYS}
+            assert await key_for(keys, ED) == ED.kid
+        assert not any(anonymous.done() for anonymous in unknown)
+        assert set(await asyncio.gather(*unknown)) == {INVALID_KEY}
 
 
-async def test_an_algorithm_that_nobody_publishes_causes_no_fetch(running: JWKSServer) -> None:
-    async with kept(running) as keys:
-        assert await ask(keys, ED) == ED.kid
+async def test_an_unpublished_algorithm_causes_no_fetch(running: JWKSServer) -> None:
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
         for algorithm in ("none", "HS256", "ES384", "EdDSA ", ""):
             with pytest.raises(jwt.InvalidKeyError):
                 await keys.key_for({"alg": algorithm, "kid": new_user_id()})
         assert running.request_count == 1
 
 
-async def test_keys_that_were_never_there_come_when_the_address_does(
+async def test_keys_are_fetched_once_the_server_becomes_available(
     jwks_server: JWKSServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "todo.auth")
-    async with kept(jwks_server) as keys:
+    async with running_client(jwks_server) as keys:
         for _ in range(3):
-            assert await ask(keys, ED) == UNKNOWABLE
+            assert await key_for(keys, ED) == UNAVAILABLE
             await asyncio.sleep(2 * PAUSE)  # so that the next fetch fails, too
         with jwks_server.running():
-            await poll_until(lambda: known(keys))
+            await poll_until(lambda: is_known(keys))
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
     assert caplog.messages[0].startswith(f"The keys at {jwks_server.url} cannot be fetched: ")
     assert caplog.messages[2] == f"The keys at {jwks_server.url} can be fetched again."
 
 
-async def known(keys: JWKSClient) -> bool:
-    return await ask(keys, ED) == ED.kid
+async def is_known(keys: JWKSClient) -> bool:
+    return await key_for(keys, ED) == ED.kid
 
 
-async def test_known_keys_stay_good_while_the_address_is_silent(
-    jwks_server: JWKSServer,
-) -> None:
-    async with kept(jwks_server) as keys:
+async def test_known_keys_stay_valid_while_the_server_is_down(jwks_server: JWKSServer) -> None:
+    async with running_client(jwks_server) as keys:
         with jwks_server.running():
-            await poll_until(lambda: known(keys))
-        assert await ask(keys, NEW) == UNKNOWABLE
-        assert await ask(keys, ED) == ED.kid
+            await poll_until(lambda: is_known(keys))
+        assert await key_for(keys, NEW) == UNAVAILABLE
+        assert await key_for(keys, ED) == ED.kid
         jwks_server.publish(NEW)
         with jwks_server.running():
             await poll_until(lambda: changed(keys, 1))
-        assert await ask(keys, NEW) == NEW.kid
+        assert await key_for(keys, NEW) == NEW.kid
 
 
-async def test_an_address_that_says_nothing_is_not_waited_for_for_long(
+async def test_an_unresponsive_server_is_waited_for_only_briefly(
     running: JWKSServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jwks, "FETCH_TIMEOUT", 0.3)
     running.delay = 2
-    async with kept(running) as keys:
-        began = time.monotonic()
-        assert await ask(keys, ED) == UNKNOWABLE
-        assert await ask(keys, ED) == UNKNOWABLE
-        assert time.monotonic() - began < 1.5
+    async with running_client(running) as keys:
+        start = time.monotonic()
+        assert await key_for(keys, ED) == UNAVAILABLE
+        assert await key_for(keys, ED) == UNAVAILABLE
+        assert time.monotonic() - start < 1.5
 
 
 def broken_json(jwks_server: JWKSServer) -> None:
@@ -223,7 +221,7 @@ def padded(size: int) -> Callable[[JWKSServer], None]:
     return change
 
 
-def saying(body: bytes) -> Callable[[JWKSServer], None]:
+def with_content(body: bytes) -> Callable[[JWKSServer], None]:
     return lambda jwks_server: setattr(jwks_server, "body", body)
 
 
@@ -231,76 +229,76 @@ def status(number: int) -> Callable[[JWKSServer], None]:
     return lambda jwks_server: setattr(jwks_server, "status", number)
 
 
-BAD_ANSWERS: dict[str, Callable[[JWKSServer], None]] = {
+INVALID_RESPONSES: dict[str, Callable[[JWKSServer], None]] = {
     "not modified": status(304),
-    "a page that is not there": status(404),
-    "a failure": status(500),
+    "not found": status(404),
+    "a server error": status(500),
     "too many requests": status(429),
     "another success": status(206),
-    "a byte too many": padded(MAX_BYTES + 1),
-    "many bytes too many": padded(50_000_000),
+    "one byte too large": padded(MAX_BYTES + 1),
+    "far too large": padded(50_000_000),
     "broken JSON": broken_json,
     "compressed": compressed,
-    "nothing": saying(b""),
-    "a page": saying(b"<!doctype html><title>Sign in</title>"),
-    "a list": saying(b"[]"),
-    "another object": saying(b'{"error": "not found"}'),
-    "keys that are no list": saying(b'{"keys": {"kid": {}}}'),
-    "null": saying(b"null"),
-    "nesting": saying(b"[" * 60_000),
-    "not UTF-8": saying(b'{"keys": ["\xff"]}'),
+    "empty": with_content(b""),
+    "an HTML page": with_content(b"<!doctype html><title>Sign in</title>"),
+    "a list": with_content(b"[]"),
+    "another object": with_content(b'{"error": "not found"}'),
+    "keys that are not a list": with_content(b'{"keys": {"kid": {}}}'),
+    "null": with_content(b"null"),
+    "nesting": with_content(b"[" * 60_000),
+    "not UTF-8": with_content(b'{"keys": ["\xff"]}'),
 }
 
 
-@pytest.mark.parametrize("name", BAD_ANSWERS)
-async def test_a_bad_answer_brings_no_keys_and_takes_none_away(
+@pytest.mark.parametrize("name", INVALID_RESPONSES)
+async def test_an_invalid_response_leaves_the_keys_unchanged(
     running: JWKSServer, name: str
 ) -> None:
     good = vars(running).copy()
-    async with kept(running) as keys:
-        assert await ask(keys, ED) == ED.kid
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
         running.publish(NEW, ED)
-        BAD_ANSWERS[name](running)
-        assert await ask(keys, NEW) == UNKNOWABLE
-        assert await ask(keys, ED) == ED.kid
+        INVALID_RESPONSES[name](running)
+        assert await key_for(keys, NEW) == UNAVAILABLE
+        assert await key_for(keys, ED) == ED.kid
         asked = running.request_count
         vars(running).update(good | {"headers": {}, "asked": asked})
         running.publish(NEW, ED)
         await poll_until(lambda: changed(keys, 1))
-        assert await ask(keys, NEW) == NEW.kid
+        assert await key_for(keys, NEW) == NEW.kid
 
 
 @pytest.mark.parametrize("number", [301, 302, 303, 307, 308])
-async def test_a_redirect_leads_nowhere(running: JWKSServer, number: int) -> None:
+async def test_redirects_are_not_followed(running: JWKSServer, number: int) -> None:
     with JWKSServer(NEW).running() as elsewhere:
-        async with kept(running) as keys:
-            assert await ask(keys, ED) == ED.kid
+        async with running_client(running) as keys:
+            assert await key_for(keys, ED) == ED.kid
             running.status = number
             for location in (elsewhere.url, f"{running.url}?again"):
                 running.headers = {"Location": location}
-                assert await ask(keys, NEW) == UNKNOWABLE
+                assert await key_for(keys, NEW) == UNAVAILABLE
                 after = running.request_count + 2
                 await poll_until(partial(reached, running, after))
         assert elsewhere.request_count == 0
 
 
-async def test_the_largest_answer_is_read(running: JWKSServer) -> None:
+async def test_a_response_of_the_maximum_size_is_read(running: JWKSServer) -> None:
     padded(MAX_BYTES)(running)
-    async with kept(running) as keys:
-        assert await ask(keys, ED) == ED.kid
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
 
 
-async def test_no_proxy_of_the_environment_has_a_say(
+async def test_proxy_settings_of_the_environment_are_ignored(
     running: JWKSServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    async with kept(running) as keys:
-        assert await ask(keys, ED) == ED.kid
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
 
 
-async def test_after_the_end_nobody_asks_any_more(running: JWKSServer) -> None:
-    async with kept(running) as keys:
-        assert await ask(keys, ED) == ED.kid
+async def test_the_refresh_task_ends_with_the_context(running: JWKSServer) -> None:
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
         before: set[asyncio.Task[Any]] = asyncio.all_tasks()
     assert len(asyncio.all_tasks()) == len(before) - 1

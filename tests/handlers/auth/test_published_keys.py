@@ -1,4 +1,4 @@
-"""Tokens signed with published keys, over HTTP: who gets in, and who does not."""
+"""Tokens signed with published keys, over HTTP: which are accepted and which refused."""
 
 import asyncio
 import json
@@ -37,32 +37,32 @@ Sign = Callable[[bytes], bytes]
 ALGORITHMS = ("EdDSA", "ES256", "ES512", "RS256", "PS256")
 PAIRS = {algorithm: KeyPair(algorithm) for algorithm in ALGORITHMS}
 ED, ES, RS = PAIRS["EdDSA"], PAIRS["ES256"], PAIRS["RS256"]
-MINE = KeyPair()
+UNPUBLISHED = KeyPair()
 UNUSABLE: dict[str, KeyPair] = {
     "ES384": KeyPair("ES384"),
     "for encryption": KeyPair(),
     "for signing only": KeyPair(),
     "private": KeyPair("ES256"),
     "short": KeyPair("RS256", bits=1024),
-    "named as another algorithm of its kind": KeyPair("ES256"),
-    "named as another kind": KeyPair("RS256"),
-    "of another's kid": KeyPair(kid=PAIRS["EdDSA"].kid),
+    "with another alg of its type": KeyPair("ES256"),
+    "with an alg of another type": KeyPair("RS256"),
+    "with the kid of another": KeyPair(kid=PAIRS["EdDSA"].kid),
     "without a point": KeyPair("ES512"),
 }
-NAMELESS = KeyPair()  # published without `alg`, as older versions may
+WITHOUT_ALG = KeyPair()  # published without `alg`, as older versions may
 SYMMETRIC = {"kty": "oct", "alg": "HS256", "k": base64url(b"published"), "kid": "symmetric"}
 
 ENTRIES: list[Any] = [
     *(pair.jwk() for pair in PAIRS.values()),
-    NAMELESS.jwk(alg=...),
+    WITHOUT_ALG.jwk(alg=...),
     UNUSABLE["ES384"].jwk(),
     UNUSABLE["for encryption"].jwk(use="enc"),
     UNUSABLE["for signing only"].jwk(key_ops=["sign"]),
     UNUSABLE["private"].jwk(d=base64url(b"\1" * 32)),
     UNUSABLE["short"].jwk(),
-    UNUSABLE["named as another algorithm of its kind"].jwk(alg="ES512"),
-    UNUSABLE["named as another kind"].jwk(alg="EdDSA"),
-    UNUSABLE["of another's kid"].jwk(),
+    UNUSABLE["with another alg of its type"].jwk(alg="ES512"),
+    UNUSABLE["with an alg of another type"].jwk(alg="EdDSA"),
+    UNUSABLE["with the kid of another"].jwk(),
     UNUSABLE["without a point"].jwk(x=base64url(b"\1" * 66)),
     SYMMETRIC,
     *(None, 5, "key", [], {}, {"kty": ["EC"]}, {"kty": "EC", "crv": {}}, {"kid": 5}),
@@ -78,15 +78,15 @@ def jwks_server() -> Iterator[JWKSServer]:
 
 
 @pytest.fixture(scope="module")
-def both(
+def jwks_service(
     service: Service,
     data_dir: Path,
     jwks_server: JWKSServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
-    """Run a service that knows the secret and the published keys, on the same database.
+    """Run a service with the shared secret and published keys, on the same database.
 
-    Each has a log of its own: how often it is started depends on the tests' order.
+    Each start gets its own log file, since the order of the tests decides how many there are.
     """
     assert service.process.poll() is None
     environment = {
@@ -95,16 +95,16 @@ def both(
         "BETTER_AUTH_URL": f"{jwks_server.origin}/",
         "LOG_LEVEL": "debug",
     }
-    both = Service(environment, tmp_path_factory.mktemp("both") / "log")
+    jwks_service = Service(environment, tmp_path_factory.mktemp("jwks") / "log")
     try:
-        yield both.wait_until_healthy()
+        yield jwks_service.wait_until_healthy()
     finally:
-        both.stop()
+        jwks_service.stop()
 
 
 @pytest.fixture(scope="module")
-def anonymous(both: Service) -> Iterator[AnonymousClient]:
-    with AnonymousClient(both.url) as client:
+def anonymous(jwks_service: Service) -> Iterator[AnonymousClient]:
+    with AnonymousClient(jwks_service.url) as client:
         yield client
 
 
@@ -115,8 +115,8 @@ def pem(pair: KeyPair) -> bytes:
     return public
 
 
-def by_hand(header: dict[str, Any], sign: Sign = ED.private.sign) -> str:
-    """Sign under any header, with a published Ed25519 key if not otherwise."""
+def with_header(header: dict[str, Any], sign: Sign = ED.private.sign) -> str:
+    """Sign under any header, by default with the published Ed25519 key."""
     signing_input = f"{encode_part(header)}.{encode_part(claims_json())}"
     return f"{signing_input}.{base64url(sign(signing_input.encode()))}"
 
@@ -131,20 +131,20 @@ def by_short_key(data: bytes) -> bytes:
     return signature
 
 
-def confused(key: Callable[[KeyPair], bytes], algorithm: str) -> Callable[[], str]:
-    """Sign with HS256, and what everybody may know of a key pair (RFC 8725, 2.1)."""
+def key_confusion(key: Callable[[KeyPair], bytes], algorithm: str) -> Callable[[], str]:
+    """Sign with HS256 and the public part of a key pair (RFC 8725, 2.1)."""
     pair = PAIRS[algorithm]
     return lambda: forge_token(HS256 | {"kid": pair.kid}, key=key(pair))
 
 
-def borrowed(algorithm: str, kid_of: str, **header: Any) -> Callable[[], str]:
-    """Sign with a key of one's own, in the name of a key that is published."""
+def with_borrowed_kid(algorithm: str, kid_of: str, **header: Any) -> Callable[[], str]:
+    """Sign with an unpublished key under the kid of a published one."""
     return lambda: KeyPair(algorithm, kid=PAIRS[kid_of].kid).token(header=header)
 
 
 FORGED: dict[str, Callable[[], str]] = {
     **{
-        f"HS256 with the {name} of {algorithm}": confused(key, algorithm)
+        f"HS256 with the {name} of {algorithm}": key_confusion(key, algorithm)
         for algorithm in ALGORITHMS
         for name, key in {
             "PEM": pem,
@@ -152,38 +152,42 @@ FORGED: dict[str, Callable[[], str]] = {
             "JWK": lambda pair: json.dumps(pair.jwk()).encode(),
         }.items()
     },
-    "HS256 with the raw bytes of EdDSA": confused(
+    "HS256 with the raw bytes of EdDSA": key_confusion(
         lambda pair: pair.private.public_key().public_bytes_raw(), "EdDSA"
     ),
-    "EdDSA announced, HS256 signed with our secret": lambda: forge_token(
+    "EdDSA declared, HS256 signed with our secret": lambda: forge_token(
         {"alg": "EdDSA", "kid": ED.kid}
     ),
     "PS256 with a key for RS256": lambda: RS.token(algorithm="PS256"),
     "RS256 with a key for PS256": lambda: PAIRS["PS256"].token(algorithm="RS256"),
     "RS384 with a key for RS256": lambda: RS.token(algorithm="RS384"),
-    "ES512 with a key for ES256": lambda: by_hand(
+    "ES512 with a key for ES256": lambda: with_header(
         {"alg": "ES512", "kid": ES.kid}, by_es256_with_sha512
     ),
-    "ES256 announced with a key for EdDSA": lambda: by_hand({"alg": "ES256", "kid": ED.kid}),
-    "ES256 signed with SHA-512": lambda: by_hand(
+    "ES256 declared with a key for EdDSA": lambda: with_header({"alg": "ES256", "kid": ED.kid}),
+    "ES256 signed with SHA-512": lambda: with_header(
         {"alg": "ES256", "kid": ES.kid}, by_es256_with_sha512
     ),
     **{
-        f"a key of one's own in the name of {algorithm}": borrowed(algorithm, algorithm)
+        f"an unpublished key under the kid of {algorithm}": with_borrowed_kid(
+            algorithm, algorithm
+        )
         for algorithm in ("EdDSA", "ES256", "ES512")
     },
     "the kid of another key": lambda: ED.token(header={"kid": ES.kid}),
-    "the kid of another key of the same kind": lambda: ED.token(header={"kid": NAMELESS.kid}),
-    "jwk beside the kid": borrowed("EdDSA", "EdDSA", jwk=MINE.jwk()),
-    "a published key that has another's kid": UNUSABLE["of another's kid"].token,
-    "alg none": lambda: by_hand({"alg": "none", "kid": ED.kid}),
-    "alg in lower case": lambda: by_hand({"alg": "eddsa", "kid": ED.kid}),
-    "alg a list": lambda: by_hand({"alg": ["EdDSA"], "kid": ED.kid}),
-    "no alg": lambda: by_hand({"kid": ED.kid}),
-    "kid a number": lambda: by_hand({"alg": "EdDSA", "kid": 0}),
-    "kid a list": lambda: by_hand({"alg": "EdDSA", "kid": [ED.kid]}),
-    "kid an object": lambda: by_hand({"alg": "EdDSA", "kid": {"kid": ED.kid}}),
-    "crit unknown": lambda: by_hand({"alg": "EdDSA", "kid": ED.kid, "crit": ["x"], "x": 1}),
+    "the kid of another key of the same type": lambda: ED.token(
+        header={"kid": WITHOUT_ALG.kid}
+    ),
+    "jwk beside the kid": with_borrowed_kid("EdDSA", "EdDSA", jwk=UNPUBLISHED.jwk()),
+    "a published key with the kid of another": UNUSABLE["with the kid of another"].token,
+    "alg none": lambda: with_header({"alg": "none", "kid": ED.kid}),
+    "alg in lower case": lambda: with_header({"alg": "eddsa", "kid": ED.kid}),
+    "alg a list": lambda: with_header({"alg": ["EdDSA"], "kid": ED.kid}),
+    "no alg": lambda: with_header({"kid": ED.kid}),
+    "kid a number": lambda: with_header({"alg": "EdDSA", "kid": 0}),
+    "kid a list": lambda: with_header({"alg": "EdDSA", "kid": [ED.kid]}),
+    "kid an object": lambda: with_header({"alg": "EdDSA", "kid": {"kid": ED.kid}}),
+    "crit unknown": lambda: with_header({"alg": "EdDSA", "kid": ED.kid, "crit": ["x"], "x": 1}),
     "our secret under an unknown algorithm": lambda: with_signature(
         f"{encode_part({'alg': 'X'})}.e30"
     ),
@@ -193,24 +197,24 @@ FORGED: dict[str, Callable[[], str]] = {
     ),
 }
 
-# For these another fetch is waited for, by all of them together.
+# Each of these waits for another fetch, which they all share.
 UNKNOWN: dict[str, Callable[[], str]] = {
     **{
         f"a published key that is {name}": pair.token
         for name, pair in UNUSABLE.items()
-        if name not in {"short", "of another's kid"}
+        if name not in {"short", "with the kid of another"}
     },
-    "a published key that is short": lambda: by_hand(
+    "a published key that is short": lambda: with_header(
         {"alg": "RS256", "kid": UNUSABLE["short"].kid}, by_short_key
     ),
-    "jwk alone": lambda: MINE.token(header={"jwk": MINE.jwk(), "kid": None}),
-    "jwk and its kid": lambda: MINE.token(header={"jwk": MINE.jwk()}),
-    "no kid where two keys would fit": lambda: ED.token(header={"kid": None}),
-    "no kid and nothing else": lambda: by_hand({"alg": "EdDSA"}, MINE.private.sign),
+    "jwk alone": lambda: UNPUBLISHED.token(header={"jwk": UNPUBLISHED.jwk(), "kid": None}),
+    "jwk and its kid": lambda: UNPUBLISHED.token(header={"jwk": UNPUBLISHED.jwk()}),
+    "no kid where two keys match": lambda: ED.token(header={"kid": None}),
+    "no kid and nothing else": lambda: with_header({"alg": "EdDSA"}, UNPUBLISHED.private.sign),
     **{
         f"kid {name}": partial(ED.token, header={"kid": kid})
         for name, kid in {
-            "of nobody": new_user_id(),
+            "unknown": new_user_id(),
             "empty": "",
             "a path": "../../../../etc/passwd",
             "a URL": "http://127.0.0.1:9/keys.json",
@@ -238,16 +242,20 @@ def test_a_token_of_each_algorithm_names_its_user(
     assert mine.json() == [created.json()]
 
 
-def test_the_shared_secret_is_good_beside_them(anonymous: AnonymousClient) -> None:
+def test_the_shared_secret_is_accepted_beside_published_keys(
+    anonymous: AnonymousClient,
+) -> None:
     assert anonymous.list_tasks(hs256(new_user_id())).status_code == 200
     assert anonymous.list_tasks(forge_token(HS256 | {"kid": ED.kid})).status_code == 200
 
 
-def test_a_key_without_an_algorithm_has_that_of_its_kind(anonymous: AnonymousClient) -> None:
-    assert anonymous.list_tasks(NAMELESS.token()).status_code == 200
+def test_a_key_without_alg_has_the_algorithm_of_its_type(anonymous: AnonymousClient) -> None:
+    assert anonymous.list_tasks(WITHOUT_ALG.token()).status_code == 200
 
 
-def test_a_token_without_kid_has_no_choice_of_keys(anonymous: AnonymousClient) -> None:
+def test_a_token_without_kid_matches_the_only_key_of_its_algorithm(
+    anonymous: AnonymousClient,
+) -> None:
     for pair in (PAIRS["ES512"], PAIRS["PS256"], RS):
         assert anonymous.list_tasks(pair.token(header={"kid": None})).status_code == 200
     another = KeyPair("ES512").token(header={"kid": None})
@@ -259,49 +267,51 @@ def test_no_operation_accepts_a_forged_token(anonymous: AnonymousClient, name: s
     assert anonymous.unauthorized_details(FORGED[name]()) <= {MALFORMED, INVALID}
 
 
-def test_no_key_that_is_unknown_or_unusable_lets_anybody_in(both: Service) -> None:
+def test_no_unknown_or_unusable_key_is_accepted(jwks_service: Service) -> None:
     tokens = {name: make() for name, make in UNKNOWN.items()}
 
-    async def all_at_once() -> dict[str, httpx.Response]:
-        async with httpx.AsyncClient(base_url=both.url, timeout=30, verify=False) as client:
-            asked = [
+    async def send_all() -> dict[str, httpx.Response]:
+        async with httpx.AsyncClient(
+            base_url=jwks_service.url, timeout=30, verify=False
+        ) as client:
+            requests = [
                 client.get("/api/tasks", headers={"Authorization": f"Bearer {text}"})
                 for text in tokens.values()
             ]
-            return dict(zip(tokens, await asyncio.gather(*asked), strict=True))
+            return dict(zip(tokens, await asyncio.gather(*requests), strict=True))
 
-    answers = asyncio.run(all_at_once())
+    responses = asyncio.run(send_all())
     assert {
-        name: unauthorized_detail(answer) for name, answer in answers.items()
+        name: unauthorized_detail(response) for name, response in responses.items()
     } == dict.fromkeys(UNKNOWN, INVALID)
 
 
-def test_an_address_in_a_header_is_never_asked(
-    both: Service, anonymous: AnonymousClient
+def test_no_key_is_fetched_from_an_address_in_a_header(
+    jwks_service: Service, anonymous: AnonymousClient
 ) -> None:
-    assert both.process.poll() is None
-    with JWKSServer(MINE).running() as mine:
+    assert jwks_service.process.poll() is None
+    with JWKSServer(UNPUBLISHED).running() as mine:
         for header in ("jku", "x5u"):
-            token = MINE.token(header={header: mine.url, "kid": ED.kid})
+            token = UNPUBLISHED.token(header={header: mine.url, "kid": ED.kid})
             assert anonymous.unauthorized_details(token) == {INVALID}
         assert mine.request_count == 0
 
 
-def test_claims_are_checked_as_those_of_any_token(anonymous: AnonymousClient) -> None:
+def test_claims_are_checked_as_with_the_shared_secret(anonymous: AnonymousClient) -> None:
     assert anonymous.unauthorized_details(ED.token(exp=1)) == {EXPIRED}
     assert anonymous.unauthorized_details(ED.token(nbf=2**40)) == {INVALID}
     assert anonymous.unauthorized_details(ED.token(subject="")) == {INVALID}
 
 
-def test_the_log_says_which_keys_are_left_out_and_no_token(both: Service) -> None:
-    log = both.log.read_text()
+def test_the_log_names_skipped_keys_and_contains_no_token(jwks_service: Service) -> None:
+    log = jwks_service.log.read_text()
     assert log.count("A published key is skipped: ") == len(ENTRIES) - len(PAIRS) - 1
     assert f"Better Auth publishes {len(PAIRS) + 1} keys at " in log
     assert base64url(b"\1" * 32) not in log
     assert "eyJ" not in log
 
 
-def test_nobody_is_called_invalid_before_the_keys_were_ever_there(
+def test_tokens_are_not_called_invalid_before_the_keys_are_fetched(
     service: Service, data_dir: Path, serve: Serve
 ) -> None:
     jwks_server = JWKSServer(ED)
@@ -313,12 +323,12 @@ def test_nobody_is_called_invalid_before_the_keys_were_ever_there(
     }
     with AnonymousClient(serve(environment).wait_until_healthy().url) as anonymous:
         for operation in SECURED:
-            answer = request_operation(
+            response = request_operation(
                 anonymous, operation, headers={"Authorization": f"Bearer {ED.token()}"}
             )
-            assert answer.status_code == 503
-            assert answer.headers["Retry-After"] == "2"
-            assert answer.json()["detail"].startswith(
+            assert response.status_code == 503
+            assert response.headers["Retry-After"] == "2"
+            assert response.json()["detail"].startswith(
                 "The keys that verify tokens cannot be had"
             )
         assert anonymous.list_tasks(hs256(new_user_id())).status_code == 200

@@ -1,4 +1,4 @@
-"""Where a token comes from: the `Authorization` header, and nowhere else."""
+"""A token is read from the `Authorization` header and from nowhere else."""
 
 import pytest
 
@@ -63,9 +63,9 @@ OTHER_COOKIES = [
     "__Secure-better-auth.session_token",
 ]
 
-# `%` stands for a good token.
+# `%` stands for a valid token.
 REFUSED_HEADERS: dict[str, list[bytes]] = {
-    "an empty one": [b"Authorization:"],
+    "an empty header": [b"Authorization:"],
     "the scheme alone": [b"Authorization: Bearer"],
     "the scheme and two spaces": [b"Authorization: Bearer  "],
     "the scheme and a tab": [b"Authorization: Bearer\t"],
@@ -74,24 +74,30 @@ REFUSED_HEADERS: dict[str, list[bytes]] = {
         b"Authorization: Bearer %",
         b"authorization: bearer %",
     ],
-    "a good one and a bad one": [b"Authorization: Bearer %", b"Authorization: Bearer a.b.c"],
-    "a bad one and a good one": [b"Authorization: Bearer a.b.c", b"Authorization: Bearer %"],
-    "an empty one and a good one": [b"Authorization:", b"Authorization: Bearer %"],
-    "a good one and an empty one": [b"Authorization: Bearer %", b"Authorization:"],
-    "Basic and a good one": [b"Authorization: Basic QTpC", b"Authorization: Bearer %"],
-    "a good one and Basic": [b"Authorization: Bearer %", b"Authorization: Basic QTpC"],
-    "three of them": [b"Authorization: Bearer %"] * 3,
+    "a valid token and an invalid one": [
+        b"Authorization: Bearer %",
+        b"Authorization: Bearer a.b.c",
+    ],
+    "an invalid token and a valid one": [
+        b"Authorization: Bearer a.b.c",
+        b"Authorization: Bearer %",
+    ],
+    "an empty header and a valid token": [b"Authorization:", b"Authorization: Bearer %"],
+    "a valid token and an empty header": [b"Authorization: Bearer %", b"Authorization:"],
+    "Basic and a valid token": [b"Authorization: Basic QTpC", b"Authorization: Bearer %"],
+    "a valid token and Basic": [b"Authorization: Bearer %", b"Authorization: Basic QTpC"],
+    "the same three times": [b"Authorization: Bearer %"] * 3,
     "two joined by a comma": [b"Authorization: Bearer %, Bearer %"],
-    "a byte above ASCII behind it": [b"Authorization: Bearer %\xff"],
-    "a byte above ASCII before it": [b"Authorization: \xffBearer %"],
+    "a non-ASCII byte after it": [b"Authorization: Bearer %\xff"],
+    "a non-ASCII byte before it": [b"Authorization: \xffBearer %"],
     "a no-break space before the token": [b"Authorization: Bearer\xa0%"],
     "UTF-8 in the scheme": [b"Authorization: B\xc3\xa9arer %"],
     "a byte order mark": [b"Authorization: \xef\xbb\xbfBearer %"],
-    "only bytes above ASCII": [b"Authorization: \xff\xfe\xfd"],
-    "an underscore for a header": [b"HTTP_AUTHORIZATION: Bearer %"],
+    "only non-ASCII bytes": [b"Authorization: \xff\xfe\xfd"],
+    "a CGI variable as a header": [b"HTTP_AUTHORIZATION: Bearer %"],
 }
 
-# What HTTP itself forbids is answered by the server, before it is a request at all.
+# Invalid HTTP is rejected by the server before the application sees a request.
 BROKEN_HEADERS: dict[str, list[bytes]] = {
     "a NUL in the token": [b"Authorization: Bearer %\0"],
     "a vertical tab": [b"Authorization: Bearer\x0b%"],
@@ -103,7 +109,7 @@ BROKEN_HEADERS: dict[str, list[bytes]] = {
 
 
 @every_secured_operation
-def test_every_operation_on_tasks_wants_a_token(
+def test_every_operation_on_tasks_requires_a_token(
     anonymous: AnonymousClient, operation: Operation
 ) -> None:
     assert operation.path.startswith("/api/")
@@ -116,20 +122,20 @@ def test_every_operation_on_tasks_wants_a_token(
     assert unauthorized_detail(anonymous.request(operation.method, slash)) == MISSING
 
 
-def test_head_wants_a_token_too(anonymous: AnonymousClient) -> None:
+def test_head_requires_a_token(anonymous: AnonymousClient) -> None:
     for operation in SECURED:
         if operation.method == "GET":
             assert anonymous.head(path(operation)).status_code == 401
 
 
-def test_only_health_and_readiness_want_none(anonymous: AnonymousClient) -> None:
+def test_only_health_and_readiness_require_no_token(anonymous: AnonymousClient) -> None:
     for operation in OPERATIONS.values():
         if not operation.secured:
             assert not operation.path.startswith("/api")
-            answer = request_operation(
+            response = request_operation(
                 anonymous, operation, headers={"Authorization": "Bearer nonsense"}
             )
-            assert answer.status_code == 200
+            assert response.status_code == 200
 
 
 @every_secured_operation
@@ -142,15 +148,17 @@ def test_only_health_and_readiness_want_none(anonymous: AnonymousClient) -> None
     ],
     ids=["malformed", "expired", "invalid"],
 )
-def test_a_refused_token_is_called_what_it_is(
+def test_the_reason_for_refusing_a_token_is_reported(
     anonymous: AnonymousClient, operation: Operation, bad: str, reason: str
 ) -> None:
-    answer = request_operation(anonymous, operation, headers={"Authorization": f"Bearer {bad}"})
-    assert unauthorized_detail(answer) == reason
+    response = request_operation(
+        anonymous, operation, headers={"Authorization": f"Bearer {bad}"}
+    )
+    assert unauthorized_detail(response) == reason
 
 
 @every_secured_operation
-def test_who_is_asking_is_looked_at_before_anything_else(
+def test_authentication_comes_before_any_other_check(
     anonymous: AnonymousClient, operation: Operation
 ) -> None:
     bad_id = path(operation, "no-uuid")
@@ -161,13 +169,13 @@ def test_who_is_asking_is_looked_at_before_anything_else(
         {"url": bad_id, "content": b"\0", "headers": {"Content-Type": "text/plain"}},
         {"url": bad_id, "json": {"unknown": 1}},
         {"url": bad_id, "content": b"x" * 100_000},
-        {"url": path(operation, "no-uuid", user="somebody else")},
+        {"url": path(operation, "no-uuid", user="another user")},
     ):
         assert unauthorized_detail(anonymous.request(operation.method, **request)) == MISSING
 
 
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER ", "bEaReR ", "Bearer    "])
-def test_the_scheme_is_written_in_any_case_and_followed_by_spaces(
+def test_the_scheme_is_case_insensitive_and_followed_by_spaces(
     anonymous: AnonymousClient, scheme: str
 ) -> None:
     """RFC 9110, 11.1, and RFC 6750, 2.1: `"Bearer" 1*SP b64token`."""
@@ -176,12 +184,14 @@ def test_the_scheme_is_written_in_any_case_and_followed_by_spaces(
 
 
 @pytest.mark.parametrize("scheme", OTHER_SCHEMES, ids=ascii)
-def test_no_other_scheme_carries_a_token(anonymous: AnonymousClient, scheme: str) -> None:
+def test_a_token_under_another_scheme_is_ignored(
+    anonymous: AnonymousClient, scheme: str
+) -> None:
     assert anonymous.unauthorized_details(forge_token(), scheme) == {MISSING}
 
 
 @pytest.mark.parametrize("header", OTHER_HEADERS)
-def test_no_other_header_carries_a_token(anonymous: AnonymousClient, header: str) -> None:
+def test_a_token_in_another_header_is_ignored(anonymous: AnonymousClient, header: str) -> None:
     for operation in SECURED:
         for value in (forge_token(), f"Bearer {forge_token()}"):
             assert (
@@ -193,7 +203,7 @@ def test_no_other_header_carries_a_token(anonymous: AnonymousClient, header: str
 
 
 @pytest.mark.parametrize("cookie", OTHER_COOKIES)
-def test_no_cookie_carries_a_token(anonymous: AnonymousClient, cookie: str) -> None:
+def test_a_token_in_a_cookie_is_ignored(anonymous: AnonymousClient, cookie: str) -> None:
     for operation in SECURED:
         header = {"Cookie": f"{cookie}={forge_token()}"}
         assert (
@@ -203,17 +213,17 @@ def test_no_cookie_carries_a_token(anonymous: AnonymousClient, cookie: str) -> N
 
 
 @pytest.mark.parametrize("parameter", ["access_token", "token", "jwt", "authorization"])
-def test_no_query_carries_a_token(anonymous: AnonymousClient, parameter: str) -> None:
+def test_a_token_in_the_query_is_ignored(anonymous: AnonymousClient, parameter: str) -> None:
     for operation in SECURED:
         good = forge_token()
-        answer = anonymous.request(
+        response = anonymous.request(
             operation.method, path(operation), params={parameter: good}, **body(operation)
         )
-        assert unauthorized_detail(answer) == MISSING
-        assert_does_not_leak(good, answer)
+        assert unauthorized_detail(response) == MISSING
+        assert_does_not_leak(good, response)
 
 
-def test_no_body_carries_a_token(anonymous: AnonymousClient) -> None:
+def test_a_token_in_the_body_is_ignored(anonymous: AnonymousClient) -> None:
     for operation in SECURED:
         fields = {"access_token": forge_token(), "title": "x"}
         url = path(operation)
@@ -228,7 +238,7 @@ def test_no_body_carries_a_token(anonymous: AnonymousClient) -> None:
 
 
 @pytest.mark.parametrize("case", REFUSED_HEADERS)
-def test_no_strange_header_carries_a_token(service: Service, case: str) -> None:
+def test_a_token_in_a_malformed_header_is_refused(service: Service, case: str) -> None:
     good = forge_token().encode()
     lines = [line.replace(b"%", good) for line in REFUSED_HEADERS[case]]
     for request in ("GET /api/tasks HTTP/1.1", "POST /api/tasks HTTP/1.1"):
@@ -236,18 +246,18 @@ def test_no_strange_header_carries_a_token(service: Service, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", BROKEN_HEADERS)
-def test_no_broken_header_carries_a_token(service: Service, case: str) -> None:
+def test_a_token_in_a_header_that_breaks_http_is_refused(service: Service, case: str) -> None:
     lines = [line.replace(b"%", forge_token().encode()) for line in BROKEN_HEADERS[case]]
     for request in ("GET /api/tasks HTTP/1.1", "POST /api/tasks HTTP/1.1"):
         assert send(service, request, *lines).status_code in {400, 401}
 
 
-def test_a_request_of_http_1_0_wants_a_token_too(service: Service) -> None:
+def test_an_http_1_0_request_requires_a_token(service: Service) -> None:
     assert unauthorized_detail(send(service, "GET /api/tasks HTTP/1.0")) == MISSING
 
 
-def test_nobody_gets_in_by_web_socket(service: Service) -> None:
-    answer = send(
+def test_a_websocket_upgrade_requires_a_token(service: Service) -> None:
+    response = send(
         service,
         "GET /api/tasks HTTP/1.1",
         "Connection: Upgrade",
@@ -255,25 +265,23 @@ def test_nobody_gets_in_by_web_socket(service: Service) -> None:
         "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
     )
-    assert 400 <= answer.status_code < 500
+    assert 400 <= response.status_code < 500
 
 
-def test_an_unknown_path_tells_nothing_without_a_token(anonymous: AnonymousClient) -> None:
-    answer = anonymous.get(f"/api/{new_user_id()}/lists")
-    assert answer.status_code == 404
-    check_problem(answer)
+def test_an_unknown_path_is_not_found_without_a_token(anonymous: AnonymousClient) -> None:
+    response = anonymous.get(f"/api/{new_user_id()}/lists")
+    assert response.status_code == 404
+    check_problem(response)
 
 
-def test_a_token_is_in_no_log_and_in_no_answer(
-    service: Service, anonymous: AnonymousClient
-) -> None:
+def test_no_token_is_logged_or_returned(service: Service, anonymous: AnonymousClient) -> None:
     good = forge_token(HS256 | {"kid": new_user_id()})
     bad = forge_token(HS256 | {"kid": new_user_id()}, key=b"another secret")
-    answers = [
-        answer
+    responses = [
+        response
         for text in (good, bad, f"{good}=", f"{good[:-3]}!!!")
         for header in ({"Authorization": f"Bearer {text}"}, {"Cookie": f"token={text}"}, {})
-        for answer in (
+        for response in (
             anonymous.get("/api/tasks", headers=header, params={"access_token": text}),
             anonymous.post("/api/tasks", headers=header, json={"access_token": text}),
             anonymous.get("/no-such-path", headers=header, params={"access_token": text}),
@@ -281,18 +289,16 @@ def test_a_token_is_in_no_log_and_in_no_answer(
         )
     ]
     log = service.log.read_text()
-    for answer in answers:
-        assert answer.headers["x-request-id"] in log
-        assert_does_not_leak(good, answer)
-        assert_does_not_leak(bad, answer)
+    for response in responses:
+        assert response.headers["x-request-id"] in log
+        assert_does_not_leak(good, response)
+        assert_does_not_leak(bad, response)
     assert contains_no_part_of(good, log)
     assert contains_no_part_of(bad, log)
     assert SECRET not in log
 
 
-def test_a_good_token_is_good_for_one_person_only(
-    alice: AuthedClient, bob: AuthedClient
-) -> None:
+def test_a_token_identifies_only_its_own_user(alice: AuthedClient, bob: AuthedClient) -> None:
     task = alice.create_task()
     bob.headers["Authorization"] = f"Bearer {token(alice.id)}"
     assert bob.list_tasks() == [task]

@@ -1,4 +1,4 @@
-"""A service that is told which claim names the user, who issues tokens, and for whom."""
+"""A service configured with the claim that names the user, an issuer and an audience."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +14,11 @@ from harness.service import SECRET, Service
 
 ISSUER = "https://todo.example"
 AUDIENCE = "https://api.todo.example"
-GOOD: dict[str, Any] = {"iss": ISSUER, "aud": AUDIENCE}
+VALID: dict[str, Any] = {"iss": ISSUER, "aud": AUDIENCE}
 PAIR = KeyPair()
 
 OTHER_USERS: dict[str, dict[str, Any]] = {
-    "nobody": {},
+    "no user": {},
     "a user that is a string": {"user": "alice"},
     "a user that is null": {"user": None},
     "a user that is a list": {"user": [{"id": "alice"}]},
@@ -30,14 +30,14 @@ OTHER_USERS: dict[str, dict[str, Any]] = {
     "an id with a control character": {"user": {"id": "alice\n"}},
     "an id that is an object": {"user": {"id": {"id": "alice"}}},
     "a claim with a dot in its name": {"user.id": "alice"},
-    "a claim elsewhere": {"session": {"user": {"id": "alice"}}, "id": "alice"},
+    "the claim at another path": {"session": {"user": {"id": "alice"}}, "id": "alice"},
     "two claims for the path": {"user": {"id": 5}, "user.id": "alice"},
 }
 
 
 @pytest.fixture(scope="module")
 def anonymous(service: Service, data_dir: Path) -> Iterator[AnonymousClient]:
-    """Speak to such a service, on the same database, that knows keys of both kinds."""
+    """Return a client of such a service, which accepts the secret and published keys."""
     assert service.process.poll() is None
     with JWKSServer(PAIR).running() as jwks_server:
         environment = {
@@ -48,41 +48,41 @@ def anonymous(service: Service, data_dir: Path) -> Iterator[AnonymousClient]:
             "JWT_ISSUER": ISSUER,
             "JWT_AUDIENCE": AUDIENCE,
         }
-        particular = Service(environment, data_dir / "user-claim.log")
+        configured = Service(environment, data_dir / "user-claim.log")
         try:
-            with AnonymousClient(particular.wait_until_healthy().url) as client:
+            with AnonymousClient(configured.wait_until_healthy().url) as client:
                 yield client
         finally:
-            particular.stop()
+            configured.stop()
 
 
 def signed(sub: str | None = None, **claims: Any) -> list[str]:
-    """Sign these claims with keys of either kind."""
+    """Sign these claims with the shared secret, and with a published key."""
     return [hs256(sub, **claims), PAIR.token(sub, **claims)]
 
 
-def test_the_user_is_found_where_the_setting_says(anonymous: AnonymousClient) -> None:
+def test_the_user_is_read_from_the_configured_claim(anonymous: AnonymousClient) -> None:
     user = new_user_id()
-    for text in signed(user={"id": user}, **GOOD):
+    for text in signed(user={"id": user}, **VALID):
         header = {"Authorization": f"Bearer {text}"}
         created = anonymous.post("/api/tasks", headers=header, json={"title": "x"})
         assert created.json()["user_id"] == user
         assert anonymous.get(f"/api/{user}/tasks", headers=header).status_code == 200
 
 
-def test_sub_is_then_nobody_in_particular(anonymous: AnonymousClient) -> None:
+def test_sub_is_ignored_if_another_claim_is_configured(anonymous: AnonymousClient) -> None:
     user, other = new_user_id(), new_user_id()
-    for text in signed(sub=other, user={"id": user}, **GOOD):
+    for text in signed(sub=other, user={"id": user}, **VALID):
         header = {"Authorization": f"Bearer {text}"}
         assert anonymous.get(f"/api/{user}/tasks", headers=header).status_code == 200
         assert anonymous.get(f"/api/{other}/tasks", headers=header).status_code == 403
 
 
 @pytest.mark.parametrize("name", OTHER_USERS)
-def test_who_is_not_there_or_unusable_is_not_looked_for_elsewhere(
+def test_a_missing_or_invalid_user_claim_is_refused_without_fallback(
     anonymous: AnonymousClient, name: str
 ) -> None:
-    for text in signed(sub="alice", **OTHER_USERS[name], **GOOD):
+    for text in signed(sub="alice", **OTHER_USERS[name], **VALID):
         assert anonymous.unauthorized_details(text) == {INVALID}
 
 
@@ -109,8 +109,8 @@ def test_the_audience_is_a_string_or_in_a_list(
     ],
     ids=str,
 )
-def test_another_issuer_or_audience_is_refused_whoever_signed(
+def test_another_issuer_or_audience_is_refused_with_either_key(
     anonymous: AnonymousClient, wrong: dict[str, Any]
 ) -> None:
-    for text in signed(user={"id": new_user_id()}, **GOOD | wrong):
+    for text in signed(user={"id": new_user_id()}, **VALID | wrong):
         assert anonymous.unauthorized_details(text) == {INVALID}

@@ -1,4 +1,4 @@
-"""How an answer reaches the network: as uvicorn sends it, but in one piece if it comes so."""
+"""The HTTP protocol sends the same bytes as uvicorn's, but a whole response in one write."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.anyio
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 CLOSING = GET.replace(b"Host: x", b"Host: x\r\nConnection: close")
-WAITING = b"PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+EXPECT_CONTINUE = b"PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
 
 
-class Wire(asyncio.Transport):
-    """Keeps what is written, write by write."""
+class RecordingTransport(asyncio.Transport):
+    """Records each write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,34 +47,37 @@ class Wire(asyncio.Transport):
 
 
 def connect(
-    app: ASGIApp, kind: type[HttpToolsProtocol] = Protocol, **options: Any
-) -> tuple[Wire, HttpToolsProtocol]:
-    """Connect to an application over uvicorn's protocol as it is here."""
+    app: ASGIApp, protocol_class: type[HttpToolsProtocol] = Protocol, **options: Any
+) -> tuple[RecordingTransport, HttpToolsProtocol]:
+    """Connect a protocol of this class to an application."""
     options = {"access_log": False, "headers": [("Server", "x")], **options}
     config = uvicorn.Config(
-        app, http=kind, ws="none", lifespan="off", log_config=None, **options
+        app, http=protocol_class, ws="none", lifespan="off", log_config=None, **options
     )
     config.load()
     state = ServerState()
     state.default_headers = config.encoded_headers
-    wire = Wire()
-    protocol = kind(config=config, server_state=state, app_state={})
-    protocol.connection_made(wire)
-    return wire, protocol
+    transport = RecordingTransport()
+    protocol = protocol_class(config=config, server_state=state, app_state={})
+    protocol.connection_made(transport)
+    return transport, protocol
 
 
-async def ask(
-    app: ASGIApp, request: bytes, kind: type[HttpToolsProtocol] = Protocol, **options: Any
-) -> Wire:
-    """Ask an application; let it do what it can."""
-    wire, protocol = connect(app, kind, **options)
+async def serve(
+    app: ASGIApp,
+    request: bytes,
+    protocol_class: type[HttpToolsProtocol] = Protocol,
+    **options: Any,
+) -> RecordingTransport:
+    """Send a request to an application, and wait until every task is blocked or done."""
+    transport, protocol = connect(app, protocol_class, **options)
     protocol.data_received(request)
     await anyio.wait_all_tasks_blocked()
-    return wire
+    return transport
 
 
-def saying(*messages: Message) -> ASGIApp:
-    """Return an application that says this and nothing else, to whatever it is asked."""
+def app_sending(*messages: Message) -> ASGIApp:
+    """Return an application that sends these messages in response to any request."""
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
         for message in messages:
@@ -98,78 +101,84 @@ REQUESTS = {
     "to be closed": CLOSING,
     "HTTP/1.0": GET.replace(b"1.1", b"1.0"),
     "HEAD": GET.replace(b"GET", b"HEAD"),
-    "two at once": GET + GET,
-    "a body nobody reads": b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345",
-    "one that waits to go on": WAITING,
+    "two pipelined": GET + GET,
+    "an unread body": b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345",
+    "Expect: 100-continue": EXPECT_CONTINUE,
 }
-ANSWERS: dict[str, Sequence[Message]] = {
+RESPONSES: dict[str, Sequence[Message]] = {
     "plain": HELLO,
     "long": [start((b"content-length", b"100000")), body(b"x" * 100_000)],
     "empty": [start((b"content-length", b"0")), body(b"")],
     "no content": [start(status=204), body(b"")],
     "not modified": [start(status=304), body(b"")],
-    "an unheard-of status": [start(LENGTH_5, status=599), body(b"hello")],
+    "an unknown status": [start(LENGTH_5, status=599), body(b"hello")],
     "many headers": [
         start(LENGTH_5, *((b"vary", b"%d" % n) for n in range(50))),
         body(b"hello"),
     ],
     "tabs in a value": [start(LENGTH_5, (b"x", b"a\tb")), body(b"hello")],
-    "bytes beyond ASCII": [start(LENGTH_5, (b"x", "é".encode())), body(b"hello")],
+    "non-ASCII bytes": [start(LENGTH_5, (b"x", "é".encode())), body(b"hello")],
     "of unknown length": [start(), body(b"hello")],
     "chunked": [start((b"transfer-encoding", b"chunked")), body(b"hello")],
-    "both": [start(LENGTH_5, (b"transfer-encoding", b"chunked")), body(b"hello")],
+    "chunked with a length": [
+        start(LENGTH_5, (b"transfer-encoding", b"chunked")),
+        body(b"hello"),
+    ],
     "two lengths": [start(LENGTH_5, (b"content-length", b"9")), body(b"hello")],
     "two lengths, the first wrong": [
         start((b"content-length", b"9"), LENGTH_5),
         body(b"hello"),
     ],
-    "in pieces": [start(LENGTH_5), body(b"he", more=True), body(b"llo")],
-    "with an end of its own": [start(LENGTH_5), body(b"hello", more=True), body(b"")],
-    "longer than it says": [start(LENGTH_5), body(b"hello!")],
-    "shorter than it says": [start(LENGTH_5), body(b"hell")],
-    "hanging up": [start(LENGTH_5, (b"connection", b"close")), body(b"hello")],
-    "a length in capitals": [start((b"Content-Length", b"5")), body(b"hello")],
-    "another name in capitals": [start(LENGTH_5, (b"Vary", b"Origin")), body(b"hello")],
-    "a name that is none": [start(LENGTH_5, (b"x y", b"z")), body(b"hello")],
-    "a name of two lines": [start(LENGTH_5, (b"x\r\ny", b"z")), body(b"hello")],
-    "no name": [start(LENGTH_5, (b"", b"z")), body(b"hello")],
-    "a value of two lines": [start(LENGTH_5, (b"x", b"y\r\nz: 1")), body(b"hello")],
-    "a value with the end of a line": [start(LENGTH_5, (b"x", b"y\n")), body(b"hello")],
+    "in two chunks": [start(LENGTH_5), body(b"he", more=True), body(b"llo")],
+    "with an empty last chunk": [start(LENGTH_5), body(b"hello", more=True), body(b"")],
+    "longer than its length": [start(LENGTH_5), body(b"hello!")],
+    "shorter than its length": [start(LENGTH_5), body(b"hell")],
+    "closing the connection": [start(LENGTH_5, (b"connection", b"close")), body(b"hello")],
+    "a capitalised length": [start((b"Content-Length", b"5")), body(b"hello")],
+    "another capitalised name": [start(LENGTH_5, (b"Vary", b"Origin")), body(b"hello")],
+    "an invalid name": [start(LENGTH_5, (b"x y", b"z")), body(b"hello")],
+    "a name with a line break": [start(LENGTH_5, (b"x\r\ny", b"z")), body(b"hello")],
+    "an empty name": [start(LENGTH_5, (b"", b"z")), body(b"hello")],
+    "a value with a header in a second line": [
+        start(LENGTH_5, (b"x", b"y\r\nz: 1")),
+        body(b"hello"),
+    ],
+    "a value with a trailing newline": [start(LENGTH_5, (b"x", b"y\n")), body(b"hello")],
     "a value with a NUL": [start(LENGTH_5, (b"x", b"\0")), body(b"hello")],
     "a value with a DEL": [start(LENGTH_5, (b"x", b"\x7f")), body(b"hello")],
-    "said again": [start(LENGTH_5), body(b"hello"), start(LENGTH_5), body(b"hello")],
-    "begun twice": [start(LENGTH_5), start(LENGTH_5), body(b"hello")],
-    "begun twice and never ended": [start((b"content-length", b"0"))] * 2,
-    "without a head": [body(b"hello")],
+    "sent twice": [start(LENGTH_5), body(b"hello"), start(LENGTH_5), body(b"hello")],
+    "started twice": [start(LENGTH_5), start(LENGTH_5), body(b"hello")],
+    "started twice and never completed": [start((b"content-length", b"0"))] * 2,
+    "a body without a start": [body(b"hello")],
     "nothing": [],
 }
 
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
-@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-async def test_what_is_sent_is_what_uvicorn_sends(
-    answer: Sequence[Message], request_: bytes
+@pytest.mark.parametrize("response", RESPONSES.values(), ids=RESPONSES)
+async def test_the_bytes_sent_are_those_of_uvicorn(
+    response: Sequence[Message], request_: bytes
 ) -> None:
-    ours = await ask(saying(*answer), request_)
-    theirs = await ask(saying(*answer), request_, HttpToolsProtocol)
+    ours = await serve(app_sending(*response), request_)
+    theirs = await serve(app_sending(*response), request_, HttpToolsProtocol)
     assert b"".join(ours.writes) == b"".join(theirs.writes)
     assert ours.closed == theirs.closed
 
 
 @pytest.mark.parametrize("request_", [GET, CLOSING], ids=["kept alive", "to be closed"])
-async def test_an_answer_leaves_in_one_piece(request_: bytes) -> None:
-    wire = await ask(Response(b"hello"), request_)
-    (answer,) = wire.writes
-    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert answer.endswith(b"\r\n\r\nhello")
+async def test_a_whole_response_is_sent_in_one_write(request_: bytes) -> None:
+    transport = await serve(Response(b"hello"), request_)
+    (response,) = transport.writes
+    assert response.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert response.endswith(b"\r\n\r\nhello")
 
 
-async def test_each_of_two_answers_leaves_by_itself() -> None:
-    wire = await ask(Response(b"hello"), GET + GET)
-    assert [answer.count(b"HTTP/1.1 200 OK") for answer in wire.writes] == [1, 1]
+async def test_pipelined_responses_are_sent_in_separate_writes() -> None:
+    transport = await serve(Response(b"hello"), GET + GET)
+    assert [response.count(b"HTTP/1.1 200 OK") for response in transport.writes] == [1, 1]
 
 
-async def test_a_body_in_pieces_leaves_piece_by_piece() -> None:
+async def test_a_streamed_body_is_sent_chunk_by_chunk() -> None:
     more = asyncio.Event()
 
     async def pieces() -> Any:
@@ -177,99 +186,99 @@ async def test_a_body_in_pieces_leaves_piece_by_piece() -> None:
         await more.wait()
         yield b"second"
 
-    wire = await ask(StreamingResponse(pieces()), GET)
-    assert b"".join(wire.writes).endswith(b"\r\n\r\n5\r\nfirst\r\n")
-    wire.writes.clear()
+    transport = await serve(StreamingResponse(pieces()), GET)
+    assert b"".join(transport.writes).endswith(b"\r\n\r\n5\r\nfirst\r\n")
+    transport.writes.clear()
     more.set()
     await anyio.wait_all_tasks_blocked()
-    assert b"".join(wire.writes) == b"6\r\nsecond\r\n0\r\n\r\n"
+    assert b"".join(transport.writes) == b"6\r\nsecond\r\n0\r\n\r\n"
 
 
-async def test_a_large_body_is_not_copied_for_it() -> None:
+async def test_a_large_body_is_not_copied() -> None:
     body = b"x" * (COALESCE_LIMIT + 1)
-    wire = await ask(Response(body), GET)
-    head, rest = wire.writes
+    transport = await serve(Response(body), GET)
+    head, rest = transport.writes
     assert head.endswith(b"\r\n\r\n")
     assert rest == body
 
 
-async def test_an_answer_that_breaks_off_before_its_body_is_an_error() -> None:
-    wire = await ask(saying(start(LENGTH_5)), GET)
-    assert b"".join(wire.writes).startswith(b"HTTP/1.1 500 ")
-    assert wire.closed
+async def test_a_response_that_ends_before_its_body_is_an_error() -> None:
+    transport = await serve(app_sending(start(LENGTH_5)), GET)
+    assert b"".join(transport.writes).startswith(b"HTTP/1.1 500 ")
+    assert transport.closed
 
 
-async def test_an_answer_that_breaks_off_within_its_body_is_sent_as_far_as_it_came() -> None:
-    wire = await ask(saying(start(LENGTH_5), body(b"hel", more=True)), GET)
-    assert b"".join(wire.writes).endswith(b"\r\n\r\nhel")
-    assert wire.closed
+async def test_a_response_that_ends_within_its_body_is_sent_up_to_there() -> None:
+    transport = await serve(app_sending(start(LENGTH_5), body(b"hel", more=True)), GET)
+    assert b"".join(transport.writes).endswith(b"\r\n\r\nhel")
+    assert transport.closed
 
 
-async def test_an_answer_waits_while_the_network_takes_no_more() -> None:
-    wire, protocol = connect(saying(*HELLO))
+async def test_a_response_waits_while_writing_is_paused() -> None:
+    transport, protocol = connect(app_sending(*HELLO))
     protocol.pause_writing()
     protocol.data_received(GET)
     await anyio.wait_all_tasks_blocked()
-    assert wire.writes == []
+    assert transport.writes == []
     protocol.resume_writing()
     await anyio.wait_all_tasks_blocked()
-    assert b"".join(wire.writes).endswith(b"hello")
+    assert b"".join(transport.writes).endswith(b"hello")
 
 
-async def test_whoever_has_gone_is_sent_nothing() -> None:
-    gone = asyncio.Event()
+async def test_nothing_is_sent_after_the_client_disconnects() -> None:
+    disconnected = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await gone.wait()
-        await saying(*HELLO)(scope, receive, send)
+        await disconnected.wait()
+        await app_sending(*HELLO)(scope, receive, send)
 
-    wire, protocol = connect(app)
+    transport, protocol = connect(app)
     protocol.data_received(GET)
     await anyio.wait_all_tasks_blocked()
     protocol.connection_lost(ConnectionResetError())
-    gone.set()
+    disconnected.set()
     await anyio.wait_all_tasks_blocked()
-    assert wire.writes == []
+    assert transport.writes == []
 
 
-async def test_an_answer_in_one_piece_is_logged_like_any_other(
+async def test_a_coalesced_response_is_in_the_access_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", logger="uvicorn.access")
-    await ask(saying(*HELLO), GET, access_log=True)
+    await serve(app_sending(*HELLO), GET, access_log=True)
     assert [record.name for record in caplog.records] == ["uvicorn.access"]
 
 
-async def test_whoever_listens_for_the_end_of_the_connection_hears_that_all_is_sent() -> None:
-    heard: list[Message] = []
+async def test_receive_returns_a_disconnect_once_the_response_is_complete() -> None:
+    received: list[Message] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         async def listen() -> None:
-            heard.append(await receive())
+            received.append(await receive())
 
         await receive()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listen)
             await asyncio.sleep(0)
-            await saying(*HELLO)(scope, receive, send)
+            await app_sending(*HELLO)(scope, receive, send)
 
-    await ask(app, GET)
-    assert heard == [{"type": "http.disconnect"}]
+    await serve(app, GET)
+    assert received == [{"type": "http.disconnect"}]
 
 
-async def test_nobody_is_told_to_go_on_after_the_answer() -> None:
+async def test_100_continue_is_not_sent_after_the_response() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await saying(*HELLO)(scope, receive, send)
+        await app_sending(*HELLO)(scope, receive, send)
         await receive()
 
-    wire = await ask(app, WAITING)
-    assert b"".join(wire.writes).startswith(b"HTTP/1.1 200 OK")
-    assert b"Continue" not in b"".join(wire.writes)
+    transport = await serve(app, EXPECT_CONTINUE)
+    assert b"".join(transport.writes).startswith(b"HTTP/1.1 200 OK")
+    assert b"Continue" not in b"".join(transport.writes)
 
 
-async def test_whoever_waits_to_be_told_to_go_on_is_told_at_once() -> None:
+async def test_100_continue_is_sent_once_the_body_is_awaited() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await Response((await receive())["body"])(scope, receive, send)
 
-    wire = await ask(app, WAITING)
-    assert wire.writes == [b"HTTP/1.1 100 Continue\r\n\r\n"]
+    transport = await serve(app, EXPECT_CONTINUE)
+    assert transport.writes == [b"HTTP/1.1 100 Continue\r\n\r\n"]

@@ -1,4 +1,4 @@
-"""Pages: all of them served from here, with nothing from elsewhere, and nothing of Python."""
+"""Pages: self-contained, linked, cacheable, and free of implementation details."""
 
 import re
 from html import unescape
@@ -14,22 +14,22 @@ from harness.anonymous import AnonymousClient
 from harness.contract import CONTRACT, OPERATIONS
 from openapi.contract import PATH
 
-PROBLEMS = ("/problems", *(kind.type for kind in PROBLEM_TYPES.values()))
+PROBLEMS = ("/problems", *(problem_type.type for problem_type in PROBLEM_TYPES.values()))
 HTML = ("/", "/docs", "/reference", *PROBLEMS)
 FILES = ("/site.css", "/favicon.svg", "/favicon.ico", "/docs/start.js", "/docs/style.css")
-OURS = (*HTML, *FILES, "/openapi.yaml", "/openapi.json")
-# What Chromium sends when a person follows a link.
+PATHS = (*HTML, *FILES, "/openapi.yaml", "/openapi.json")
+# The Accept header that Chromium sends when the user follows a link.
 BROWSER = (
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,"
     "image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
 )
-OF_PYTHON = re.compile(
+IMPLEMENTATION = re.compile(
     r"x-bearerInfoFunc|x-openapi-router|\bhandlers\.|\bmodels\.|\.py\b|connexion|starlette"
 )
 
 
-class Addresses(HTMLParser):
-    """Collects what a page loads and where it leads, and code written into it."""
+class Links(HTMLParser):
+    """Collects the resources and links of a page, and any inline code."""
 
     def __init__(self, page: httpx.Response) -> None:
         super().__init__()
@@ -49,46 +49,46 @@ class Addresses(HTMLParser):
 
 
 def get(anonymous: AnonymousClient, path: str, **headers: str) -> httpx.Response:
-    answer = anonymous.get(path, headers={"Accept": BROWSER} | headers)
-    assert answer.status_code == 200
-    return answer
+    response = anonymous.get(path, headers={"Accept": BROWSER} | headers)
+    assert response.status_code == 200
+    return response
 
 
-def words(page: str) -> str:
-    """Return what a person reads."""
+def visible_text(page: str) -> str:
+    """Return the text without tags."""
     return " ".join(unescape(re.sub("<[^>]+>", "", page)).split())
 
 
 # The contract
 
 
-def test_the_yaml_is_the_file_byte_for_byte(anonymous: AnonymousClient) -> None:
-    answer = get(anonymous, "/openapi.yaml")
-    assert answer.content == PATH.read_bytes()
-    assert answer.headers["content-type"] == "application/yaml"
+def test_the_yaml_is_served_byte_for_byte(anonymous: AnonymousClient) -> None:
+    response = get(anonymous, "/openapi.yaml")
+    assert response.content == PATH.read_bytes()
+    assert response.headers["content-type"] == "application/yaml"
 
 
-def test_the_json_says_what_the_file_says(anonymous: AnonymousClient) -> None:
-    answer = get(anonymous, "/openapi.json")
-    assert answer.json() == yaml.safe_load(PATH.read_text())
-    assert answer.headers["content-type"] == "application/json"
+def test_the_json_equals_the_yaml(anonymous: AnonymousClient) -> None:
+    response = get(anonymous, "/openapi.json")
+    assert response.json() == yaml.safe_load(PATH.read_text())
+    assert response.headers["content-type"] == "application/json"
 
 
-@pytest.mark.parametrize("path", OURS)
-def test_no_page_tells_that_there_is_python(anonymous: AnonymousClient, path: str) -> None:
-    assert not OF_PYTHON.search(get(anonymous, path).text)
+@pytest.mark.parametrize("path", PATHS)
+def test_no_page_reveals_the_implementation(anonymous: AnonymousClient, path: str) -> None:
+    assert not IMPLEMENTATION.search(get(anonymous, path).text)
 
 
-# Pages for people
+# HTML pages
 
 
 @pytest.mark.parametrize("path", HTML)
-def test_a_page_loads_nothing_from_elsewhere_and_all_that_it_loads_is_there(
+def test_a_page_loads_only_existing_files_of_its_own_origin(
     anonymous: AnonymousClient, path: str
 ) -> None:
     page = get(anonymous, path)
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    addresses = Addresses(page)
+    addresses = Links(page)
     assert addresses.inline == []
     for address in addresses.loads:
         assert not urlsplit(address).netloc
@@ -96,10 +96,8 @@ def test_a_page_loads_nothing_from_elsewhere_and_all_that_it_loads_is_there(
 
 
 @pytest.mark.parametrize("path", HTML)
-def test_every_link_between_pages_leads_somewhere(
-    anonymous: AnonymousClient, path: str
-) -> None:
-    links = {urljoin(path, link) for link in Addresses(get(anonymous, path)).links}
+def test_every_internal_link_has_a_target(anonymous: AnonymousClient, path: str) -> None:
+    links = {urljoin(path, link) for link in Links(get(anonymous, path)).links}
     here = [urlsplit(link) for link in links if not urlsplit(link).netloc]
     assert here
     for link in here:
@@ -108,8 +106,10 @@ def test_every_link_between_pages_leads_somewhere(
             assert f'id="{link.fragment}"' in target.text
 
 
-@pytest.mark.parametrize("path", OURS)
-def test_a_page_may_not_do_more_than_it_does(anonymous: AnonymousClient, path: str) -> None:
+@pytest.mark.parametrize("path", PATHS)
+def test_the_content_security_policy_allows_only_what_a_page_needs(
+    anonymous: AnonymousClient, path: str
+) -> None:
     headers = get(anonymous, path).headers
     policy = dict(
         directive.strip().partition(" ")[::2]
@@ -123,20 +123,20 @@ def test_a_page_may_not_do_more_than_it_does(anonymous: AnonymousClient, path: s
         "form-action": "'none'",
         "frame-ancestors": "'none'",
     }
-    tries_out = {
+    swagger_ui = {
         "script-src": "'self'",
         "connect-src": "'self'",
         "img-src": "'self' data:",
     }
-    assert policy == plain | (tries_out if path == "/docs" else {})
+    assert policy == plain | (swagger_ui if path == "/docs" else {})
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["cache-control"] == "no-cache"
 
 
-def test_swagger_ui_is_served_from_here_and_reads_our_contract(
+def test_swagger_ui_is_self_hosted_and_reads_the_contract(
     anonymous: AnonymousClient,
 ) -> None:
-    page = Addresses(get(anonymous, "/docs"))
+    page = Links(get(anonymous, "/docs"))
     types = {
         urlsplit(address).path: get(anonymous, address).headers["content-type"]
         for address in page.loads
@@ -155,18 +155,20 @@ def test_swagger_ui_is_served_from_here_and_reads_our_contract(
     assert not re.search(r"https?:", start)
 
 
-def test_the_start_page_leads_to_all_that_needs_no_token(anonymous: AnonymousClient) -> None:
+def test_the_start_page_links_to_everything_that_requires_no_token(
+    anonymous: AnonymousClient,
+) -> None:
     page = get(anonymous, "/")
     links = {"/docs", "/reference", "/problems", "/openapi.yaml", "/openapi.json"}
-    assert links | {"/health", "/ready"} <= Addresses(page).links
+    assert links | {"/health", "/ready"} <= Links(page).links
     assert CONTRACT.document["info"]["version"] in page.text
 
 
-def test_the_reference_has_every_operation_schema_and_word_of_the_guide(
+def test_the_reference_contains_every_operation_schema_and_the_whole_guide(
     anonymous: AnonymousClient,
 ) -> None:
     page = get(anonymous, "/reference").text
-    read = words(page)
+    text = visible_text(page)
     components = CONTRACT.document["components"]
     for name in (*OPERATIONS, *components["schemas"]):
         assert f'id="{name}"' in page
@@ -175,43 +177,49 @@ def test_the_reference_has_every_operation_schema_and_word_of_the_guide(
     for line in CONTRACT.document["info"]["description"].splitlines():
         plain = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", line.removeprefix("- "))
         if not re.match(r"#|```|\|", plain.strip()):
-            assert " ".join(re.sub(r"[`*]", "", plain).split()) in read.replace("*", "")
+            assert " ".join(re.sub(r"[`*]", "", plain).split()) in text.replace("*", "")
 
 
-# Problems, for people and for programs
+# Problem types, as HTML and JSON
 
 
-@pytest.mark.parametrize("kind", PROBLEM_TYPES.values(), ids=lambda kind: kind.slug)
-def test_every_type_of_problem_is_the_address_of_a_page_that_explains_it(
-    anonymous: AnonymousClient, kind: ProblemType
+@pytest.mark.parametrize(
+    "problem_type", PROBLEM_TYPES.values(), ids=lambda problem_type: problem_type.slug
+)
+def test_every_problem_type_has_a_page_that_explains_it(
+    anonymous: AnonymousClient, problem_type: ProblemType
 ) -> None:
-    read = words(get(anonymous, kind.type).text)
-    assert f"{kind.status} {kind.title}" in read
-    for sentence in (kind.happened, kind.why, kind.advice):
-        assert sentence.replace("`", "") in read
-    assert f'"status": {kind.status}' in read
-    assert ('"errors": [' in read) == (kind.status == 400)
+    text = visible_text(get(anonymous, problem_type.type).text)
+    assert f"{problem_type.status} {problem_type.title}" in text
+    for sentence in (problem_type.happened, problem_type.why, problem_type.advice):
+        assert sentence.replace("`", "") in text
+    assert f'"status": {problem_type.status}' in text
+    assert ('"errors": [' in text) == (problem_type.status == 400)
 
 
-@pytest.mark.parametrize("kind", PROBLEM_TYPES.values(), ids=lambda kind: kind.slug)
-def test_programs_get_the_same_as_json(anonymous: AnonymousClient, kind: ProblemType) -> None:
-    answer = get(anonymous, kind.type, Accept="application/json")
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.json() == {
-        "type": kind.type,
-        "title": kind.title,
-        "status": kind.status,
-        "happened": kind.happened,
-        "why": kind.why,
-        "advice": kind.advice,
+@pytest.mark.parametrize(
+    "problem_type", PROBLEM_TYPES.values(), ids=lambda problem_type: problem_type.slug
+)
+def test_a_problem_type_is_available_as_json(
+    anonymous: AnonymousClient, problem_type: ProblemType
+) -> None:
+    response = get(anonymous, problem_type.type, Accept="application/json")
+    assert response.headers["content-type"] == "application/json"
+    assert response.json() == {
+        "type": problem_type.type,
+        "title": problem_type.title,
+        "status": problem_type.status,
+        "happened": problem_type.happened,
+        "why": problem_type.why,
+        "advice": problem_type.advice,
     }
 
 
 def test_all_problems_are_listed(anonymous: AnonymousClient) -> None:
-    types = [kind.type for kind in PROBLEM_TYPES.values()]
+    types = [problem_type.type for problem_type in PROBLEM_TYPES.values()]
     listed = get(anonymous, "/problems", Accept="application/json").json()
-    assert [kind["type"] for kind in listed] == types
-    assert set(types) <= Addresses(get(anonymous, "/problems")).links
+    assert [problem_type["type"] for problem_type in listed] == types
+    assert set(types) <= Links(get(anonymous, "/problems")).links
 
 
 @pytest.mark.parametrize(
@@ -224,29 +232,29 @@ def test_all_problems_are_listed(anonymous: AnonymousClient) -> None:
         ("application/json;q=0, */*;q=0.1", "text/html"),
         ("application/json", "application/json"),
         ("application/*, text/html;q=0.9", "application/json"),
-        # Whoever takes anything is a program: curl, fetch, axios.
+        # Clients that accept anything are programs: curl, fetch, axios.
         ("*/*", "application/json"),
         ("application/json, text/plain, */*", "application/json"),
-        # Better something than a second problem.
+        # JSON is the default where nothing acceptable is available.
         ("image/png", "application/json"),
         ("", "application/json"),
         (";;;,q", "application/json"),
     ],
 )
 @pytest.mark.parametrize("path", ["/problems", "/problems/not-found"])
-def test_the_client_chooses_between_a_page_and_json(
+def test_the_accept_header_selects_html_or_json(
     anonymous: AnonymousClient, path: str, accept: str, media_type: str
 ) -> None:
-    answer = get(anonymous, path, Accept=accept)
-    assert answer.headers["content-type"].partition(";")[0] == media_type
-    assert "Accept" in re.split(", *", answer.headers["vary"])
+    response = get(anonymous, path, Accept=accept)
+    assert response.headers["content-type"].partition(";")[0] == media_type
+    assert "Accept" in re.split(", *", response.headers["vary"])
 
 
-# How they are asked for
+# Methods, caching and compression
 
 
-@pytest.mark.parametrize("path", OURS)
-def test_a_page_can_be_asked_for_by_head_and_with_a_slash_behind(
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_supports_head_and_a_trailing_slash(
     anonymous: AnonymousClient, path: str
 ) -> None:
     page = get(anonymous, path)
@@ -257,23 +265,25 @@ def test_a_page_can_be_asked_for_by_head_and_with_a_slash_behind(
         assert head.headers[name] == page.headers[name]
 
 
-@pytest.mark.parametrize("path", OURS)
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
-def test_a_page_that_a_client_has_already_is_not_sent_again(
+def test_an_unchanged_page_is_not_sent_again(
     anonymous: AnonymousClient, path: str, encoding: str
 ) -> None:
-    wish = {"Accept": BROWSER, "Accept-Encoding": encoding}
-    page = anonymous.get(path, headers=wish)
-    again = anonymous.get(path, headers=wish | {"If-None-Match": page.headers["etag"]})
+    accept_headers = {"Accept": BROWSER, "Accept-Encoding": encoding}
+    page = anonymous.get(path, headers=accept_headers)
+    again = anonymous.get(
+        path, headers=accept_headers | {"If-None-Match": page.headers["etag"]}
+    )
     assert (again.status_code, again.content) == (304, b"")
     for name in ("etag", "cache-control", "vary"):
         assert again.headers.get(name) == page.headers.get(name)
-    other = anonymous.get(path, headers=wish | {"If-None-Match": '"other"'})
+    other = anonymous.get(path, headers=accept_headers | {"If-None-Match": '"other"'})
     assert (other.status_code, other.content) == (200, page.content)
 
 
 @pytest.mark.parametrize("path", ["/reference", "/openapi.json", "/docs/swagger-ui-bundle.js"])
-def test_what_is_large_travels_compressed_to_whoever_accepts_that(
+def test_large_files_are_compressed_if_the_client_accepts_it(
     anonymous: AnonymousClient, path: str
 ) -> None:
     plain = get(anonymous, path, **{"Accept-Encoding": "gzip;q=0"})
@@ -281,14 +291,14 @@ def test_what_is_large_travels_compressed_to_whoever_accepts_that(
     assert "content-encoding" not in plain.headers
     assert compressed.headers["content-encoding"] == "gzip"
     assert compressed.content == plain.content
-    sizes = [int(answer.headers["content-length"]) for answer in (compressed, plain)]
+    sizes = [int(response.headers["content-length"]) for response in (compressed, plain)]
     assert sizes[0] < sizes[1] / 3
     assert compressed.headers["etag"] != plain.headers["etag"]
-    for answer in (plain, compressed):
-        assert "Accept-Encoding" in re.split(", *", answer.headers["vary"])
+    for response in (plain, compressed):
+        assert "Accept-Encoding" in re.split(", *", response.headers["vary"])
 
 
-def test_pages_want_no_token_and_mind_none(anonymous: AnonymousClient) -> None:
-    for path in OURS:
-        answer = anonymous.get(path, headers={"Authorization": "Bearer x"})
-        assert answer.status_code == 200
+def test_pages_ignore_the_authorization_header(anonymous: AnonymousClient) -> None:
+    for path in PATHS:
+        response = anonymous.get(path, headers={"Authorization": "Bearer x"})
+        assert response.status_code == 200

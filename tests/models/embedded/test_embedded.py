@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL, by real processes that start, meet, leave and are killed."""
+"""The embedded PostgreSQL, used by processes that start, overlap, exit and are killed."""
 
 import os
 import pwd
@@ -34,12 +34,12 @@ with embedded.running(Path(sys.argv[1])) as urls:
     print(urls.owner, flush=True)
     sys.stdin.readline()
 """
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its user")
 as_ordinary_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may do anything")
 
 
 class Service:
-    """A process that has the database running until it is told to leave."""
+    """A process that keeps the database running until `leave`."""
 
     def __init__(
         self, data_dir: Path, script: str = SERVICE, prefix: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ def superuser(data_dir: Path) -> psycopg.Connection[tuple[Any, ...]]:
 
 
 def processes(argument: str) -> list[psutil.Process]:
-    """Find those started with this argument, without what they have forked themselves."""
+    """Return the processes with this argument, without their forked children."""
     everything = psutil.process_iter(["cmdline", "ppid"])
     found = [process for process in everything if argument in (process.info["cmdline"] or ())]
     pids = {process.pid for process in found}
@@ -105,7 +105,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 def write_pid_file(data_dir: Path, pid: int, port: int) -> None:
-    """Write what a server writes once it is ready."""
+    """Write the postmaster.pid of a server that is ready."""
     pgdata = data_dir / "postgres/pgdata"
     pid_file = pgdata / "postmaster.pid"
     pid_file.write_text(f"{pid}\n{pgdata}\n1\n{port}\n\n127.0.0.1\n1 1\nready   \n")
@@ -113,7 +113,7 @@ def write_pid_file(data_dir: Path, pid: int, port: int) -> None:
 
 
 def error_message(data_dir: Path) -> str:
-    """Try to run PostgreSQL; return what a person is told."""
+    """Fail to run PostgreSQL; return the message of the error."""
     with pytest.raises(embedded.EmbeddedError) as raised, embedded.running(data_dir):
         pass
     return str(raised.value)
@@ -121,32 +121,32 @@ def error_message(data_dir: Path) -> str:
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[Path]:
-    """Name a place without a cluster, where no PostgreSQL survives the test."""
-    place = tmp_path / AWKWARD_NAME
-    yield place
-    for process in [*initdbs(place), *servers(place)]:
+    """Return the path of a data directory to be created; kills its PostgreSQL afterwards."""
+    path = tmp_path / AWKWARD_NAME
+    yield path
+    for process in [*initdbs(path), *servers(path)]:
         process.kill()
 
 
 @pytest.fixture(scope="module")
 def template_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a cluster and stop it: to be copied."""
-    place = tmp_path_factory.mktemp("pattern")
-    with embedded.running(place):
+    """Create a stopped cluster, to be copied."""
+    path = tmp_path_factory.mktemp("template")
+    with embedded.running(path):
         pass
-    return place
+    return path
 
 
 @pytest.fixture
 def data_dir(empty: Path, template_data_dir: Path) -> Path:
-    """Name a place with a stopped cluster."""
+    """Return a data directory with a stopped cluster."""
     subprocess.run(["cp", "-a", str(template_data_dir), str(empty)], check=True)
     return empty
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start services that end with the test at the latest."""
+    """Return a function that starts services; they are killed after the test."""
     services: list[Service] = []
 
     def start_one(*arguments: Any, **options: Any) -> Service:
@@ -158,7 +158,7 @@ def start() -> Iterator[Start]:
         service.kill()
 
 
-# What there is after a start
+# State after a start
 
 
 def test_the_first_start_creates_a_private_cluster(empty: Path) -> None:
@@ -277,7 +277,7 @@ def test_libpq_environment_variables_are_ignored(
     assert servers(data_dir) == []
 
 
-# Sharing and leaving
+# Sharing and stopping
 
 
 def test_an_error_in_the_body_propagates_and_the_server_is_stopped(
@@ -301,9 +301,9 @@ def test_two_commands_started_concurrently_share_one_server(empty: Path, start: 
 def test_overlapping_commands_always_find_a_server(data_dir: Path) -> None:
     def start_and_stop(_: int) -> int:
         with embedded.running(data_dir) as urls:
-            answer = scalar(urls.app, "SELECT 1")
+            one = scalar(urls.app, "SELECT 1")
             assert len(servers(data_dir)) == 1
-        return int(answer)
+        return int(one)
 
     with ThreadPoolExecutor(5) as pool:
         assert list(pool.map(start_and_stop, range(30))) == [1] * 30
@@ -328,7 +328,7 @@ with embedded.running(Path(sys.argv[1])) as urls:
 """
     service = start(data_dir, drain)
     service.url()
-    os.killpg(service.process.pid, signal.SIGINT)  # what a terminal does
+    os.killpg(service.process.pid, signal.SIGINT)  # as a terminal does
     assert service.process.wait(20) == 0
     assert servers(data_dir) == []
     with embedded.running(data_dir) as urls:
@@ -387,7 +387,7 @@ def test_a_killed_server_is_replaced_while_its_service_lives(
     servers(data_dir)[0].kill()
     with embedded.running(data_dir) as urls:
         assert scalar(urls.owner, "SELECT answer FROM kept") == 42
-    service.leave()  # it was still in use, so it is stopped only now
+    service.leave()  # the server was still in use, so it is stopped only now
     assert servers(data_dir) == []
 
 
@@ -429,9 +429,9 @@ def test_a_server_that_requires_no_password_is_not_accepted(
         listener.settimeout(0.5)
         with suppress(TimeoutError):
             while True:
-                with listener.accept()[0] as visitor:
-                    visitor.recv(1024)
-                    visitor.sendall(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I")  # authenticated; ready
+                with listener.accept()[0] as client:
+                    client.recv(1024)
+                    client.sendall(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I")  # authenticated; ready
 
     monkeypatch.setattr(cluster, "_STARTUP_TIMEOUT", 0.2)
     with (
@@ -472,7 +472,7 @@ def test_an_interrupted_first_start_is_completed(empty: Path, start: Start, step
         assert scalar(urls.app, "SELECT current_database()") == "todo"
 
 
-# What a person is told
+# Error messages
 
 
 def test_another_port_is_tried_if_the_first_is_taken(
@@ -531,7 +531,7 @@ def test_a_read_only_directory_is_reported(tmp_path: Path) -> None:
     assert re.search(r"Permission denied", error_message(tmp_path / "data"))
 
 
-# Root and others
+# Root and other users
 
 
 @as_root
@@ -555,9 +555,9 @@ def test_a_server_started_by_root_keeps_one_capability(data_dir: Path) -> None:
     with embedded.running(data_dir):
         (server,) = servers(data_dir)
         assert set(server.uids()) == {pwd.getpwnam("nobody").pw_uid}
-        rights = Path(f"/proc/{server.pid}/status").read_text()
+        capabilities = Path(f"/proc/{server.pid}/status").read_text()
         for kind in ("CapPrm", "CapEff", "CapInh", "CapAmb"):
-            assert f"{kind}:\t0000000000000002\n" in rights  # CAP_DAC_OVERRIDE
+            assert f"{kind}:\t0000000000000002\n" in capabilities  # CAP_DAC_OVERRIDE
 
 
 @as_root
@@ -574,12 +574,12 @@ def test_an_ordinary_user_can_start_and_stop_a_cluster(empty: Path, start: Start
     shutil.chown(empty, "nobody")
     ordinary = (
         "setpriv", "--reuid=nobody", "--regid=65534", "--clear-groups",
-        # Only to get at this Python and these tests, wherever they are.
+        # Only to read this Python and these tests.
         "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search",
         "--securebits=+no_setuid_fixup", "--",
     )  # fmt: skip
     if subprocess.run([*ordinary, "true"], check=False).returncode != 0:
-        pytest.skip("this root may not lend that right")
+        pytest.skip("this root cannot pass on that capability")
     for _ in range(2):
         service = start(empty, prefix=ordinary)
         assert scalar(service.url(), "SELECT 1") == 1

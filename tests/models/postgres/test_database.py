@@ -1,4 +1,4 @@
-"""The way to a statement: one trip, as one user, in a bounded time, and nothing left behind."""
+"""Running statements: one round trip, as one user, in bounded time, without leftovers."""
 
 import asyncio
 import logging
@@ -37,26 +37,26 @@ LEFT = Statement(
 
 @contextmanager
 def closed_gate(cluster: Cluster) -> Iterator[psycopg.Connection[TupleRow]]:
-    """Hold up whoever runs GATE, until the transaction ends."""
+    """Block every GATE statement until the transaction ends."""
     with psycopg.connect(cluster.superuser) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(2718)")
         yield connection
 
 
 async def wait_until_blocked(cluster: Cluster) -> None:
-    """Wait until a request stands at the gate."""
+    """Wait until one request is blocked by the gate."""
 
     async def is_blocked() -> bool:
         question = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         return bool(cluster.scalar(question) == 1)
 
     await poll_until(is_blocked)
-    await asyncio.sleep(0.05)  # until nobody is sent after it any more
+    await asyncio.sleep(0.05)  # until no batch is pipelined behind it
 
 
 @asynccontextmanager
 async def busy(database: Database, cluster: Cluster) -> AsyncIterator[None]:
-    """Have one request take its time in the database."""
+    """Keep one connection busy with a request that is blocked."""
     with closed_gate(cluster) as gate:
         task = asyncio.create_task(database.fetch(new_user_id(), GATE, {}))
         await wait_until_blocked(cluster)
@@ -66,7 +66,7 @@ async def busy(database: Database, cluster: Cluster) -> AsyncIterator[None]:
 
 
 def messages(sent: bytes) -> str:
-    """Spell the types of the messages that a client has sent."""
+    """Return the type bytes of the messages that a client has sent."""
     types = ""
     while sent:
         types += chr(sent[0])
@@ -88,9 +88,7 @@ async def test_settings_and_statement_make_one_round_trip_and_one_transaction(
         proxy.recorded.clear()
         await database.fetch(new_user_id(), STATEMENTS[name], values)
         assert proxy.turns() == ["client", "server"]
-        assert (
-            messages(proxy.client_bytes()) == "BDE" + "BDE" + "S"
-        )  # nothing is parsed any more
+        assert messages(proxy.client_bytes()) == "BDE" + "BDE" + "S"  # no Parse message
 
 
 async def test_a_statement_runs_as_the_app_role_and_the_user(database: Database) -> None:
@@ -225,15 +223,15 @@ async def test_each_queued_request_has_its_own_timeout(
         time_limit(),
         busy(database, cluster),
     ):
-        gone, first = (asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(2))
+        cancelled, first = (asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(2))
         await asyncio.sleep(0.5)
         second = asyncio.create_task(database.fetch("x", WHO, {}))
-        gone.cancel()
+        cancelled.cancel()
         await asyncio.wait([first])
         assert not second.done()
-        for refused in (first, second):
+        for request in (first, second):
             with pytest.raises(Unavailable):
-                await refused
+                await request
 
 
 async def test_batches_are_pipelined_on_one_connection(cluster: Cluster) -> None:
@@ -333,7 +331,7 @@ async def test_a_repeatedly_cancelled_request_releases_its_connection(
 ) -> None:
     async with open_database(cluster.app, pool_size=1) as database, time_limit():
         for _ in range(10):
-            with anyio.move_on_after(0.01):  # cancels at every await until it is left
+            with anyio.move_on_after(0.01):  # cancels at every await until exit
                 await database.fetch("alice", SLEEP, {})
             assert await database.fetch("bob", WHO, {}) == [(b"bob", b"todo_serving")]
 
@@ -345,7 +343,7 @@ async def test_a_connection_lost_on_reuse_fails_one_queued_request(
 
     def send_on_closed(connection: Connection, batch: Batch) -> None:
         monkeypatch.setattr(Connection, "send", send)
-        connection._raw.pgconn.finish()  # noqa: SLF001 (nobody else can at this moment)
+        connection._raw.pgconn.finish()  # noqa: SLF001 (there is no other way at this moment)
         connection.send(batch)
 
     async with open_database(cluster.app, pool_size=1) as database, time_limit():

@@ -1,4 +1,4 @@
-"""The database goes away and comes back; nobody hangs, and nobody has to be told."""
+"""Outages of the database: no request hangs, and the pool reconnects by itself."""
 
 import asyncio
 import os
@@ -24,12 +24,12 @@ Request = asyncio.Task[list[tuple[Any, ...]]]
 WHO = Statement(b"SELECT current_setting('app.user_id')", (), writes=False)
 SLEEP = Statement(b"SELECT pg_sleep(1000)", (), writes=False)
 LONG_TIMEOUTS = {"queue_timeout": 1000, "statement_timeout": 1000}
-"""Limits that aren't what ends a request in these tests: `soon` would notice."""
+"""Timeouts longer than `time_limit`, so they end no request in these tests."""
 
 
 @pytest.fixture
 async def proxy(cluster: Cluster) -> AsyncIterator[Proxy]:
-    """Lead a way to the common database that can be blocked."""
+    """Run a proxy to the shared database."""
     async with running_proxy(cluster.port) as proxy:
         yield proxy
 
@@ -52,7 +52,7 @@ async def assert_all_fail(requests: list[Request]) -> None:
 
 
 async def start_sleeping(cluster: Cluster, database: Database, count: int) -> list[Request]:
-    """Have so many requests asleep in the database, each on a connection of its own."""
+    """Start `count` requests that sleep in the database, each on its own connection."""
     await poll_until(lambda: has_idle_connections(cluster, count))
     requests = [asyncio.create_task(database.fetch("x", SLEEP, {})) for _ in range(count)]
 
@@ -66,7 +66,7 @@ async def start_sleeping(cluster: Cluster, database: Database, count: int) -> li
 
 
 async def has_idle_connections(cluster: Cluster, count: int) -> bool:
-    """Tell whether so many connections are ready and idle."""
+    """Return whether `count` connections are prepared and idle."""
     idle = cluster.scalar("""SELECT count(*) FROM pg_stat_activity
         WHERE usename = 'todo_login' AND datname = current_database() AND state = 'idle'
         AND query !~ '^SET|pid'""")
@@ -75,7 +75,7 @@ async def has_idle_connections(cluster: Cluster, count: int) -> bool:
 
 
 async def start_queued(database: Database, count: int) -> list[Request]:
-    """Have so many requests wait for a connection."""
+    """Start `count` requests that wait for a connection."""
     requests = [asyncio.create_task(database.fetch("x", WHO, {})) for _ in range(count)]
     await asyncio.sleep(0.05)
     return requests
@@ -144,7 +144,7 @@ async def test_requests_succeed_again_after_a_database_restart(tmp_path: Path) -
         for _ in range(2):
             requests = await start_sleeping(cluster, database, 3)
             requests += await start_queued(database, 9)
-            proxy.target = 1  # where nobody listens
+            proxy.target = 1  # a port that is closed
             await asyncio.to_thread(server.close)
             await assert_all_fail(requests)
             assert not await database.ready()
@@ -166,7 +166,7 @@ async def test_requests_succeed_again_after_a_crash(tmp_path: Path) -> None:
             sleeper = cluster.scalar(
                 "SELECT min(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
             )
-            os.kill(sleeper, signal.SIGKILL)  # PostgreSQL ends all sessions and starts anew
+            os.kill(sleeper, signal.SIGKILL)  # PostgreSQL terminates all sessions and restarts
             await assert_all_fail(requests)
             await poll_until(lambda: serves(database))
             assert await serves_many(database)

@@ -1,4 +1,4 @@
-"""Behind PgBouncer in transaction mode: connections are shared, and identities aren't."""
+"""Behind PgBouncer in transaction mode: connections are shared, identities are not."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ pytestmark = [
 
 @pytest.fixture
 def pooler(scratch_db: Cluster, tmp_path: Path) -> Iterator[Cluster]:
-    """Run PgBouncer, with fewer connections than there will be clients."""
+    """Run PgBouncer, with fewer server connections than clients."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     users = tmp_path / "users"
@@ -86,7 +86,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 async def use_every_operation(database: Database, user: str) -> None:
-    """Do a bit of everything, and see nothing but what is one's own."""
+    """Run every kind of statement; fail if another user's task is visible."""
     task = await create_task(database, user, {"title": user})
     await complete_task(database, user, task.id, None, None)
     assert json.loads((await get_task(database, user, task.id)).json)["title"] == user

@@ -1,4 +1,4 @@
-"""Statements, as they are compiled and filled in."""
+"""Compiling statements and binding values."""
 
 import pytest
 import sqlalchemy as sa

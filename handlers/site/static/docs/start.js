@@ -1,10 +1,10 @@
-// Swagger UI knows a dark scheme; whoever looks has chosen one for all pages.
+// Swagger UI has its own dark mode; make it follow the scheme of the other pages.
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
 dark.addEventListener("change", follow);
 follow();
 
-// The guide is long, and read on the page that is made for it.
+// The guide is long; link to the reference, which shows it in full.
 const WithoutGuide = () => ({
   wrapComponents: {
     info: (Info, system) => (props) => {
@@ -26,22 +26,22 @@ const ui = SwaggerUIBundle({
   plugins: [WithoutGuide],
 });
 
-// Swagger UI takes every link to a place on the page for its own.
+// Swagger UI handles every fragment link itself, so the skip link has to move the focus.
 const content = document.getElementById("content");
 document.querySelector(".skip").addEventListener("click", () => content.focus());
 
-// In development, a token is one click away.
-const says = document.getElementById("token-status");
+// In development, each button gets a token for its user.
+const tokenStatus = document.getElementById("token-status");
 const use = async (user) => {
-  const answer = await fetch(`/docs/token/${user}`, { method: "POST" });
-  const { token, detail } = await answer.json();
-  if (answer.ok) {
+  const response = await fetch(`/docs/token/${user}`, { method: "POST" });
+  const { token, detail } = await response.json();
+  if (response.ok) {
     const schema = ui.specSelectors.securityDefinitions().get("bearerAuth");
     ui.authActions.authorizeWithPersistOption({
       bearerAuth: { name: "bearerAuth", schema, value: token },
     });
   }
-  says.textContent = answer.ok ? `You are ${user} for an hour.` : detail;
+  tokenStatus.textContent = response.ok ? `Signed in as ${user} for one hour.` : detail;
 };
 for (const button of document.querySelectorAll("button[data-user]")) {
   button.addEventListener("click", () => use(button.dataset.user));
