@@ -22,6 +22,7 @@ from connexion.resolver import Resolver
 
 import settings as configuration
 from handlers.api.operations import Operations
+from handlers.api.problems import preflight_error
 from handlers.auth import BearerAuth
 from handlers.auth.cache import TokenCache
 from handlers.auth.jwks import JWKSClient
@@ -32,7 +33,7 @@ from handlers.middleware.request_context import RequestContextMiddleware
 from handlers.site import dev_tokens
 from handlers.site.dev_tokens import DevTokensMiddleware
 from handlers.site.pages import PagesMiddleware
-from models import queries
+from models import queries, tasks
 from models.postgres.database import Database
 from models.role_check import check_app_role
 from openapi import contract as contracts
@@ -58,7 +59,9 @@ def create_app(settings: Settings, *, development: bool = False) -> ConnexionMid
         Operations(),
         middlewares=[
             partial(RequestContextMiddleware, user_scope=contract.user_scope),
-            partial(CORSMiddleware, allow_origins=settings.cors_origins),
+            partial(
+                CORSMiddleware, allow_origins=settings.cors_origins, reject=preflight_error
+            ),
             *([partial(DevTokensMiddleware, sign=partial(sign_token, settings))] * development),
             partial(
                 PagesMiddleware,
@@ -94,6 +97,7 @@ def create_database(settings: Settings) -> Database:
         queue_size=settings.queue_size,
         queue_timeout=settings.queue_timeout,
         statement_timeout=settings.statement_timeout,
+        constants={"deletion_retention": f"{settings.deletion_retention} days"},
     )
 
 
@@ -108,7 +112,7 @@ def create_auth(settings: Settings, published: JWKSClient | None) -> BearerAuth:
         keys = KeyRing(keys, published) if published else keys
     verifier = TokenVerifier(
         keys,
-        user_claim=settings.jwt_user_claim,
+        user_claims=settings.jwt_user_claim,
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
     )
@@ -122,7 +126,7 @@ def sign_token(settings: Settings, user: str, ttl: timedelta) -> str:
         settings.secret.get_secret_value(),
         user,
         ttl,
-        user_claim=settings.jwt_user_claim,
+        user_claim=settings.jwt_user_claim[0],
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
     )
@@ -142,6 +146,18 @@ async def check_database(settings: Settings) -> None:
     database = create_database(settings.model_copy(update={"pool_size": 1}))
     async with _opened(database, connect_timeout=0):
         pass
+
+
+async def export_tasks(settings: Settings, user: str) -> list[bytes]:
+    """Return a user's tasks as JSON objects, oldest first. Raises TodoError."""
+    async with _opened(create_database(settings), connect_timeout=0) as database:
+        return await tasks.export_tasks(database, user)
+
+
+async def erase_user(settings: Settings, user: str) -> bool:
+    """Delete everything about a user; return whether there was anything. Raises TodoError."""
+    async with _opened(create_database(settings), connect_timeout=0) as database:
+        return await tasks.erase_user(database, user)
 
 
 def configure_logging(settings: Settings) -> None:
@@ -176,11 +192,11 @@ async def _lifespan(database: Database, published: JWKSClient | None) -> AsyncIt
 
 
 @contextlib.asynccontextmanager
-async def _opened(database: Database, connect_timeout: float = 10) -> AsyncIterator[None]:
+async def _opened(database: Database, connect_timeout: float = 10) -> AsyncIterator[Database]:
     await database.open(connect_timeout)
     try:
         await check_app_role(database)
-        yield
+        yield database
     finally:
         await database.close()
 

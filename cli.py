@@ -1,4 +1,4 @@
-"""The command `todo-api`: serve, migrate, and tokens for development."""
+"""The command `todo-api`: serve, migrate, export, erase, and tokens for development."""
 
 import argparse
 import asyncio
@@ -13,7 +13,14 @@ from datetime import timedelta
 from pydantic import SecretBytes, SecretStr
 
 import settings as configuration
-from app import DEVELOPMENT, check_database, origin, sign_token
+from app import (
+    DEVELOPMENT,
+    check_database,
+    erase_user,
+    export_tasks,
+    origin,
+    sign_token,
+)
 from handlers.auth import dev_secret
 from handlers.auth.dev_secret import DevSecretError
 from handlers.auth.verifier import is_user_id
@@ -82,6 +89,15 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("migrate", help="bring the database up to date, and stop")
     command.set_defaults(run=_migrate)
 
+    command = commands.add_parser("export", help="print a user's tasks as JSON Lines")
+    command.add_argument("--user", required=True, metavar="ID", help="the user's id")
+    command.set_defaults(run=_export)
+
+    command = commands.add_parser("erase", help="delete everything about a user")
+    command.add_argument("--user", required=True, metavar="ID", help="the user's id")
+    command.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    command.set_defaults(run=_erase)
+
     command = commands.add_parser("token", help="print a token for development")
     command.add_argument("--user", required=True, metavar="ID", help="whose it is")
     command.add_argument(
@@ -118,6 +134,24 @@ def _serve(options: argparse.Namespace) -> None:
 def _migrate(_options: argparse.Namespace) -> None:
     with _with_database(configuration.load(os.environ)) as settings:
         _upgrade(settings)
+
+
+def _export(options: argparse.Namespace) -> None:
+    with _with_database(configuration.load(os.environ)) as settings:
+        for task in asyncio.run(export_tasks(settings, options.user)):
+            print(task.decode())
+
+
+def _erase(options: argparse.Namespace) -> None:
+    question = f"Delete every task of {options.user!r}, for good? Type yes: "
+    if not options.yes and input(question) != "yes":
+        msg = "Nothing was deleted."
+        raise SettingError(msg)
+    with _with_database(configuration.load(os.environ)) as settings:
+        erased = asyncio.run(erase_user(settings, options.user))
+    print(
+        f"Erased {options.user!r}." if erased else f"There is nothing about {options.user!r}."
+    )
 
 
 def _token(options: argparse.Namespace) -> None:

@@ -28,7 +28,9 @@ from pydantic_settings import (
 )
 
 MIN_SECRET_BYTES = 32
-DEFAULT_ORIGINS = ("http://localhost:3000", "http://localhost:3001")
+DEFAULT_ORIGINS = tuple(
+    f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 3001)
+)
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _DATABASE_URL = re.compile(
@@ -80,6 +82,11 @@ def _claim(text: str) -> tuple[str, ...]:
         msg = f"must be a claim's name, or a path such as user.id, not {text!r}"
         raise ValueError(msg)
     return path
+
+
+def _claims(text: str) -> tuple[tuple[str, ...], ...]:
+    """Parse the paths of several claims, separated by commas."""
+    return tuple(_claim(path.strip()) for path in text.split(","))
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -195,7 +202,10 @@ class Settings(BaseSettings):
     )
     better_auth_url: _WebURL | None = None
     jwks_url: _WebURL | None = Field(default_factory=_jwks_url)
-    jwt_user_claim: Annotated[tuple[str, ...], _text(_claim)] = ("sub",)
+    jwt_user_claim: Annotated[tuple[tuple[str, ...], ...], _text(_claims)] = (
+        ("sub",),
+        ("user", "id"),
+    )
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     cors_origins: Annotated[tuple[str, ...], _text(_origins)] = Field(
@@ -219,6 +229,10 @@ class Settings(BaseSettings):
     statement_timeout: _Seconds = Field(
         default=5.0, validation_alias="DATABASE_STATEMENT_TIMEOUT"
     )
+    deletion_retention: Annotated[int, _text(_integer(1, 3650))] = Field(
+        default=90, validation_alias="DELETION_RETENTION_DAYS"
+    )
+    """In days."""
 
     @classmethod
     def settings_customise_sources(

@@ -2,8 +2,10 @@
 
 import warnings
 
+from handlers.changes import list_changes
 from handlers.health import get_health, get_readiness
 from handlers.tasks import (
+    clear_completed_tasks,
     complete_task,
     create_task,
     delete_task,
@@ -18,12 +20,14 @@ with warnings.catch_warnings(action="ignore"):
     import connexion  # noqa: F401
 
 __all__ = [
+    "clear_completed_tasks",
     "complete_task",
     "create_task",
     "delete_task",
     "get_health",
     "get_readiness",
     "get_task",
+    "list_changes",
     "list_tasks",
     "patch_task",
     "update_task",

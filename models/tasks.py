@@ -189,25 +189,17 @@ async def delete_task(
     user_id: str,
     task_id: str,
     versions: Collection[int] | None,
-    *,
-    retention_days: int,
 ) -> None:
     """Delete a task for good. `versions` and errors: see `update_task`.
 
-    Its id is remembered for at least `retention_days`, for clients that synchronize.
+    Its id is remembered for the database's `deletion_retention`.
     """
-    retention = f"{retention_days} days"
-    await _fetch_one(
-        database, user_id, queries.DELETE, task_id, versions, deletion_retention=retention
-    )
+    await _fetch_one(database, user_id, queries.DELETE, task_id, versions)
 
 
-async def clear_completed_tasks(
-    database: Database, user_id: str, *, retention_days: int
-) -> None:
+async def clear_completed_tasks(database: Database, user_id: str) -> None:
     """Delete the user's completed tasks for good; see `delete_task`. Raises Unavailable."""
-    values = {"deletion_retention": f"{retention_days} days"}
-    await database.fetch(user_id, queries.CLEAR_COMPLETED, values)
+    await database.fetch(user_id, queries.CLEAR_COMPLETED, {})
 
 
 async def export_tasks(database: Database, user_id: str) -> list[bytes]:

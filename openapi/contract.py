@@ -36,6 +36,10 @@ class Contract:
             return [self.resolve(value) for value in node]
         return node
 
+    def dereference(self, node: Json) -> Json:
+        """Return what a node refers to, or the node itself if it is no reference."""
+        return self._at(node["$ref"]) if "$ref" in node else node
+
     def _at(self, reference: str) -> Json:
         node: Json = self.document
         for part in reference.removeprefix("#/").split("/"):

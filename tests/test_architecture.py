@@ -11,10 +11,22 @@ import settings
 
 ROOT = Path(__file__).parents[1]
 
-OPENAPI = {"openapi.contract", "openapi.errors", "openapi.requests", "openapi.types"}
+OPENAPI = {
+    "openapi.contract",
+    "openapi.errors",
+    "openapi.requests",
+    "openapi.schemas.parse_instant",
+    "openapi.types",
+}
 ERRORS = {"handlers.auth", "handlers.auth.jwks", "handlers.auth.verifier"}
 RESPONSES = {f"handlers.api.{name}" for name in ("responses", "conditional", "pagination")}
 DATABASE = "models.postgres.database"
+MODELS = {
+    "models.errors",
+    "models.changes.SyncState",
+    "models.tasks.Position",
+    "models.tasks.TaskPage",
+}
 
 MAY_IMPORT = {
     "settings": set[str](),
@@ -23,10 +35,11 @@ MAY_IMPORT = {
     "models.postgres": {"models.postgres", "models.errors"},
     "models.embedded": {"models.embedded", "models.errors"},
     "migrations": {"models"},
-    "handlers": {"handlers.health", "handlers.tasks"},
+    "handlers": {"handlers.changes", "handlers.health", "handlers.tasks"},
+    "handlers.changes": {*RESPONSES, "models", DATABASE},
     "handlers.health": {*RESPONSES, "models.errors", DATABASE},
     "handlers.tasks": {*RESPONSES, "models", DATABASE, "openapi.types"},
-    "handlers.api": {"handlers.api", *ERRORS, "models.errors", *OPENAPI},
+    "handlers.api": {"handlers.api", *ERRORS, *MODELS, *OPENAPI},
     "handlers.auth": {"handlers.auth"},
     "handlers.middleware": set[str](),
     "handlers.site": {"handlers.site", "handlers.api", *OPENAPI},

@@ -5,11 +5,18 @@ from hashlib import sha256
 
 TAG = re.compile(r'(W/)?("[!#-~]*")')
 VERSION_TAG = re.compile(r'"([1-9][0-9]{0,17})"')
+LIST_TAG = re.compile(r'"l1-(0|[1-9][0-9]{0,17})"')
+"""`1` is the generation of lists: raise it when the same tasks are sent in another form."""
 
 
 def etag_of_version(version: int) -> str:
     """Return the entity tag of a task version."""
     return f'"{version}"'
+
+
+def etag_of_list(revision: int) -> str:
+    """Return the entity tag of every list at a revision of the user."""
+    return f'"l1-{revision}"'
 
 
 def etag_of_bytes(body: bytes) -> str:
@@ -25,6 +32,13 @@ def not_modified(etag: str, if_none_match: str | None) -> bool:
     if if_none_match is None:
         return False
     return if_none_match == "*" or etag in {tag for _, tag in TAG.findall(if_none_match)}
+
+
+def known_revisions(if_none_match: str | None) -> list[int]:
+    """Return the revisions of which the client has the list, by its `If-None-Match`."""
+    if if_none_match is None:
+        return []
+    return [int(match[1]) for match in LIST_TAG.finditer(if_none_match)]
 
 
 def if_match_versions(if_match: str | None) -> frozenset[int] | None:

@@ -1,4 +1,4 @@
-"""The problem types (RFC 9457) of this service, one for each status."""
+"""The problem types (RFC 9457) of this service."""
 
 from dataclasses import dataclass
 
@@ -33,6 +33,7 @@ class ProblemType:
             "status": self.status,
             "detail": self.detail,
             "instance": "/api/tasks",
+            "request_id": "4bf92f3577b34da6a3ce929d0e0e4736",
         }
 
     def as_json(self) -> dict[str, str | int]:
@@ -48,7 +49,7 @@ class ProblemType:
 
 
 PROBLEM_TYPES = {
-    problem_type.status: problem_type
+    problem_type.slug: problem_type
     for problem_type in (
         ProblemType(
             status=400,
@@ -80,9 +81,9 @@ PROBLEM_TYPES = {
             detail="This belongs to another user.",
             happened="The token is valid, but the resource belongs to another user.",
             why="The id is that of another user's task, or the user id in the path is "
-            "not the `sub` of the token.",
+            "not that of the token.",
             advice="Request only your own tasks. In `/api/{user_id}/tasks`, the user id "
-            "must be the `sub` of your token.",
+            "must be that of your token.",
         ),
         ProblemType(
             status=404,
@@ -101,8 +102,20 @@ PROBLEM_TYPES = {
             detail="This path does not support this method.",
             happened="The path exists, but does not support this method.",
             why="The contract does not describe this method for this path, such as "
-            "`DELETE` on the list of tasks.",
+            "`PUT` on the list of tasks.",
             advice="Use one of the methods in the `Allow` header.",
+        ),
+        ProblemType(
+            status=410,
+            slug="changes-expired",
+            title="Changes expired",
+            detail="The deletions since this token are no longer known. Start again without "
+            "since.",
+            happened="The changes since the token `since` can no longer be listed.",
+            why="Deletions are remembered for a limited time, 90 days by default, and the "
+            "token is older; or the tasks were erased, or restored from a backup.",
+            advice="List the changes without `since`, store the tasks of all pages, and discard "
+            "the tasks that did not come back.",
         ),
         ProblemType(
             status=412,
@@ -127,6 +140,15 @@ PROBLEM_TYPES = {
             advice="Send a smaller body.",
         ),
         ProblemType(
+            status=414,
+            slug="uri-too-long",
+            title="URI too long",
+            detail="The request target is too long.",
+            happened="The path and query of the request are longer than the service accepts.",
+            why="The request target has more than 65,535 bytes.",
+            advice="Send fewer or shorter parameters.",
+        ),
+        ProblemType(
             status=415,
             slug="unsupported-media-type",
             title="Unsupported media type",
@@ -136,6 +158,17 @@ PROBLEM_TYPES = {
             "form, or the body is compressed or not in UTF-8.",
             advice="Send `Content-Type: application/json` and an uncompressed JSON body "
             "in UTF-8.",
+        ),
+        ProblemType(
+            status=422,
+            slug="idempotency-key-reused",
+            title="Idempotency key reused",
+            detail="This Idempotency-Key was used for another task.",
+            happened="The `Idempotency-Key` was used before, with other fields. Nothing was "
+            "created.",
+            why="Each new task needs a new key; the same key is only for retries of the same "
+            "request.",
+            advice="Generate a new key, such as a UUID, and send the request again.",
         ),
         ProblemType(
             status=500,
@@ -155,9 +188,20 @@ PROBLEM_TYPES = {
             detail="The database cannot be reached right now. Try again in a moment.",
             happened="The service is running, but cannot process the request right now.",
             why="The database or the published keys are unavailable, or too many requests "
-            "are queued for the database.",
-            advice="Wait for the time given in `Retry-After`, then retry. A change may or "
-            "may not have been applied: check before you repeat it.",
+            "are queued for the database. Nothing was changed.",
+            advice="Wait for the time given in `Retry-After`, then retry.",
+        ),
+        ProblemType(
+            status=503,
+            slug="outcome-unknown",
+            title="Outcome unknown",
+            detail="The connection to the database was lost. The change may have happened or "
+            "not.",
+            happened="The connection to the database was lost while the change was in progress.",
+            why="The database was restarted or did not respond in time. Its answer never "
+            "arrived, so the change may have been applied or not.",
+            advice="Repeat the request if it is idempotent, as with an `Idempotency-Key`; "
+            "otherwise read first. Wait as long as `Retry-After` says.",
         ),
     )
 }

@@ -15,13 +15,23 @@ from handlers.api.request_body import ContentTooLarge
 from handlers.auth import Forbidden
 from handlers.auth.jwks import KeysUnavailable
 from handlers.auth.verifier import InvalidToken
-from models.errors import NotFound, PermissionDenied, Unavailable, VersionConflict
-from openapi.errors import BadRequest, UnsupportedMediaType
+from models.errors import (
+    ChangesExpired,
+    KeyReused,
+    NotFound,
+    OutcomeUnknown,
+    PermissionDenied,
+    Unavailable,
+    VersionConflict,
+)
+from openapi.errors import BadRequest, UnsupportedMediaType, parameter_error
 
 MEDIA_TYPE = "application/problem+json"
 MAX_INSTANCE = 333  # bytes of the path, each of which may become three characters
 MAX_SENTENCES = 5
-KEYS_UNAVAILABLE = "The keys that verify tokens cannot be had right now. Try again in a moment."
+KEYS_UNAVAILABLE = (
+    "The keys that verify tokens cannot be fetched right now. Try again in a moment."
+)
 URI_CHARACTERS = "/%:@!$&'()*+,;=~"
 STRAY_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
@@ -44,31 +54,38 @@ class MethodNotAllowed(Exception):
 
 def problem(
     scope: Scope,
-    status: int,
+    slug: str,
     *,
     detail: str | None = None,
     headers: dict[str, str] | None = None,
     **extensions: Any,
 ) -> Response:
-    """Return a response with the problem document of the type for this status."""
-    body = problem_document(scope, status, detail=detail, **extensions)
-    return Response(body, status, headers, MEDIA_TYPE)
+    """Return a response with a problem document of this type."""
+    body = problem_document(scope, slug, detail=detail, **extensions)
+    return Response(body, PROBLEM_TYPES[slug].status, headers, MEDIA_TYPE)
 
 
 def problem_document(
-    scope: Scope, status: int, *, detail: str | None = None, **extensions: Any
+    scope: Scope, slug: str, *, detail: str | None = None, **extensions: Any
 ) -> bytes:
-    """Return the problem document of the type for this status, encoded."""
-    problem_type = PROBLEM_TYPES[status]
+    """Return a problem document of this type, encoded."""
+    problem_type = PROBLEM_TYPES[slug]
     path = STRAY_PERCENT.sub(b"%25", scope["raw_path"][:MAX_INSTANCE])
     fields = {
         "type": problem_type.type,
         "title": problem_type.title,
-        "status": status,
+        "status": problem_type.status,
         "detail": detail or problem_type.detail,
         "instance": quote(path, safe=URI_CHARACTERS),
+        "request_id": scope["state"]["request_id"],
     }
     return orjson.dumps({**fields, **extensions})
+
+
+def preflight_error(scope: Scope, headers: Sequence[str]) -> Response:
+    """Return the response to a CORS preflight with these headers that are not allowed."""
+    errors = [parameter_error(name, "not_allowed", "is not allowed") for name in headers]
+    return error_response(scope, BadRequest(errors))
 
 
 def error_response(scope: Scope, error: Exception) -> Response:
@@ -77,8 +94,8 @@ def error_response(scope: Scope, error: Exception) -> Response:
     return _RESPONSES[mapped](scope, error)
 
 
-def _problem(status: int, detail: str | None = None) -> Callable[[Scope, Any], Response]:
-    return lambda scope, _error: problem(scope, status, detail=detail)
+def _problem(slug: str, detail: str | None = None) -> Callable[[Scope, Any], Response]:
+    return lambda scope, _error: problem(scope, slug, detail=detail)
 
 
 def _bad_request(scope: Scope, error: BadRequest) -> Response:
@@ -86,7 +103,7 @@ def _bad_request(scope: Scope, error: BadRequest) -> Response:
     sentences = [f"{_location(item)}: {item['detail']}." for item in first]
     if error.count > len(first):
         sentences.append(f"And {error.count - len(first)} more.")
-    return problem(scope, 400, detail=" ".join(sentences), errors=error.errors)
+    return problem(scope, "bad-request", detail=" ".join(sentences), errors=error.errors)
 
 
 def _location(error: dict[str, str]) -> str:
@@ -100,38 +117,41 @@ def _location(error: dict[str, str]) -> str:
 
 def _unauthorized(scope: Scope, error: InvalidToken) -> Response:
     headers = {"WWW-Authenticate": error.challenge}
-    return problem(scope, 401, detail=str(error), headers=headers)
+    return problem(scope, "unauthorized", detail=str(error), headers=headers)
 
 
 def _method_not_allowed(scope: Scope, error: MethodNotAllowed) -> Response:
-    return problem(scope, 405, headers={"Allow": error.allow})
+    return problem(scope, "method-not-allowed", headers={"Allow": error.allow})
 
 
-def _unavailable(detail: str | None = None) -> Callable[[Scope, Any], Response]:
+def _unavailable(slug: str, detail: str | None = None) -> Callable[[Scope, Any], Response]:
     def respond(scope: Scope, error: Unavailable | KeysUnavailable) -> Response:
         headers = {"Retry-After": str(error.retry_after)}
-        return problem(scope, 503, detail=detail, headers=headers)
+        return problem(scope, slug, detail=detail, headers=headers)
 
     return respond
 
 
 def _internal_error(scope: Scope, error: Exception) -> Response:
     logger.error("request %s failed", scope["state"]["request_id"], exc_info=error)
-    return problem(scope, 500)
+    return problem(scope, "internal-server-error")
 
 
 _RESPONSES: dict[type[Exception], Callable[[Scope, Any], Response]] = {
     BadRequest: _bad_request,
     InvalidToken: _unauthorized,
-    Forbidden: _problem(403),
-    PermissionDenied: _problem(403),
-    PathNotFound: _problem(404),
-    NotFound: _problem(404, "No task has this id."),
+    Forbidden: _problem("forbidden"),
+    PermissionDenied: _problem("forbidden"),
+    PathNotFound: _problem("not-found"),
+    NotFound: _problem("not-found", "No task has this id."),
     MethodNotAllowed: _method_not_allowed,
-    VersionConflict: _problem(412),
-    ContentTooLarge: _problem(413),
-    UnsupportedMediaType: _problem(415),
-    Unavailable: _unavailable(),
-    KeysUnavailable: _unavailable(KEYS_UNAVAILABLE),
+    ChangesExpired: _problem("changes-expired"),
+    VersionConflict: _problem("precondition-failed"),
+    ContentTooLarge: _problem("content-too-large"),
+    UnsupportedMediaType: _problem("unsupported-media-type"),
+    KeyReused: _problem("idempotency-key-reused"),
+    Unavailable: _unavailable("service-unavailable"),
+    OutcomeUnknown: _unavailable("outcome-unknown"),
+    KeysUnavailable: _unavailable("service-unavailable", KEYS_UNAVAILABLE),
     Exception: _internal_error,
 }

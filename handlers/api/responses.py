@@ -6,6 +6,12 @@ RawHeader = tuple[bytes, bytes]
 
 CONTENT_TYPE = (b"content-type", b"application/json")
 
+PRIVATE: tuple[RawHeader, ...] = (
+    (b"cache-control", b"private, no-cache"),
+    (b"vary", b"Authorization"),
+)
+"""The headers of responses about tasks: only the user's own cache may store them."""
+
 
 class JSONBytesResponse(Response):
     """A response with encoded JSON and raw headers.
@@ -22,6 +28,15 @@ class JSONBytesResponse(Response):
         self.body = body
         length = (b"content-length", b"%d" % len(body))
         self.raw_headers = [CONTENT_TYPE, length, *headers]
+
+
+class NotModifiedResponse(Response):
+    """A 304: the headers that a 200 would have for caching, and no body."""
+
+    def __init__(self, etag: str) -> None:
+        """Say that the representation with this entity tag is current."""
+        super().__init__(status_code=304)
+        self.raw_headers = [header(b"etag", etag), *PRIVATE]
 
 
 def header(name: bytes, value: str) -> RawHeader:

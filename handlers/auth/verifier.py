@@ -1,5 +1,6 @@
 """Verification of JSON Web Tokens (RFC 7519), as RFC 8725 advises."""
 
+import logging
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -26,13 +27,20 @@ COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.A
 
 Claims = dict[str, Any]
 
+logger = logging.getLogger("todo.auth")
+
 
 class InvalidToken(Exception):
     """The token is not accepted; the text says missing, malformed, expired or invalid."""
 
     @property
     def challenge(self) -> str:
-        """The value of `WWW-Authenticate` (RFC 6750, 3)."""
+        """The value of `WWW-Authenticate` (RFC 6750, 3).
+
+        Without credentials, there is no error to report (3.1).
+        """
+        if str(self) == MISSING:
+            return "Bearer"
         return f'Bearer error="invalid_token", error_description="{self}"'
 
 
@@ -53,16 +61,17 @@ class TokenVerifier:
         self,
         keys: Keys,
         *,
-        user_claim: Sequence[str] = ("sub",),
+        user_claims: Sequence[Sequence[str]] = (("sub",),),
         issuer: str | None = None,
         audience: str | None = None,
     ) -> None:
-        """Take the user's id from `user_claim`, a path through nested objects.
+        """Take the user's id from the first of `user_claims` that a token has.
 
+        Each is a path through nested objects.
         `iss` and `aud` are checked only if an issuer and an audience are given.
         """
         self._keys = keys
-        self._user_claim = user_claim
+        self._user_claims = user_claims
         self._issuer = issuer
         self._audience = audience
 
@@ -83,8 +92,13 @@ class TokenVerifier:
             # PyJWT parses numbers and nesting of any size before it checks anything.
             raise InvalidToken(INVALID) from None
         instants = (claims.get(name, 0) for name in ("exp", "nbf", "iat"))
-        user = claim_at(self._user_claim, claims)
-        if not is_user_id(user) or not all(map(is_numeric_date, instants)):
+        if not all(map(is_numeric_date, instants)):
+            raise InvalidToken(INVALID)
+        found = (claim_at(path, claims) for path in self._user_claims)
+        user = next((claim for claim in found if claim is not None), None)
+        if not is_user_id(user):
+            names = ", ".join(".".join(path) for path in self._user_claims)
+            logger.warning("A token with a valid signature names no user by a claim %s.", names)
             raise InvalidToken(INVALID)
         return claims | {"sub": user}
 

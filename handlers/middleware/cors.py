@@ -5,36 +5,63 @@ origin only, so they are built at start; Starlette builds them again for each re
 takes longer than validating a request.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 
+from starlette.datastructures import Headers
 from starlette.middleware import cors as starlette_cors
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-HEADERS = ("Authorization", "Content-Type", "If-Match", "If-None-Match")
+HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "If-Match",
+    "If-None-Match",
+    "Idempotency-Key",
+    "X-Requested-With",
+    "traceparent",
+)
 EXPOSED_HEADERS = (
     "ETag",
     "Link",
     "Location",
     "X-Total-Count",
-    "RateLimit",
-    "RateLimit-Policy",
     "Retry-After",
     "X-Request-Id",
+    "WWW-Authenticate",
+    "Allow",
+    "Idempotency-Replayed",
 )
 PREFLIGHT_SECONDS = 3600
+PREFLIGHT_HEADERS = {
+    "origin": "Origin",
+    "method": "Access-Control-Request-Method",
+    "headers": "Access-Control-Request-Headers",
+    "private-network": "Access-Control-Request-Private-Network",
+}
+"""The header of a preflight that Starlette objects to, by its name for the reason."""
 
 # A cache must not serve one origin's response to another (Fetch, 3.2.5). A second Vary
 # beside an application's own forms one list with it (RFC 9110, 5.3).
 VARY = (b"vary", b"Origin")
 
 
+Reject = Callable[[Scope, Sequence[str]], Response]
+"""Takes a request and the names of the headers that are not allowed."""
+
+
 class CORSMiddleware:
     """Allows the frontend's origins, and no others, to read responses."""
 
-    def __init__(self, app: ASGIApp, *, allow_origins: Sequence[str]) -> None:
-        """Allow these origins, each as browsers serialise it."""
+    def __init__(self, app: ASGIApp, *, allow_origins: Sequence[str], reject: Reject) -> None:
+        """Allow these origins, each as browsers serialise it.
+
+        `reject` responds to a preflight for another origin, method or header.
+        """
         self._app = app
+        self._reject = reject
         self._preflight = starlette_cors.CORSMiddleware(
             app,
             allow_origins=allow_origins,
@@ -63,7 +90,15 @@ class CORSMiddleware:
         if origin is None:
             scope["state"]["headers"].append(VARY)
         elif scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
-            return self._preflight(scope, receive, send)
+            return self._respond_to_preflight(scope)(scope, receive, send)
         else:
             scope["state"]["headers"] += self._headers_by_origin.get(origin, self._headers)
         return self._app(scope, receive, send)
+
+    def _respond_to_preflight(self, scope: Scope) -> Response:
+        response = self._preflight.preflight_response(Headers(scope=scope))
+        if response.status_code == HTTPStatus.OK:
+            return response
+        reasons = bytes(response.body).decode().removeprefix("Disallowed CORS ").split(", ")
+        scope["state"]["headers"].append(VARY)
+        return self._reject(scope, [PREFLIGHT_HEADERS[reason] for reason in reasons])

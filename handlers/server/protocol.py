@@ -9,6 +9,7 @@ place that uses private names of uvicorn (pinned to its minor version in pyproje
 import secrets
 from collections.abc import Awaitable
 from functools import lru_cache
+from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import (
@@ -20,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from handlers.api.problems import MEDIA_TYPE, problem_document
 
+MAX_URL = 65_535  # bytes, the limit of the parser
 COALESCE_LIMIT = 16_384  # bytes; sending a larger body separately takes less time
 
 # What a field value must not contain (RFC 9110, 5.5), and what separates two lines.
@@ -32,6 +34,7 @@ HOP_BY_HOP = frozenset({b"connection", b"transfer-encoding"})
 
 MALFORMED_REQUEST = {
     "parameter": "request",
+    "code": "malformed",
     "detail": "cannot be read as HTTP: in an address, percent-encode what is not ASCII",
 }
 
@@ -126,10 +129,17 @@ class Protocol(HttpToolsProtocol):
         request_id = secrets.token_hex(16)
         self.logger.warning("request %s: %s", request_id, msg)
         detail = f"{MALFORMED_REQUEST['parameter']}: {MALFORMED_REQUEST['detail']}."
-        scope = {"raw_path": b"/"}
-        body = problem_document(scope, 400, detail=detail, errors=[MALFORMED_REQUEST])
+        scope = {"raw_path": b"/", "state": {"request_id": request_id}}
+        if len(self.url) > MAX_URL:
+            status, body = 414, problem_document(scope, "uri-too-long")
+        else:
+            errors = [MALFORMED_REQUEST]
+            status, body = (
+                400,
+                problem_document(scope, "bad-request", detail=detail, errors=errors),
+            )
         head = (
-            "HTTP/1.1 400 Bad Request",
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
             f"content-type: {MEDIA_TYPE}",
             f"content-length: {len(body)}",
             f"x-request-id: {request_id}",

@@ -67,7 +67,7 @@ class DevTokensMiddleware:
         if scope["method"] != "POST":
             return error_response(scope, MethodNotAllowed(["POST"]))
         if not _is_same_origin(Headers(scope=scope)):
-            return problem(scope, 403, detail=DOCS_ONLY)
+            return problem(scope, "forbidden", detail=DOCS_ONLY)
         body = orjson.dumps({"token": self._sign(user, LIFETIME)})
         headers = {"Cache-Control": "no-store"}
         return Response(body, 201, headers, "application/json")

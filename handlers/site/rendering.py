@@ -40,7 +40,7 @@ class Templates:
         )
         self._environment.globals["problems"] = PROBLEM_TYPES
         self._environment.globals["statuses"] = {
-            name(response): int(status)
+            name(response): status
             for item in contract.document["paths"].values()
             for operation in item.values()
             if "responses" in operation
@@ -54,6 +54,7 @@ class Templates:
             markdown=markdown,
             name=name,
             resolve=contract.resolve,
+            dereference=contract.dereference,
         )
 
     def render(self, template: str, **values: object) -> str:

@@ -1,4 +1,4 @@
-"""placeholder
+"""Placeholder.
 
 Revision ID: 0004
 Revises: 0003

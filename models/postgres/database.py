@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import repeat
+from types import MappingProxyType
 from typing import Any
 
 from psycopg.pq import ExecStatus
@@ -38,12 +39,14 @@ class Database:
         queue_timeout: float,
         statement_timeout: float,
         max_lifetime: float = 3600,
+        constants: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         """Plan for `pool_size` connections, on each of which `statements` are prepared.
 
         Up to `queue_size` requests wait for a connection, for up to `queue_timeout` seconds.
         A statement may take `statement_timeout` seconds; a connection is replaced after
-        `max_lifetime` seconds. All numbers are greater than 0. Does no I/O until `open`.
+        `max_lifetime` seconds. All numbers are greater than 0. `constants` are parameters
+        that every statement may use. Does no I/O until `open`.
         """
         self._pool = Pool(
             url,
@@ -55,6 +58,7 @@ class Database:
             prepare=partial(prepare, statements=statements),
         )
         self._statement_timeout = statement_timeout
+        self._constants = constants
 
     @property
     def pool_stats(self) -> PoolStats:
@@ -74,15 +78,15 @@ class Database:
     ) -> list[tuple[Any, ...]]:
         """Run a statement as a user and return its rows.
 
-        Its parameters are among the `values` and `user_id`. Each column is None or `bytes`,
-        as PostgreSQL writes it, in UTF-8. Raises Unavailable, OutcomeUnknown for a statement
-        that writes, psycopg.Error for what only a bug can cause, psycopg.DataError for text
-        with a NUL.
+        Its parameters are among the `values`, the constants and `user_id`. Each column is
+        None or `bytes`, as PostgreSQL writes it, in UTF-8. Raises Unavailable, OutcomeUnknown
+        for a statement that writes, psycopg.Error for what only a bug can cause,
+        psycopg.DataError for text with a NUL.
         """
         timeout = self._statement_timeout
         queries = (
             set_identity(user_id, writes=statement.writes, statement_timeout=timeout),
-            statement.bind({**values, "user_id": user_id}),
+            statement.bind({**self._constants, **values, "user_id": user_id}),
         )
         try:
             results = await self._pool.run(queries)

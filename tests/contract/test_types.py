@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from models import queries
-from openapi.types import Sort, Status
+from openapi.types import SortKey, StatusFilter
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,4 +20,4 @@ def test_the_types_are_generated_from_the_contract_as_it_is(tmp_path: Path) -> N
 
 
 def test_every_status_and_sort_of_the_contract_has_its_statement() -> None:
-    assert set(queries.LIST) == set(product(get_args(Status), get_args(Sort)))
+    assert set(queries.LIST) == set(product(get_args(StatusFilter), get_args(SortKey)))

@@ -82,6 +82,7 @@ async def open_database(url: str, **settings: Any) -> AsyncIterator[Database]:
     """Open a Database with a small pool; `settings` override the defaults."""
     defaults: dict[str, Any] = {
         "statements": queries.PREPARED,
+        "constants": {"deletion_retention": "90 days"},
         "pool_size": 3,
         "queue_size": 200,
         "queue_timeout": 10,

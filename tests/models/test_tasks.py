@@ -21,7 +21,7 @@ from models.tasks import (
     list_tasks,
     update_task,
 )
-from openapi.types import Sort, Status, TaskCreate, TaskUpdate
+from openapi.types import SortKey, StatusFilter, TaskCreate, TaskUpdate
 
 pytestmark = pytest.mark.anyio
 
@@ -62,8 +62,8 @@ def as_dict(stored: StoredTask) -> dict[str, Any]:
 async def list_as_dicts(
     database: Database,
     user: str,
-    status: Status = "all",
-    sort: Sort = "created",
+    status: StatusFilter = "all",
+    sort: SortKey = "created",
     limit: int = 10_000,
     offset: int = 0,
 ) -> tuple[list[dict[str, Any]], TaskPage]:
@@ -320,7 +320,7 @@ async def test_due_date_sorts_soonest_first_and_without_one_last(database: Datab
     ("sort", "reverse"), [("created", True), ("title", False), ("due_date", False)]
 )
 async def test_ties_are_broken_by_the_id(
-    *, sort: Sort, reverse: bool, scratch_db: Cluster
+    *, sort: SortKey, reverse: bool, scratch_db: Cluster
 ) -> None:
     alice = new_user_id()
     async with open_database(scratch_db.app) as database:
@@ -335,7 +335,7 @@ async def test_ties_are_broken_by_the_id(
 @pytest.mark.parametrize("status", ["all", "pending", "completed"])
 @pytest.mark.parametrize("sort", ["created", "title", "due_date"])
 async def test_pages_make_up_the_list_and_have_the_total(
-    status: Status, sort: Sort, database: Database
+    status: StatusFilter, sort: SortKey, database: Database
 ) -> None:
     alice = new_user_id()
     for n in range(14):
