@@ -1,4 +1,4 @@
-"""The client that frontend developers are advised to write: openapi-fetch with types."""
+"""The recommended TypeScript client: openapi-fetch with generated types."""
 
 import json
 
@@ -6,7 +6,7 @@ from harness.clients import someone, token
 from harness.service import Service
 from harness.workshop import Workshop
 
-ISSUES_OF_A_BLANK_TITLE = [
+BLANK_TITLE_ERRORS = [
     {
         "pointer": "#/title",
         "detail": "must contain something other than white space or control characters, "
@@ -15,8 +15,8 @@ ISSUES_OF_A_BLANK_TITLE = [
 ]
 
 
-def test_what_is_written_by_hand_compiles_and_mistakes_do_not(workshop: Workshop) -> None:
-    """Every mistake is expected, and TypeScript objects to an expectation that fails."""
+def test_correct_client_code_compiles_and_mistakes_do_not(workshop: Workshop) -> None:
+    """Each mistake is marked `@ts-expect-error`, which fails if the line compiles."""
     workshop.compiles("--project", "tsconfig.json")
 
 
@@ -24,10 +24,10 @@ def test_a_typed_client_creates_lists_updates_toggles_and_deletes(
     workshop: Workshop, service: Service
 ) -> None:
     user = someone()
-    story = json.loads(workshop.runs("frontend.ts", service.url, token(user)))
-    created = story.pop("created")
+    results = json.loads(workshop.runs("frontend.ts", service.url, token(user)))
+    created = results.pop("created")
     assert (created["user_id"], created["description"]) == (user, "")
-    assert story == {
+    assert results == {
         "pending": {"titles": ["Call the bank"], "total": 2},
         "changed": {
             "title": "Water the plants",
@@ -35,7 +35,7 @@ def test_a_typed_client_creates_lists_updates_toggles_and_deletes(
             "due": "2026-12-01T17:00:00.000000Z",
         },
         "completed": [True, False],
-        "blank": {"type": "/problems/bad-request", "errors": ISSUES_OF_A_BLANK_TITLE},
+        "blank": {"type": "/problems/bad-request", "errors": BLANK_TITLE_ERRORS},
         "stale": {
             "type": "/problems/precondition-failed",
             "detail": "The task has changed since you read it. Read it again, "
