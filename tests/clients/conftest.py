@@ -1,4 +1,4 @@
-"""A fixture for the tests of clients."""
+"""The fixture that the client tests share."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from harness.node import find_node, in_ci
 
 @pytest.fixture(scope="session")
 def client_project(tmp_path_factory: pytest.TempPathFactory) -> ClientProject:
-    """Return a folder with everything that the clients in TypeScript need."""
+    """Return a directory with everything that the TypeScript clients need."""
     node = find_node(Path(__file__).parent)
     if not node:
-        message = "NO CLIENT IN TYPESCRIPT WAS TRIED: there is no Node.js with npm here"
+        message = "NO TYPESCRIPT CLIENT WAS TESTED: Node.js with npm not found"
         assert not in_ci(), message
         pytest.skip(message)
     node.install()

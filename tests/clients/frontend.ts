@@ -1,5 +1,5 @@
-// What a frontend developer writes with openapi-fetch and the generated types, from
-// the first task to the last error. Prints what it got, for test_typescript.py.
+// Typical frontend code with openapi-fetch and the generated types: every operation and
+// its errors. Prints the results for test_typescript.py.
 
 import createClient from "openapi-fetch";
 import type { components, paths } from "./todo-api";

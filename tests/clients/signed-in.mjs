@@ -1,5 +1,5 @@
-// What a browser and Next.js do for the files of the README: a browser keeps the cookie
-// of the session, here the first argument, and a bundler finds files without their ending.
+// Runs the files of the README outside a browser and Next.js: sends the session cookie,
+// which is the first argument, and resolves imports without a file extension.
 
 import { registerHooks } from "node:module";
 

@@ -1,4 +1,4 @@
-"""Clients that popular generators make of the contract: they compile, and one is called."""
+"""Clients that popular generators make from the contract compile, and one is called."""
 
 import importlib
 import os
@@ -21,55 +21,58 @@ HEY_API = f"{NODE_MODULES}/@hey-api/openapi-ts/bin/run.js"
 ORVAL = f"{NODE_MODULES}/orval/dist/bin/orval.mjs"
 JAR = Path(openapi_generator_cli.__file__).with_name("openapi-generator.jar")
 JAVA = shutil.which("java")
-# Started, used once and ended: that is quicker without the best compiler.
-QUICKLY = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+# Faster for a short-lived process.
+FAST_START = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
-# What the generated code itself is written for; Next.js sets `strict`, and no more.
+# Generated code supports `strict`, which Next.js sets, but not stricter options.
 STRICT = (
     *("--strict", "--noEmit", "--skipLibCheck", "--target", "es2022", "--module", "esnext"),
     *("--moduleResolution", "bundler", "--lib", "es2022,dom,dom.iterable", "--types", "node"),
 )
 
 
-def test_what_hey_api_makes_compiles(client_project: ClientProject) -> None:
-    made = ["--input", contract.PATH.name, "--output", "hey-api"]
-    client_project.run(HEY_API, *made, "--client", "@hey-api/client-fetch")
+def test_the_client_of_hey_api_compiles(client_project: ClientProject) -> None:
+    arguments = ["--input", contract.PATH.name, "--output", "hey-api"]
+    client_project.run(HEY_API, *arguments, "--client", "@hey-api/client-fetch")
     client_project.compile(*STRICT, "hey-api/index.ts", "hey-api/client.gen.ts")
 
 
-def test_what_orval_makes_compiles(client_project: ClientProject) -> None:
-    made = ["--input", contract.PATH.name, "--output", "orval.ts"]
-    client_project.run(ORVAL, *made, "--client", "fetch")
+def test_the_client_of_orval_compiles(client_project: ClientProject) -> None:
+    arguments = ["--input", contract.PATH.name, "--output", "orval.ts"]
+    client_project.run(ORVAL, *arguments, "--client", "fetch")
     client_project.compile(*STRICT, "orval.ts")
 
 
 @pytest.mark.skipif(
-    not JAVA and not in_ci(), reason="THE CLIENT OF openapi-generator WAS NOT TRIED: no Java"
+    not JAVA and not in_ci(), reason="THE CLIENT OF openapi-generator WAS NOT TESTED: no Java"
 )
-def test_what_openapi_generator_makes_compiles(client_project: ClientProject) -> None:
+def test_the_client_of_openapi_generator_compiles(client_project: ClientProject) -> None:
     assert JAVA, "CI installs Java"
-    made = ["generate", "-i", contract.PATH, "-g", "typescript-fetch", "-o", "generated"]
-    runs([JAVA, *QUICKLY, "-jar", JAR, *made], client_project.folder)
+    arguments = ["generate", "-i", contract.PATH, "-g", "typescript-fetch", "-o", "generated"]
+    run([JAVA, *FAST_START, "-jar", JAR, *arguments], client_project.folder)
     client_project.compile(*STRICT, "generated/index.ts")
 
 
 @pytest.fixture
 def todo_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have openapi-python-client make a package, and make it importable."""
+    """Generate a package with openapi-python-client, and make it importable."""
     (tmp_path / "config.yaml").write_text("post_hooks: []\n")
-    made = ["--path", contract.PATH, "--output-path", "todo_client", "--meta", "none"]
+    arguments = ["--path", contract.PATH, "--output-path", "todo_client", "--meta", "none"]
     python = [sys.executable, "-m", "openapi_python_client"]
-    runs([*python, "generate", "--config", "config.yaml", "--fail-on-warning", *made], tmp_path)
+    run(
+        [*python, "generate", "--config", "config.yaml", "--fail-on-warning", *arguments],
+        tmp_path,
+    )
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path / "todo_client"
 
 
-def test_what_openapi_python_client_makes_is_well_typed(todo_client: Path) -> None:
+def test_the_client_of_openapi_python_client_is_well_typed(todo_client: Path) -> None:
     cache = f"--cache-dir={ROOT / '.mypy_cache'}"
-    runs([sys.executable, "-m", "mypy", "--strict", cache, "todo_client"], todo_client.parent)
+    run([sys.executable, "-m", "mypy", "--strict", cache, "todo_client"], todo_client.parent)
 
 
-def test_what_openapi_python_client_makes_can_be_called(
+def test_the_client_of_openapi_python_client_can_be_called(
     todo_client: Path, service: Service
 ) -> None:
     def calls(operation: str, *arguments: Any, **named: Any) -> Any:
@@ -93,8 +96,8 @@ def test_what_openapi_python_client_makes_can_be_called(
         assert calls("get_task", task.id).type_ == "/problems/not-found"
 
 
-def runs(command: list[Any], folder: Path) -> None:
-    """Run a program to its good end. Raises ToolError."""
+def run(command: list[Any], folder: Path) -> None:
+    """Run a program; raise ToolError if it fails."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=folder,

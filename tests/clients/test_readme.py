@@ -1,7 +1,7 @@
-"""The README's section for Next.js developers, followed to the letter.
+"""The README's section for Next.js developers, followed exactly.
 
-Better Auth is the real one, and so are the packages; what the section has to say in
-TypeScript compiles, and lists the tasks of somebody who has signed up.
+It is tested with the real Better Auth and the real packages: the TypeScript of the section
+compiles, and lists the tasks of a user who has signed up.
 """
 
 import re
@@ -29,15 +29,15 @@ SECTION = re.search(
     re.DOTALL | re.MULTILINE,
 )
 FILES = re.compile(r"^```ts\n// (lib/\S+\.ts)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-# As strict as can be, otherwise as Next.js sets it up.
+# The options of Next.js, with every strict one.
 STRICT = (
     *("--strict", "--noUncheckedIndexedAccess", "--exactOptionalPropertyTypes"),
     *("--noEmit", "--skipLibCheck", "--target", "es2022", "--module", "esnext"),
     *("--moduleResolution", "bundler", "--lib", "dom,dom.iterable,esnext"),
     *("--isolatedModules", "--types", "node"),
 )
-THERE = "http://127.0.0.1:8000"
-SIGNING_IN = Instance("readme")
+DEFAULT_URL = "http://127.0.0.1:8000"
+BETTER_AUTH = Instance("readme")
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +48,17 @@ def section() -> str:
 
 @pytest.fixture(scope="module")
 def api(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Run Better Auth, and the service as the section says."""
+    """Run Better Auth, and the service as the section describes."""
     with (
         cluster.new_database() as database,
-        running_better_auth(install_better_auth(), conninfo_to_url(database.owner), SIGNING_IN),
+        running_better_auth(
+            install_better_auth(), conninfo_to_url(database.owner), BETTER_AUTH
+        ),
     ):
         environment = {
             "DATABASE_URL": conninfo_to_url(database.app),
             "MIGRATION_DATABASE_URL": conninfo_to_url(database.owner),
-            "BETTER_AUTH_URL": SIGNING_IN.url,
+            "BETTER_AUTH_URL": BETTER_AUTH.url,
         }
         service = Service(environment, tmp_path_factory.mktemp("logs") / "service.log")
         yield service.wait_until_healthy()
@@ -65,18 +67,20 @@ def api(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def project(section: str, client_project: ClientProject, api: Service) -> Path:
-    """Make the files that the section shows, and the types as it says."""
+    """Write the files of the section, and generate the types as it describes."""
     library = client_project.folder / "lib"
     library.mkdir()
     for name, text in FILES.findall(section):
         (client_project.folder / name).write_text(text)
     (command,) = re.findall(r"^npx openapi-typescript (.+)$", section, re.MULTILINE)
-    arguments = shlex.split(command.replace(THERE, api.url))
+    arguments = shlex.split(command.replace(DEFAULT_URL, api.url))
     client_project.run(OPENAPI_TYPESCRIPT, *arguments)
     return library
 
 
-def test_what_the_readme_shows_compiles(project: Path, client_project: ClientProject) -> None:
+def test_the_typescript_of_the_readme_compiles(
+    project: Path, client_project: ClientProject
+) -> None:
     assert sorted(file.name for file in project.iterdir()) == [
         "api.ts",
         "auth-client.ts",
@@ -86,7 +90,7 @@ def test_what_the_readme_shows_compiles(project: Path, client_project: ClientPro
     client_project.compile(*STRICT, "lib/pending.ts")
 
 
-def test_who_is_signed_in_sees_their_tasks(
+def test_a_signed_in_user_sees_their_tasks(
     section: str,
     project: Path,
     client_project: ClientProject,
@@ -94,22 +98,22 @@ def test_who_is_signed_in_sees_their_tasks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert project.exists()
-    assert f"NEXT_PUBLIC_API_URL={THERE} >> .env.local" in section
+    assert f"NEXT_PUBLIC_API_URL={DEFAULT_URL} >> .env.local" in section
     monkeypatch.setenv("NEXT_PUBLIC_API_URL", api.url)
-    monkeypatch.setenv("BETTER_AUTH_URL", SIGNING_IN.url)
-    with signed_up_user(SIGNING_IN) as alice:
-        creates(api, alice.token())
+    monkeypatch.setenv("BETTER_AUTH_URL", BETTER_AUTH.url)
+    with signed_up_user(BETTER_AUTH) as alice:
+        create_task(api, alice.token())
         cookies = "; ".join(f"{name}={value}" for name, value in alice.cookies.items())
         assert "title: 'Water the plants'" in client_project.run("signed-in.mjs", cookies)
     assert "The token is missing." in client_project.run("signed-in.mjs", "")
 
 
-def creates(api: Service, token: str) -> None:
+def create_task(api: Service, token: str) -> None:
     """Create a task."""
-    answer = httpx.post(
+    response = httpx.post(
         f"{api.url}/api/tasks",
         headers={"Authorization": f"Bearer {token}"},
         json={"title": "Water the plants"},
         verify=False,
     )
-    assert answer.status_code == 201, answer.text
+    assert response.status_code == 201, response.text

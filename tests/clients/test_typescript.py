@@ -1,4 +1,4 @@
-"""The client that frontend developers are advised to write: openapi-fetch with types."""
+"""The recommended TypeScript client: openapi-fetch with generated types."""
 
 import json
 
@@ -6,7 +6,7 @@ from harness.client_project import ClientProject
 from harness.clients import new_user_id, token
 from harness.service import Service
 
-ISSUES_OF_A_BLANK_TITLE = [
+BLANK_TITLE_ERRORS = [
     {
         "pointer": "#/title",
         "detail": "must contain something other than white space or control characters, "
@@ -15,10 +15,10 @@ ISSUES_OF_A_BLANK_TITLE = [
 ]
 
 
-def test_what_is_written_by_hand_compiles_and_mistakes_do_not(
+def test_correct_client_code_compiles_and_mistakes_do_not(
     client_project: ClientProject,
 ) -> None:
-    """Every mistake is expected, and TypeScript objects to an expectation that fails."""
+    """Each mistake is marked `@ts-expect-error`, which fails if the line compiles."""
     client_project.compile("--project", "tsconfig.json")
 
 
@@ -26,10 +26,10 @@ def test_a_typed_client_creates_lists_updates_toggles_and_deletes(
     client_project: ClientProject, service: Service
 ) -> None:
     user = new_user_id()
-    story = json.loads(client_project.run("frontend.ts", service.url, token(user)))
-    created = story.pop("created")
+    results = json.loads(client_project.run("frontend.ts", service.url, token(user)))
+    created = results.pop("created")
     assert (created["user_id"], created["description"]) == (user, "")
-    assert story == {
+    assert results == {
         "pending": {"titles": ["Call the bank"], "total": 2},
         "changed": {
             "title": "Water the plants",
@@ -37,7 +37,7 @@ def test_a_typed_client_creates_lists_updates_toggles_and_deletes(
             "due": "2026-12-01T17:00:00.000000Z",
         },
         "completed": [True, False],
-        "blank": {"type": "/problems/bad-request", "errors": ISSUES_OF_A_BLANK_TITLE},
+        "blank": {"type": "/problems/bad-request", "errors": BLANK_TITLE_ERRORS},
         "stale": {
             "type": "/problems/precondition-failed",
             "detail": "The task has changed since you read it. Read it again, "

@@ -1,7 +1,7 @@
-"""Hold the contract to rules, to a score, and to what was promised with the last release.
+"""Lint the contract, score it, and compare it with the last released contract.
 
-The rules of Redocly, Spectral and OWASP are in redocly.yaml and spectral.yaml, beside
-this file; the contract of the last release is released.yaml.
+redocly.yaml and spectral.yaml, beside this file, configure the rules of Redocly, Spectral
+and OWASP; released.yaml is the contract of the last release.
 """
 
 import sys
@@ -16,11 +16,11 @@ from harness.redocly import report
 
 HERE = Path(__file__).resolve().parent
 CONTRACT = "../../openapi/openapi.yaml"
-LEAST_SCORE = 90
+MIN_SCORE = 90
 
 
 def main() -> int:
-    """Lint the contract; answer 0 if nothing was found."""
+    """Run every check, print the findings, and return the exit status."""
     node = find_node(HERE)
     if not node:
         return without_node()
@@ -34,7 +34,7 @@ def main() -> int:
 
 
 def without_node() -> int:
-    """Say that nothing was checked; that is an error in CI only."""
+    """Report that nothing was checked; return an error status in CI only."""
     print("=" * 72, file=sys.stderr)
     print("THE CONTRACT WAS NOT LINTED: there is no Node.js with npm here.", file=sys.stderr)
     print("Install the development dependencies (make install).", file=sys.stderr)
@@ -43,7 +43,7 @@ def without_node() -> int:
 
 
 def redocly(node: Node) -> list[str]:
-    """Answer what Redocly finds; a warning counts as much as an error."""
+    """Return the findings of Redocly, warnings included."""
     linted = report(node, "lint", CONTRACT, "--lint-config=error", "--max-problems=1000")
     return [
         f"{problem['location'][0].get('pointer', CONTRACT)}\n"
@@ -53,7 +53,7 @@ def redocly(node: Node) -> list[str]:
 
 
 def spectral(node: Node) -> list[str]:
-    """Answer what Spectral finds; a hint counts as much as an error."""
+    """Return the findings of Spectral, hints included."""
     program = "node_modules/@stoplight/spectral-cli/dist/index.js"
     options = ["--ruleset=spectral.yaml", "--fail-severity=hint"]
     done = node.run(program, "lint", *options, CONTRACT)
@@ -61,11 +61,11 @@ def spectral(node: Node) -> list[str]:
 
 
 def score(node: Node) -> list[str]:
-    """Answer the operations that cost most if the contract scores too little."""
+    """Return the lowest-scoring operations if the score of the contract is too low."""
     scored = report(node, "score", CONTRACT)
     points = scored["agentReadiness"]
-    print(f"Redocly scores the contract {points} of 100; at least {LEAST_SCORE} is asked for.")
-    if points >= LEAST_SCORE:
+    print(f"Redocly scores the contract {points} of 100; the minimum is {MIN_SCORE}.")
+    if points >= MIN_SCORE:
         return []
     return [
         f"{spot['method'].upper()} {spot['path']} scores {spot['agentReadinessScore']}: "
@@ -75,7 +75,7 @@ def score(node: Node) -> list[str]:
 
 
 def compatibility(node: Node) -> list[str]:
-    """Answer what would break the clients of the last release."""
+    """Return the changes that would break clients of the last release."""
     changes = breaking_changes(node, HERE / CONTRACT)
     return [f"This breaks clients: {change}" for change in changes]
 

@@ -1,4 +1,4 @@
-"""No change of the contract breaks the clients of the one that was released last."""
+"""The contract stays compatible with the last release, and the comparison finds changes."""
 
 import re
 from collections.abc import Callable
@@ -15,30 +15,30 @@ from harness.node import Node, find_node, in_ci
 from harness.service import ROOT
 from openapi import contract as contracts
 
-GONE = object()
+REMOVED = object()
 COLOUR = {"type": "string", "maxLength": 9, "description": "Of what colour it is."}
 ZONE = {"name": "zone", "in": "query", "description": "Where.", "schema": COLOUR}
 LIVE = {"operationId": "get_life", "responses": {"200": {"description": "Yes."}}}
 STALE = {"$ref": "#/components/responses/PreconditionFailed"}
 
-# What is said of a change: where it is, as keys of the contract, and what is there then.
-# Those of one group are made all at once; `+` stands for one more in a list.
+# Maps part of the message about a change to its place, as keys of the contract, and the new
+# value. All changes of a group are made together; `+` appends to a list.
 Changes = dict[str, tuple[str, Any]]
 OPERATIONS: Changes = {
     "Operation `PUT /api/tasks/{task_id}` was removed": (
         "paths /api/tasks/{task_id} put",
-        GONE,
+        REMOVED,
     ),
-    "Path `/health` was removed": ("paths /health", GONE),
+    "Path `/health` was removed": ("paths /health", REMOVED),
     "from 'list_tasks' to 'find_tasks'": ("paths /api/tasks get operationId", "find_tasks"),
-    "Response `201` was removed": ("paths /api/tasks post responses 201", GONE),
-    "Response `404` was removed": ("paths /api/tasks/{task_id} get responses 404", GONE),
+    "Response `201` was removed": ("paths /api/tasks post responses 201", REMOVED),
+    "Response `404` was removed": ("paths /api/tasks/{task_id} get responses 404", REMOVED),
     "`X-Total-Count` was removed": (
         "paths /api/tasks get responses 200 headers X-Total-Count",
-        GONE,
+        REMOVED,
     ),
-    "`ETag` of a 200 may be missing": ("components headers ETag required", GONE),
-    "get_readiness: A token is wanted": ("paths /ready get security", GONE),
+    "`ETag` of a 200 may be missing": ("components headers ETag required", REMOVED),
+    "get_readiness: A token is wanted": ("paths /ready get security", REMOVED),
     "user-scoped form of the paths was changed": ("x-user-scoped-paths prefix", "/{user_id}"),
     "largest body was made smaller": ("x-max-body-bytes", 1024),
 }
@@ -49,7 +49,7 @@ REQUESTS: Changes = {
     ),
     "`completed` of `TaskUpdate` was removed": (
         "components schemas TaskUpdate properties completed",
-        GONE,
+        REMOVED,
     ),
     "Enum lost values: 'pending'": ("components parameters Status schema enum", ["all"]),
     "`maxLength` of `title` changed": ("components schemas Title maxLength", 100),
@@ -67,36 +67,36 @@ REQUESTS: Changes = {
     "Request body became required": ("components requestBodies TaskCompletion required", True),
     "`description` narrowed": ("components schemas Description nullable", False),
 }
-ANSWERS: Changes = {
+RESPONSES: Changes = {
     "`priority` gained values: 'urgent'": ("components schemas Priority enum +", "urgent"),
     "`status` gained values: 'late'": (
         "components schemas Health properties status enum +",
         "late",
     ),
     "`Task` are no longer required": ("components schemas Task required", ["id", "title"]),
-    "`user_id` of `Task` was removed": ("components schemas Task properties user_id", GONE),
+    "`user_id` of `Task` was removed": ("components schemas Task properties user_id", REMOVED),
     "`created_at` widened": ("components schemas Instant nullable", True),
     "`completed` widened": ("components schemas Completed type", "string"),
     "`Problem` are no longer required": ("components schemas Problem required", ["type"]),
     "Media type `application/problem+json` was removed": (
         "components responses NotFound content application/problem+json",
-        GONE,
+        REMOVED,
     ),
 }
 COMPATIBLE: Changes = {
-    "other words": ("components schemas Title description", "What has to be done."),
+    "another description": ("components schemas Title description", "What has to be done."),
     "another example": ("components schemas Title example", "Feed the cat"),
     "a later version": ("info version", "0.9.0"),
     "a new operation": ("paths /live", {"get": LIVE}),
-    "a warning": ("paths /api/tasks/{task_id} put deprecated", True),
+    "a deprecation": ("paths /api/tasks/{task_id} put deprecated", True),
     "a new parameter": ("paths /api/tasks get parameters +", ZONE),
-    "a new choice": ("components parameters Sort schema enum +", "priority"),
+    "a new parameter value": ("components parameters Sort schema enum +", "priority"),
     "a higher limit": ("components parameters Limit schema maximum", 20_000),
     "a larger body": ("x-max-body-bytes", 131_072),
-    "a new field to send": ("components schemas TaskCreate properties colour", COLOUR),
-    "a new field of an answer": ("components schemas Task properties colour", COLOUR),
-    "which is always there": ("components schemas Task required +", "colour"),
-    "a new header of an answer": (
+    "a new request field": ("components schemas TaskCreate properties colour", COLOUR),
+    "a new response field": ("components schemas Task properties colour", COLOUR),
+    "a new required response field": ("components schemas Task required +", "colour"),
+    "a new response header": (
         "paths /api/tasks get responses 200 headers Zone",
         {"schema": COLOUR},
     ),
@@ -109,14 +109,14 @@ def node() -> Node:
     node = find_node(RELEASED.parent)
     if not node:
         assert not in_ci()
-        pytest.skip("CHANGES OF THE CONTRACT ARE NOT COMPARED: there is no Node.js here")
+        pytest.skip("THE CONTRACT WAS NOT COMPARED WITH THE LAST RELEASE: Node.js not found")
     node.install()
     return node
 
 
 @pytest.fixture
 def compare(node: Node, tmp_path: Path) -> Callable[[Changes], list[str]]:
-    """Change what was released, and compare it with what it was."""
+    """Return a function that compares a changed contract with the released one."""
 
     def changed(changes: Changes) -> list[str]:
         document = yaml.safe_load(RELEASED.read_text())
@@ -132,7 +132,7 @@ def compare(node: Node, tmp_path: Path) -> Callable[[Changes], list[str]]:
 def change(document: Any, where: list[str], value: Any) -> None:
     *parents, last = where
     node = reduce(getitem, parents, document)
-    if value is GONE:
+    if value is REMOVED:
         del node[last]
     elif last == "+":
         node.append(value)
@@ -144,7 +144,7 @@ def test_the_contract_breaks_no_client_of_the_last_release(node: Node) -> None:
     assert breaking_changes(node, contracts.PATH) == []
 
 
-@pytest.mark.parametrize("group", [OPERATIONS, REQUESTS, ANSWERS])
+@pytest.mark.parametrize("group", [OPERATIONS, REQUESTS, RESPONSES])
 def test_a_change_that_breaks_clients_is_found(
     group: Changes, compare: Callable[[Changes], list[str]]
 ) -> None:
@@ -153,15 +153,13 @@ def test_a_change_that_breaks_clients_is_found(
     assert missed == [], found
 
 
-def test_another_name_for_what_is_filled_into_a_path_is_found(
-    node: Node, tmp_path: Path
-) -> None:
+def test_a_renamed_path_parameter_is_found(node: Node, tmp_path: Path) -> None:
     path = tmp_path / "changed.yaml"
     path.write_text(RELEASED.read_text().replace("task_id", "id"))
     assert "get_task: The path was changed." in breaking_changes(node, path)
 
 
-def test_a_change_that_clients_can_live_with_is_none(
+def test_a_compatible_change_is_not_reported(
     compare: Callable[[Changes], list[str]],
 ) -> None:
     assert compare(COMPATIBLE) == []
@@ -174,7 +172,7 @@ def test_only_a_new_major_version_may_break_clients(
     assert compare(REQUESTS | {"": ("info version", "1.0.0")}) == []
 
 
-def test_what_was_released_is_what_the_changelog_says() -> None:
+def test_the_released_contract_has_the_version_of_the_changelog() -> None:
     released = yaml.safe_load(RELEASED.read_text())["info"]["version"]
     versions = re.findall(
         r"^## ([0-9.]+) \(", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE

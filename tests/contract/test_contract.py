@@ -35,7 +35,7 @@ def test_every_operation_has_a_handler_and_every_handler_an_operation() -> None:
 
 
 def test_no_two_operations_have_the_same_name() -> None:
-    """Connexion would let the last one win, with its security."""
+    """With duplicates, Connexion would use the last one, and its security."""
     names = Counter(operation["operationId"] for _, operation in document.operations())
     assert set(names.values()) == {1}
 
@@ -52,7 +52,7 @@ def test_a_handler_takes_what_the_contract_describes(operation: Operation) -> No
     assert sorted(by_name) == sorted([*described, *body])
 
 
-def test_an_operation_without_a_handler_stops_the_start(
+def test_an_operation_without_a_handler_prevents_startup(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(handlers, "__all__", ["get_health"])
@@ -69,7 +69,7 @@ def start(*, operation_id: str = "list_tasks") -> int:
 # -------------------------------------------------------------------- Security
 
 
-def test_everything_wants_a_token_except_where_the_contract_says_otherwise() -> None:
+def test_every_operation_requires_a_token_unless_the_contract_says_otherwise() -> None:
     assert DOCUMENT["security"] == [{"bearerAuth": []}]
     exceptions = {
         operation["operationId"]: operation["security"]
@@ -102,13 +102,13 @@ def test_without_a_security_function_the_service_does_not_start(
 
 
 @pytest.mark.parametrize("operation", SECURED, ids=name)
-def test_every_secured_operation_answers_401_without_a_token(operation: Operation) -> None:
+def test_every_secured_operation_returns_401_without_a_token(operation: Operation) -> None:
     assert start(operation_id=operation.operation_id) == 401
 
 
 @pytest.fixture
 def contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Give the contract away to be changed; from then on it is the service's."""
+    """Return the contract's document; the service starts with what a test changes in it."""
     document = yaml.safe_load(CONTRACT.text)
     path = tmp_path / "openapi.yaml"
     load = contracts.load
@@ -122,7 +122,7 @@ def contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return document
 
 
-def test_without_security_for_all_the_service_does_not_start(contract: Any) -> None:
+def test_without_global_security_the_service_does_not_start(contract: Any) -> None:
     del contract["security"]
     with pytest.raises(ValueError, match="one scheme that is known"):
         start()
@@ -136,7 +136,7 @@ def test_without_security_for_all_the_service_does_not_start(contract: Any) -> N
         ([{"cookieAuth": []}], "cookieAuth"),
     ],
 )
-def test_with_security_that_lets_others_in_the_service_does_not_start(
+def test_with_optional_or_unknown_security_the_service_does_not_start(
     security: Any, complaint: str, contract: Any
 ) -> None:
     contract["paths"]["/api/tasks"]["get"]["security"] = security
@@ -144,7 +144,7 @@ def test_with_security_that_lets_others_in_the_service_does_not_start(
         start()
 
 
-def test_an_operation_that_says_nothing_about_security_wants_a_token(contract: Any) -> None:
+def test_an_operation_without_security_of_its_own_requires_a_token(contract: Any) -> None:
     del contract["paths"]["/health"]["get"]["security"]
     assert start(operation_id="get_health") == 401
 
@@ -164,16 +164,16 @@ def test_a_link_leads_to_the_new_task(relation: str, alice: AuthedClient) -> Non
     created = alice.post("/api/tasks", json={"title": "Water the plants"})
     values = {key: evaluated(value, created) for key, value in link["parameters"].items()}
     assert values.keys() == {p["name"] for p in operation.parameters if p.get("required")}
-    answer = request_operation(alice, operation, values["task_id"])
-    assert answer.is_success
-    assert answer.status_code == 204 or answer.json()["id"] == created.json()["id"]
+    response = request_operation(alice, operation, values["task_id"])
+    assert response.is_success
+    assert response.status_code == 204 or response.json()["id"] == created.json()["id"]
 
 
-def evaluated(expression: str, answer: httpx.Response) -> str:
-    """Evaluate a runtime expression of OpenAPI, of the one kind that this contract uses."""
+def evaluated(expression: str, response: httpx.Response) -> str:
+    """Evaluate an OpenAPI runtime expression of the only form that this contract uses."""
     match = re.fullmatch(r"\$response\.body#/([a-z_]+)", expression)
     assert match, expression
-    value: str = answer.json()[match[1]]
+    value: str = response.json()[match[1]]
     return value
 
 
@@ -185,11 +185,11 @@ EXPOSED = (
 )
 
 
-def test_web_pages_may_read_every_header_that_the_contract_describes(
+def test_every_documented_header_is_exposed_by_cors(
     alice: AuthedClient,
 ) -> None:
-    answer = alice.get("/api/tasks", headers={"Origin": "http://localhost:3000"})
-    assert answer.headers["Access-Control-Expose-Headers"] == EXPOSED
+    response = alice.get("/api/tasks", headers={"Origin": "http://localhost:3000"})
+    assert response.headers["Access-Control-Expose-Headers"] == EXPOSED
     assert ", ".join(cors.EXPOSED_HEADERS) == EXPOSED
     unread = {"WWW-Authenticate", "Access-Control-Allow-Origin"}
     assert set(COMPONENTS["headers"]) - set(EXPOSED.split(", ")) == unread

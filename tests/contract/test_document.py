@@ -1,4 +1,4 @@
-"""The contract as a text: complete, bounded, described, and the same to every reader."""
+"""The contract as a document: complete, bounded, described and unambiguous."""
 
 import re
 from collections import Counter
@@ -19,21 +19,21 @@ PROBLEM = "application/problem+json"
 OPERATIONS = dict(document.operations())
 RESPONSES = dict(document.responses())
 SCHEMAS = dict(document.schemas())
-# What these match depends on who reads the pattern.
+# Constructs that mean different things in different regex dialects.
 DIALECT = re.compile(r"\\[sSwWdDbB]|(?<!\\)\.(?![^\[]*\])")
 
 
-def test_it_is_openapi_3_0_3_and_connexion_reads_it_as_it_is() -> None:
+def test_it_is_openapi_3_0_3_and_connexion_reads_it_unchanged() -> None:
     assert DOCUMENT["openapi"] == "3.0.3"
     assert Specification.load(contracts.PATH).raw == yaml.safe_load(CONTRACT.text)
 
 
-def test_nothing_in_it_looks_like_a_template() -> None:
+def test_it_contains_no_template_syntax() -> None:
     assert re.findall(rb"\{[{%#]", CONTRACT.text) == []
 
 
-def test_no_key_is_written_twice() -> None:
-    """Of two equal keys YAML keeps the last and says nothing."""
+def test_no_key_is_duplicated() -> None:
+    """YAML parsers silently keep the last of two equal keys."""
     assert list(keys_written_twice(yaml.compose(CONTRACT.text.decode()))) == []
 
 
@@ -80,7 +80,7 @@ def test_everything_is_described() -> None:
 
 
 def is_inline(where: str) -> bool:
-    """Tell whether a schema stands in a parameter or header, which is described itself."""
+    """Tell whether a schema is inside a parameter or header, which has the description."""
     return bool(re.match(r"#/components/(parameters|headers)/[^/]+/schema", where))
 
 
@@ -104,7 +104,7 @@ def test_every_string_is_bounded() -> None:
     assert [where for where, s in strings.items() if not {"maxLength", "enum"} & set(s)] == []
 
 
-def test_every_whole_number_has_a_format_and_a_range() -> None:
+def test_every_integer_has_a_format_and_a_range() -> None:
     wanted = {"format", "minimum", "maximum"}
     numbers = {where: s for where, s in SCHEMAS.items() if s.get("type") == "integer"}
     assert [where for where, s in numbers.items() if not wanted <= set(s)] == []
@@ -120,8 +120,8 @@ def test_every_schema_has_a_type() -> None:
     assert [where for where, s in SCHEMAS.items() if not {"type", "allOf"} & set(s)] == []
 
 
-def test_only_problems_may_have_more_members_than_are_described() -> None:
-    """RFC 9457 lets problems be extended; everything else is closed."""
+def test_only_problems_allow_additional_properties() -> None:
+    """RFC 9457 allows extension members; every other object is closed."""
     objects = {where: s for where, s in SCHEMAS.items() if s.get("type") == "object"}
     opened = [where for where, s in objects.items() if s.get("additionalProperties", True)]
     problems = [
@@ -131,7 +131,7 @@ def test_only_problems_may_have_more_members_than_are_described() -> None:
     assert opened == problems
 
 
-def test_patterns_mean_the_same_in_every_dialect() -> None:
+def test_patterns_mean_the_same_in_every_regex_dialect() -> None:
     patterns = {where: s["pattern"] for where, s in SCHEMAS.items() if "pattern" in s}
     assert {where: p for where, p in patterns.items() if DIALECT.search(p)} == {}
     assert [p for p in patterns.values() if not (p.startswith("^") and p.endswith("$"))] == []
@@ -145,25 +145,27 @@ def test_every_pattern_that_a_request_can_break_is_explained() -> None:
                 assert ("pattern" in schema) is ("x-pattern-means" in schema), where
 
 
-# ------------------------------------------------- Requests, answers and errors
+# ----------------------------------------------- Requests, responses and errors
 
 
-def test_what_is_created_updated_and_answered_have_schemas_of_their_own() -> None:
-    asked = schemas_of(operation.get("requestBody", {}) for operation in OPERATIONS.values())
-    answered = schemas_of(RESPONSES.values())
-    assert asked == {"TaskCreate", "TaskUpdate", "TaskCompletion"}
-    assert answered == {"Task", "TaskList", "Health", "Problem", "ValidationProblem"}
+def test_creating_updating_and_responses_have_separate_schemas() -> None:
+    requested = schemas_of(
+        operation.get("requestBody", {}) for operation in OPERATIONS.values()
+    )
+    returned = schemas_of(RESPONSES.values())
+    assert requested == {"TaskCreate", "TaskUpdate", "TaskCompletion"}
+    assert returned == {"Task", "TaskList", "Health", "Problem", "ValidationProblem"}
 
 
 def schemas_of(messages: Iterable[dict[str, Any]]) -> set[str]:
-    """Name the schemas of requests or responses; each is a component."""
+    """Return the names of the schemas of requests or responses; each is a component."""
     contents = (component(message).get("content", {}).values() for message in messages)
     references = (media["schema"]["$ref"] for content in contents for media in content)
     return {reference.removeprefix("#/components/schemas/") for reference in references}
 
 
 def component(node: dict[str, Any]) -> dict[str, Any]:
-    """Return what a reference leads to, with the references in it."""
+    """Resolve a reference to a component, but not the references inside it."""
     if "$ref" not in node:
         return node
     *_, kind, name = node["$ref"].split("/")
@@ -183,7 +185,7 @@ def test_every_error_is_a_shared_response_with_a_problem_document() -> None:
         assert component(response).get("content", {PROBLEM: None}).keys() == {PROBLEM}, where
 
 
-def test_a_problem_has_everything_that_clients_rely_on() -> None:
+def test_a_problem_requires_the_members_that_clients_rely_on() -> None:
     required = {"type", "title", "status", "detail", "instance"}
     assert set(COMPONENTS["schemas"]["Problem"]["required"]) == required
     _, more = COMPONENTS["schemas"]["ValidationProblem"]["allOf"]
@@ -191,13 +193,13 @@ def test_a_problem_has_everything_that_clients_rely_on() -> None:
     assert COMPONENTS["schemas"]["Fault"]["required"] == ["detail"]
 
 
-def test_every_response_has_the_headers_that_every_response_has() -> None:
+def test_every_response_documents_the_common_headers() -> None:
     for where, response in RESPONSES.items():
         headers = component(response)["headers"].keys()
         assert headers >= {"X-Request-Id", "Access-Control-Allow-Origin"}, where
 
 
-def test_every_kind_of_problem_is_in_the_contract_and_in_its_prose() -> None:
+def test_every_problem_type_is_in_the_contract_and_in_its_prose() -> None:
     documented = {int(where.rpartition("/")[2]) for where in RESPONSES}
     prose = DOCUMENT["info"]["description"]
     assert {status for status in documented if status >= 400} | {405} == PROBLEM_TYPES.keys()
@@ -206,7 +208,7 @@ def test_every_kind_of_problem_is_in_the_contract_and_in_its_prose() -> None:
     } == PROBLEM_TYPES.keys()
 
 
-def test_the_limits_in_the_prose_are_those_that_hold() -> None:
+def test_the_limits_in_the_prose_are_those_of_the_schemas() -> None:
     schemas, prose = COMPONENTS["schemas"], DOCUMENT["info"]["description"].replace("\n", " ")
     body = f"{DOCUMENT['x-max-body-bytes']:,} bytes"
     limit = COMPONENTS["parameters"]["Limit"]["schema"]

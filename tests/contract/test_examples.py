@@ -1,4 +1,4 @@
-"""Every example of the contract is valid, is about the same few people, and comes true."""
+"""The examples of the contract: valid, consistent, and what the service really returns."""
 
 import asyncio
 import json
@@ -53,12 +53,12 @@ def test_every_parameter_header_body_and_field_has_an_example() -> None:
         for where, schema in document.schemas()
         if schema.get("type") in SIMPLE
         and "example" not in schema
-        # These stand in a parameter or header, which has the example.
+        # These are inside a parameter or header, which has the example.
         and not re.fullmatch(r"#/components/(parameters|headers)/[^/]+/schema", where)
     ] == []
 
 
-# -------------------------------------------------------------------- One cast
+# ------------------------------------------------------------------ Consistent
 
 
 def test_the_examples_are_about_alice_and_her_tasks() -> None:
@@ -69,7 +69,7 @@ def test_the_examples_are_about_alice_and_her_tasks() -> None:
     assert COMPONENTS["schemas"]["UserId"]["example"] == ALICE
 
 
-def test_a_task_is_the_same_wherever_it_is_shown() -> None:
+def test_a_task_is_the_same_in_every_example() -> None:
     renamed = {**TASKS["WaterThePlants"], "title": "Water all the plants"}
     renamed["updated_at"] = TASKS["WaterAllThePlants"]["updated_at"]
     assert TASKS["WaterAllThePlants"] == renamed
@@ -78,7 +78,7 @@ def test_a_task_is_the_same_wherever_it_is_shown() -> None:
     assert created == sorted(created, key=lambda task: task["created_at"], reverse=True)
 
 
-# ------------------------------------------------------------------- Come true
+# -------------------------------------------------------------------- Accurate
 
 
 BODIES = [
@@ -103,13 +103,13 @@ def test_an_example_of_a_body_can_be_sent(
     assert operation.body
     body = operation.body["content"]["application/json"]["examples"][name]["value"]
     where = path(operation, alice.create_task()["id"])
-    answer = alice.request(operation.method, where, json=body)
-    assert answer.is_success, answer.text
-    assert changed_only(answer.json(), body)
+    response = alice.request(operation.method, where, json=body)
+    assert response.is_success, response.text
+    assert changed_only(response.json(), body)
 
 
 def changed_only(task: Any, body: Any) -> bool:
-    """Tell whether a task is as the body says; its due date may be in another time zone."""
+    """Tell whether a task has the fields of the body; due dates may differ in time zone."""
     return all(task[name] == value for name, value in body.items() if name != "due_date")
 
 
@@ -129,19 +129,19 @@ def test_an_example_of_a_parameter_can_be_sent(
             sent["params"] = {name: example}
         case "header":
             sent["headers"] = {name: example}
-    answer = alice.request(operation.method, where, **sent)
-    assert answer.status_code in {200, 204, 304, 404}, answer.text
+    response = alice.request(operation.method, where, **sent)
+    assert response.status_code in {200, 204, 304, 404}, response.text
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_an_example_of_a_task_is_what_the_service_answers(
+def test_an_example_of_a_task_is_what_the_service_returns(
     name: str, alice: AuthedClient
 ) -> None:
     example = TASKS[name]
     fields = ("title", "description", "completed", "priority", "due_date")
-    answered = alice.create_task(**{field: example[field] for field in fields})
-    assert list(answered) == list(example)
-    assert {field: answered[field] for field in fields} == {f: example[f] for f in fields}
+    created = alice.create_task(**{field: example[field] for field in fields})
+    assert list(created) == list(example)
+    assert {field: created[field] for field in fields} == {f: example[f] for f in fields}
 
 
 Provoke = Callable[[AuthedClient, AuthedClient, str], httpx.Response]
@@ -152,7 +152,7 @@ def expired(alice: AuthedClient, *_: Any) -> httpx.Response:
     return alice.get("/api/tasks", headers={"Authorization": f"Bearer {stale}"})
 
 
-def at_fault(alice: AuthedClient, *_: Any) -> httpx.Response:
+def internal_error(alice: AuthedClient, *_: Any) -> httpx.Response:
     with broken_handler("list_tasks"):
         return without_database(alice)
 
@@ -182,24 +182,24 @@ PROVOCATIONS: dict[str, Provoke] = {
     ),
     "TooLarge": lambda alice, *_: alice.post("/api/tasks", json={"title": "x" * 65_536}),
     "NotJson": lambda alice, *_: alice.post("/api/tasks", data={"title": "x"}),
-    "OurFault": at_fault,
+    "OurFault": internal_error,
     "Unavailable": without_database,
     "NoKeys": without_keys,
 }
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_an_example_of_a_problem_is_what_the_service_answers(
+def test_an_example_of_a_problem_is_what_the_service_returns(
     name: str, alice: AuthedClient, bob: AuthedClient
 ) -> None:
     task = alice.create_task()["id"]
-    answer = PROVOCATIONS[name](alice, bob, task)
+    response = PROVOCATIONS[name](alice, bob, task)
     expected = json.loads(json.dumps(PROBLEMS[name]).replace(WATER_THE_PLANTS, task))
-    assert answer.json() == expected
-    assert answer.status_code == expected["status"]
+    assert response.json() == expected
+    assert response.status_code == expected["status"]
 
 
-def test_an_example_of_a_header_is_what_the_service_answers(alice: AuthedClient) -> None:
+def test_an_example_of_a_header_is_what_the_service_returns(alice: AuthedClient) -> None:
     headers = {name: header["example"] for name, header in COMPONENTS["headers"].items()}
     assert expired(alice).headers["WWW-Authenticate"] == headers["WWW-Authenticate"]
     assert without_database(alice).headers["Retry-After"] == str(headers["Retry-After"])

@@ -1,7 +1,7 @@
-"""The commands in the contract's introduction and in the README, run as they are written.
+"""The commands in the contract's introduction and in the README, run as written.
 
-What follows a command in a block of JSON is its answer, whole; what follows in a block
-of HTTP are lines of its answer, or their beginnings.
+A JSON block after a command is its complete response; an HTTP block has lines of the
+response, or prefixes of lines.
 """
 
 import json
@@ -23,9 +23,9 @@ from openapi import contract as contracts
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PROSE = DOCUMENT["info"]["description"]
 SECTIONS = dict(re.findall(r"(?ms)^## (.+?)\n(.*?)(?=^## |\Z)", PROSE))
-JOURNEY = "Five minutes, from zero to a completed task"
+QUICKSTART = "Five minutes, from zero to a completed task"
 WITH_COMMANDS = {
-    JOURNEY,
+    QUICKSTART,
     "Who is asking",
     "Two forms of every path",
     "Errors",
@@ -42,39 +42,37 @@ pytestmark = pytest.mark.skipif(
 
 
 class Reader:
-    """Somebody new, who does what the text says, in the order in which it says it."""
+    """A new user who runs the commands of a text in order."""
 
     def __init__(self, service: Service, home: Path) -> None:
         self._home = home
-        # What stands in the text for the reader to replace.
-        self._own = {
+        # The placeholders of the text, and their values.
+        self._values = {
             "http://127.0.0.1:8000": service.url,
             "paste-the-token-here": token(new_user_id()),
         }
-        self._variables = {"TOKEN": self._own["paste-the-token-here"]}
+        self._variables = {"TOKEN": self._values["paste-the-token-here"]}
 
-    def reads(self, text: str) -> list[str]:
-        """Run every command and hold its answer against the text; return the answers."""
-        answers: list[str] = []
+    def follow(self, text: str) -> list[str]:
+        """Run every command and compare its output with the text; return the outputs."""
+        responses: list[str] = []
         for language, block in BLOCK.findall(text):
             match language:
                 case "bash" if assigned := re.findall(r"^([A-Z]+)=(.+)$", block, re.MULTILINE):
-                    self._variables |= {
-                        name: self._filled_in(value) for name, value in assigned
-                    }
+                    self._variables |= {name: self._fill_in(value) for name, value in assigned}
                 case "bash":
-                    answers.append(self._runs(self._filled_in(block)))
+                    responses.append(self._run(self._fill_in(block)))
                 case "json":
-                    assert json.loads(answers[-1]) == json.loads(block)
+                    assert json.loads(responses[-1]) == json.loads(block)
                 case "http":
-                    lines = [in_small_letters(line) for line in answers[-1].splitlines()]
-                    for line in map(in_small_letters, block.splitlines()):
+                    lines = [normalise_header(line) for line in responses[-1].splitlines()]
+                    for line in map(normalise_header, block.splitlines()):
                         assert any(each.startswith(line) for each in lines), (line, lines)
                 case other:
-                    pytest.fail(f"what is a block of {other}?")
-        return answers
+                    pytest.fail(f"unexpected code block: {other}")
+        return responses
 
-    def _runs(self, commands: str) -> str:
+    def _run(self, commands: str) -> str:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", commands],
             env={
@@ -89,24 +87,24 @@ class Reader:
         )
         assert done.returncode == 0, f"{commands}\n{done.stderr}"
         if new := re.search(r'"id":"([^"]+)"', done.stdout):
-            self._own.setdefault("paste-the-id-here", new[1])
+            self._values.setdefault("paste-the-id-here", new[1])
         return done.stdout
 
-    def _filled_in(self, text: str) -> str:
-        for placeholder, value in self._own.items():
+    def _fill_in(self, text: str) -> str:
+        for placeholder, value in self._values.items():
             text = text.replace(placeholder, value)
         assert "paste-" not in text
         return text
 
 
-def in_small_letters(line: str) -> str:
-    """Write the name of a header as the service does."""
+def normalise_header(line: str) -> str:
+    """Convert the name of a header to lower case, as the service sends it."""
     name, colon, value = line.partition(":")
     return f"{name.lower()}{colon}{value}"
 
 
-def documents(text: str) -> Iterator[Any]:
-    """Read one JSON document after the other."""
+def json_documents(text: str) -> Iterator[Any]:
+    """Parse concatenated JSON documents."""
     decoder = json.JSONDecoder()
     while text := text.lstrip():
         document, end = decoder.raw_decode(text)
@@ -125,8 +123,8 @@ def test_every_section_that_can_be_tried_out_has_commands() -> None:
     assert not re.search(r"^\s*curl ", outside, re.MULTILINE)
 
 
-def test_the_journey_leads_from_zero_to_a_completed_task(reader: Reader) -> None:
-    _, created, dated, end = reader.reads(SECTIONS[JOURNEY])
+def test_the_quickstart_leads_from_zero_to_a_completed_task(reader: Reader) -> None:
+    _, created, dated, end = reader.follow(SECTIONS[QUICKSTART])
     head, _, body = created.partition("\n\n")
     task = json.loads(body)
     assert head.startswith("HTTP/1.1 201 Created\n")
@@ -134,27 +132,29 @@ def test_the_journey_leads_from_zero_to_a_completed_task(reader: Reader) -> None
     later = json.loads(dated)
     assert later["due_date"] == "2026-12-01T17:00:00.000000Z"
     assert {**later, "due_date": None, "updated_at": task["updated_at"]} == task
-    completed, left = documents(end)
+    completed, left = json_documents(end)
     assert completed == {**later, "completed": True, "updated_at": completed["updated_at"]}
     assert left == []
 
 
-@pytest.mark.parametrize("title", sorted(WITH_COMMANDS - {JOURNEY}))
-def test_a_section_read_after_the_journey_comes_true(title: str, reader: Reader) -> None:
-    reader.reads(SECTIONS[JOURNEY])
-    *_, answer = reader.reads(SECTIONS[title])
+@pytest.mark.parametrize("title", sorted(WITH_COMMANDS - {QUICKSTART}))
+def test_the_commands_of_a_section_work_after_the_quickstart(
+    title: str, reader: Reader
+) -> None:
+    reader.follow(SECTIONS[QUICKSTART])
+    *_, response = reader.follow(SECTIONS[title])
     if title == "Retries":
-        assert json.loads(answer)["completed"] is True
+        assert json.loads(response)["completed"] is True
 
 
 def test_the_readmes_first_command_creates_a_task(reader: Reader) -> None:
     text = (ROOT / "README.md").read_text()
     blocks = [block for language, block in BLOCK.findall(text) if block.startswith("curl ")]
-    (answer,) = reader.reads("".join(f"```bash\n{block}```\n" for block in blocks))
-    assert json.loads(answer)["title"] == "Water the plants"
+    (response,) = reader.follow("".join(f"```bash\n{block}```\n" for block in blocks))
+    assert json.loads(response)["title"] == "Water the plants"
 
 
-def test_no_command_is_anywhere_else() -> None:
+def test_every_command_is_in_a_tested_block() -> None:
     contract = contracts.PATH.read_text()
     assert contract.count("curl ") == PROSE.count("curl ")
     readme = (ROOT / "README.md").read_text()
@@ -162,7 +162,9 @@ def test_no_command_is_anywhere_else() -> None:
     assert readme.count("curl ") == "".join(blocks).count("curl ")
 
 
-def test_the_welcomes_command_lists_tasks(service: Service, reader: Reader) -> None:
+def test_the_command_of_the_welcome_message_lists_tasks(
+    service: Service, reader: Reader
+) -> None:
     (command,) = re.findall(r"^ +(curl .+)$", service.welcome.read_text(), re.MULTILINE)
-    (answer,) = reader.reads(f"```bash\n{command}\n```\n")
-    assert isinstance(json.loads(answer), list)
+    (response,) = reader.follow(f"```bash\n{command}\n```\n")
+    assert isinstance(json.loads(response), list)

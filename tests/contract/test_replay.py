@@ -1,4 +1,4 @@
-"""openapi-core, which is asked about every exchange of these tests, has something to say."""
+"""The replay of requests and responses through openapi-core detects violations."""
 
 from typing import Any
 
@@ -17,16 +17,16 @@ def created(alice: AuthedClient) -> httpx.Response:
 
 
 def changed(
-    answer: httpx.Response, status: int = 201, *, without: str = "", **body: Any
+    response: httpx.Response, status: int = 201, *, without: str = "", **body: Any
 ) -> httpx.Response:
-    """Pretend that the service had answered something else."""
-    headers = {name: value for name, value in answer.headers.items() if name != without}
-    content = httpx.Response(status, json=answer.json() | body).content
+    """Return a modified copy of a response."""
+    headers = {name: value for name, value in response.headers.items() if name != without}
+    content = httpx.Response(status, json=response.json() | body).content
     headers["content-length"] = str(len(content))
-    return httpx.Response(status, headers=headers, content=content, request=answer.request)
+    return httpx.Response(status, headers=headers, content=content, request=response.request)
 
 
-def test_an_answer_is_replayed_with_every_other_check(created: httpx.Response) -> None:
+def test_every_checked_response_is_replayed(created: httpx.Response) -> None:
     check_response(changed(created))
     with pytest.raises(AssertionError, match="openapi-core"):
         REPLAY.check(changed(created, title=""), CREATE, "/api/tasks")
@@ -49,7 +49,7 @@ def test_a_missing_header_is_noticed(created: httpx.Response, header: str) -> No
     ],
     ids=str,
 )
-def test_a_body_that_is_not_as_described_is_noticed(
+def test_a_body_that_does_not_match_the_contract_is_noticed(
     created: httpx.Response, body: dict[str, Any]
 ) -> None:
     with pytest.raises(AssertionError, match="on the answer"):
@@ -71,13 +71,13 @@ def test_a_body_that_is_not_as_described_is_noticed(
 def test_a_request_that_should_not_have_been_served_is_noticed(
     created: httpx.Response, sent: dict[str, Any]
 ) -> None:
-    asked = httpx.Request(
+    request = httpx.Request(
         "POST",
         created.request.url,
         headers={"Authorization": "Bearer x", "Content-Type": "application/json"},
         **sent,
     )
-    created.request = asked
+    created.request = request
     with pytest.raises(AssertionError, match="on the request that got a 201"):
         REPLAY.check(created, CREATE, "/api/tasks")
 
@@ -88,7 +88,7 @@ def test_a_request_without_a_token_that_was_served_is_noticed(created: httpx.Res
         REPLAY.check(created, CREATE, "/api/tasks")
 
 
-def test_a_request_that_is_refused_for_nothing_is_noticed(
+def test_a_valid_request_that_is_refused_is_noticed(
     alice: AuthedClient, created: httpx.Response
 ) -> None:
     refused = alice.post("/api/tasks", json={"title": ""})

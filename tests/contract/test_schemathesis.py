@@ -1,4 +1,4 @@
-"""Schemathesis fuzzes the running service against the contract, from its command line."""
+"""Schemathesis, run from the command line, fuzzes the running service."""
 
 import json
 import os
@@ -22,7 +22,7 @@ SEEDS = [1, 20261120, 4711]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Make a folder to work in, with two users, who must not see each other's tasks."""
+    """Make a working directory with the configuration and the tokens of two users."""
     shutil.copy(CONFIG, tmp_path)
     users = [
         {
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=[f"seed {seed}" for seed in SEEDS])
-def test_no_request_that_schemathesis_makes_up_breaks_the_contract(
+def test_schemathesis_finds_no_violation_of_the_contract(
     seed: int, service: Service, folder: Path
 ) -> None:
     run = subprocess.run(
@@ -47,7 +47,7 @@ def test_no_request_that_schemathesis_makes_up_breaks_the_contract(
             *("run", f"{service.url}/openapi.yaml"),
             *("--checks", "all", "--seed", str(seed), "--no-color"),
         ],
-        cwd=folder,  # where it leaves its cache, too
+        cwd=folder,  # it also writes its cache there
         env=os.environ | {"PYTHONPATH": str(ROOT / "tests"), "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         encoding="utf-8",

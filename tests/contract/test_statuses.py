@@ -1,4 +1,4 @@
-"""Every status that the contract lists can occur, and no other does: each is provoked."""
+"""Every documented status can be provoked, and no undocumented one."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -16,8 +16,8 @@ METHODS = {"GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH", "TRACE", "QUERY",
 JSON = {"Content-Type": "application/json"}
 
 
-class Stage:
-    """Where a status is provoked: Alice asks for one operation, about a task of hers."""
+class Scenario:
+    """One operation on one of Alice's tasks, called in ways that provoke a status."""
 
     def __init__(self, operation_id: str, alice: AuthedClient, bob: AuthedClient) -> None:
         self.operation = OPERATIONS[operation_id]
@@ -25,89 +25,95 @@ class Stage:
         self.bob = bob
         self.task: str = alice.create_task()["id"]
 
-    def asks(self, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        """Ask well, with headers besides."""
+    def send_valid(self, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        """Send a valid request, with additional headers."""
         return request_operation(self.alice, self.operation, self.task, headers=headers)
 
-    def sends(self, content: bytes, headers: Mapping[str, str]) -> httpx.Response:
-        """Ask with a body of another kind, even if none is expected."""
+    def send_body(self, content: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        """Send a raw body, even if the operation has none."""
         where = path(self.operation, self.task)
         return self.alice.request(
             self.operation.method, where, content=content, headers=headers
         )
 
-    def asks_inside(self) -> httpx.Response:
-        """Ask a service in this process, which has no database."""
+    def send_in_process(self) -> httpx.Response:
+        """Send a valid request to a service in this process without a database."""
         app = app_without_database()
         return asyncio.run(request_in_process(app, self.operation, self.alice.id))
 
 
-def with_an_unknown_parameter(stage: Stage) -> httpx.Response:
-    where = f"{path(stage.operation, stage.task)}?colour=red"
-    return stage.alice.request(stage.operation.method, where, **body(stage.operation))
+def with_an_unknown_parameter(scenario: Scenario) -> httpx.Response:
+    where = f"{path(scenario.operation, scenario.task)}?colour=red"
+    return scenario.alice.request(scenario.operation.method, where, **body(scenario.operation))
 
 
-def without_a_token(stage: Stage) -> httpx.Response:
-    with httpx.Client(base_url=stage.alice.base_url) as nobody:
-        return request_operation(nobody, stage.operation, stage.task)
+def without_a_token(scenario: Scenario) -> httpx.Response:
+    with httpx.Client(base_url=scenario.alice.base_url) as anonymous:
+        return request_operation(anonymous, scenario.operation, scenario.task)
 
 
-def as_somebody_else(stage: Stage) -> httpx.Response:
-    """Ask as Bob for Alice's task; where no task is asked for, for Alice's tasks."""
-    has_no_task = stage.operation.secured and "{task_id}" not in stage.operation.path
-    user = stage.alice.id if has_no_task else None
-    return request_operation(stage.bob, stage.operation, stage.task, user=user)
+def as_another_user(scenario: Scenario) -> httpx.Response:
+    """Request Alice's task as Bob; for operations without a task, use her path."""
+    has_no_task = scenario.operation.secured and "{task_id}" not in scenario.operation.path
+    user = scenario.alice.id if has_no_task else None
+    return request_operation(scenario.bob, scenario.operation, scenario.task, user=user)
 
 
-def with_a_fault_inside(stage: Stage) -> httpx.Response:
-    with broken_handler(stage.operation.operation_id) as secret:
-        answer = stage.asks_inside()
-    assert secret not in answer.text
-    return answer
+def with_internal_error(scenario: Scenario) -> httpx.Response:
+    with broken_handler(scenario.operation.operation_id) as secret:
+        response = scenario.send_in_process()
+    assert secret not in response.text
+    return response
 
 
-WAYS: dict[str, Callable[[Stage], httpx.Response]] = {
-    "200": Stage.asks,
-    "201": Stage.asks,
-    "204": Stage.asks,
-    "304": lambda stage: stage.asks({"If-None-Match": "*"}),
+PROVOCATIONS: dict[str, Callable[[Scenario], httpx.Response]] = {
+    "200": Scenario.send_valid,
+    "201": Scenario.send_valid,
+    "204": Scenario.send_valid,
+    "304": lambda scenario: scenario.send_valid({"If-None-Match": "*"}),
     "400": with_an_unknown_parameter,
     "401": without_a_token,
-    "403": as_somebody_else,
-    "404": lambda stage: request_operation(stage.alice, stage.operation, UNKNOWN_TASK_ID),
-    "412": lambda stage: stage.asks({"If-Match": '"0"'}),
-    "413": lambda stage: stage.sends(b" " * (CONTRACT.document["x-max-body-bytes"] + 1), JSON),
-    "415": lambda stage: stage.sends(b"title=x", {"Content-Type": "multipart/form-data"}),
-    "500": with_a_fault_inside,
-    "503": Stage.asks_inside,
+    "403": as_another_user,
+    "404": lambda scenario: request_operation(
+        scenario.alice, scenario.operation, UNKNOWN_TASK_ID
+    ),
+    "412": lambda scenario: scenario.send_valid({"If-Match": '"0"'}),
+    "413": lambda scenario: scenario.send_body(
+        b" " * (CONTRACT.document["x-max-body-bytes"] + 1), JSON
+    ),
+    "415": lambda scenario: scenario.send_body(
+        b"title=x", {"Content-Type": "multipart/form-data"}
+    ),
+    "500": with_internal_error,
+    "503": Scenario.send_in_process,
 }
 
 
-def test_there_is_a_way_to_every_status_of_the_contract() -> None:
+def test_every_documented_status_is_provoked() -> None:
     documented = {status for each in OPERATIONS.values() for status in each.responses}
-    assert documented == set(WAYS)
+    assert documented == set(PROVOCATIONS)
 
 
-@pytest.mark.parametrize("status", WAYS)
+@pytest.mark.parametrize("status", PROVOCATIONS)
 @pytest.mark.parametrize("operation_id", OPERATIONS)
-def test_a_documented_status_occurs_and_another_does_not(
+def test_a_status_occurs_if_and_only_if_it_is_documented(
     operation_id: str, status: str, alice: AuthedClient, bob: AuthedClient
 ) -> None:
-    stage = Stage(operation_id, alice, bob)
-    answer = WAYS[status](stage)
-    check_response(answer)  # so that what occurs instead is documented, too
-    occurred = str(answer.status_code)
-    assert (occurred == status) is (status in stage.operation.responses), answer.text
-    assert occurred not in {"500", "503"} - {status}, answer.text
+    scenario = Scenario(operation_id, alice, bob)
+    response = PROVOCATIONS[status](scenario)
+    check_response(response)  # any status that occurs must be documented
+    occurred = str(response.status_code)
+    assert (occurred == status) is (status in scenario.operation.responses), response.text
+    assert occurred not in {"500", "503"} - {status}, response.text
 
 
 @pytest.mark.parametrize("where", PATHS)
-def test_any_other_method_is_answered_405_with_those_that_are_allowed(
+def test_any_other_method_gets_405_and_the_allowed_methods(
     where: str, alice: AuthedClient
 ) -> None:
     known = {each.method for each in OPERATIONS.values() if each.path == where}
     allowed = known | ({"HEAD"} if "GET" in known else set())
     for method in sorted(METHODS - known):
-        answer = alice.request(method, where.replace("{task_id}", UNKNOWN_TASK_ID))
-        assert answer.status_code == 405, method
-        assert set(answer.headers["Allow"].split(", ")) == allowed
+        response = alice.request(method, where.replace("{task_id}", UNKNOWN_TASK_ID))
+        assert response.status_code == 405, method
+        assert set(response.headers["Allow"].split(", ")) == allowed

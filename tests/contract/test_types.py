@@ -1,4 +1,4 @@
-"""The types in openapi/types.py are the contract's; mypy holds the code to them."""
+"""The types in openapi/types.py are those of the contract; mypy checks the code with them."""
 
 import subprocess
 import sys
@@ -12,12 +12,12 @@ from openapi.types import SortKey, StatusFilter
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_types_are_generated_from_the_contract_as_it_is(tmp_path: Path) -> None:
+def test_the_types_are_generated_from_the_current_contract(tmp_path: Path) -> None:
     generated = tmp_path / "types.py"
     command = [sys.executable, "-m", "datamodel_code_generator", "--output", str(generated)]
     subprocess.run(command, cwd=ROOT, check=True)
     assert generated.read_bytes() == (ROOT / "openapi" / "types.py").read_bytes()
 
 
-def test_every_status_and_sort_of_the_contract_has_its_statement() -> None:
+def test_every_status_and_sort_of_the_contract_has_a_statement() -> None:
     assert set(queries.LIST) == set(product(get_args(StatusFilter), get_args(SortKey)))
