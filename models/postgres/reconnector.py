@@ -131,7 +131,7 @@ class Reconnector:
     def _pause(self, failures: int) -> float:
         longest = _LONG_PAUSE if self.connections else _PAUSE
         # With jitter, so that the processes of a service do not all connect at once.
-        return _with_jitter(min(longest, _FIRST_PAUSE * 2 ** min(failures, 10)))
+        return _with_jitter(min(longest, _FIRST_PAUSE * 2 ** min(failures - 1, 10)))
 
     async def _add_connection(self) -> str | None:
         """Open one more connection; returns the reason if that fails."""
