@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from harness.cluster import Cluster
-from harness.waiting import eventually
+from harness.waiting import poll_until
 from models.postgres.database import Database
 from models.postgres.statements import Statement
 
@@ -26,7 +26,7 @@ async def until(condition: Callable[[], object]) -> None:
     async def holds() -> object:
         return condition()
 
-    await eventually(holds)
+    await poll_until(holds)
 
 
 @asynccontextmanager
@@ -37,6 +37,6 @@ async def blocked_request(database: Database, cluster: Cluster) -> AsyncIterator
     with psycopg.connect(cluster.superuser) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s::int8)", [key])
         request = asyncio.create_task(database.fetch("blocked", LOCK, {"key": key}))
-        await until(lambda: cluster.ask(waiting) == 1)
+        await until(lambda: cluster.scalar(waiting) == 1)
         yield request
         connection.rollback()

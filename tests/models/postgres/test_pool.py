@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from harness.blocking import LOCKED, Request, blocked_request, until
-from harness.cluster import Cluster, opened, someone
-from harness.waiting import soon
+from harness.cluster import Cluster, new_user_id, open_database
+from harness.waiting import time_limit
 from models.errors import Unavailable
 from models.postgres.connection import Batch, Connection
 from models.postgres.database import Database
@@ -26,7 +26,7 @@ FAST, SLOW = 1000.0, -1000.0
 
 @pytest.fixture
 def url(cluster: Cluster) -> str:
-    return cluster.serving
+    return cluster.app
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ async def test_a_write_whose_client_is_gone_is_not_sent_from_the_queue(
     url: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches_are(SLOW, monkeypatch)
-    user = someone()
-    async with opened(url, pool_size=1) as database, soon():
+    user = new_user_id()
+    async with open_database(url, pool_size=1) as database, time_limit():
         async with blocked_request(database, cluster):
             write = asyncio.create_task(database.fetch(user, INSERT, {}))
             await asyncio.sleep(0)
@@ -69,14 +69,14 @@ async def test_a_write_whose_client_is_gone_is_not_sent_from_the_queue(
             assert database.pool_stats == PoolStats(size=1, in_flight=1, queued=0)
         assert await database.fetch("x", ONE, {}) == [(b"1",)]  # behind what was queued
     assert write.cancelled()
-    assert cluster.ask(f"SELECT count(*) FROM todo.users WHERE id = '{user}'") == 0
+    assert cluster.scalar(f"SELECT count(*) FROM todo.users WHERE id = '{user}'") == 0
 
 
 async def test_a_request_that_is_cancelled_in_the_queue_makes_room_for_another(
     url: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches_are(SLOW, monkeypatch)
-    async with opened(url, pool_size=1, queue_size=1) as database, soon():
+    async with open_database(url, pool_size=1, queue_size=1) as database, time_limit():
         async with blocked_request(database, cluster):
             (cancelled,) = await started(database, 1)
             cancelled.cancel()
@@ -95,7 +95,7 @@ async def test_four_batches_at_most_are_in_flight_on_one_connection(
     sent: list[tuple[Connection, int]],
 ) -> None:
     batches_are(FAST, monkeypatch)
-    async with opened(url, pool_size=1) as database, soon():
+    async with open_database(url, pool_size=1) as database, time_limit():
         sent.clear()
         async with blocked_request(database, cluster):
             requests = await started(database, 7)
@@ -113,7 +113,7 @@ async def test_a_connection_that_was_slow_is_filled_from_the_queue(
     sent: list[tuple[Connection, int]],
 ) -> None:
     batches_are(SLOW, monkeypatch)
-    async with opened(url, pool_size=1) as database, soon():
+    async with open_database(url, pool_size=1) as database, time_limit():
         async with blocked_request(database, cluster):
             requests = await started(database, 6)
             assert database.pool_stats == PoolStats(size=1, in_flight=1, queued=6)
@@ -126,7 +126,7 @@ async def test_a_new_request_does_not_overtake_those_in_the_queue(
     url: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches_are(SLOW, monkeypatch)
-    async with opened(url, pool_size=1) as database, soon():
+    async with open_database(url, pool_size=1) as database, time_limit():
         async with blocked_request(database, cluster):
             queued = await started(database, 1)
             batches_are(FAST, monkeypatch)
@@ -139,7 +139,7 @@ async def test_requests_are_spread_evenly_over_the_connections(
     url: str, monkeypatch: pytest.MonkeyPatch, sent: list[tuple[Connection, int]]
 ) -> None:
     batches_are(FAST, monkeypatch)
-    async with opened(url, pool_size=3) as database, soon():
+    async with open_database(url, pool_size=3) as database, time_limit():
         sent.clear()
         await asyncio.gather(*await started(database, 9))
     for first in (0, 3, 6):
@@ -155,7 +155,7 @@ async def test_an_idle_connection_is_preferred_to_a_busy_one(
     sent: list[tuple[Connection, int]],
 ) -> None:
     batches_are(FAST, monkeypatch)
-    async with opened(url, pool_size=2) as database, soon():
+    async with open_database(url, pool_size=2) as database, time_limit():
         sent.clear()
         async with blocked_request(database, cluster):
             for _ in range(5):
@@ -169,7 +169,7 @@ async def test_a_cancelled_request_does_not_end_others_on_its_connection(
     url: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches_are(FAST, monkeypatch)
-    async with opened(url, pool_size=1) as database, soon():
+    async with open_database(url, pool_size=1) as database, time_limit():
         async with blocked_request(database, cluster) as blocked:
             cancelled, other = await started(database, 2)
             cancelled.cancel()
@@ -183,7 +183,7 @@ async def test_a_cancelled_request_ends_no_other_connection(
     url: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches_are(SLOW, monkeypatch)
-    async with opened(url, pool_size=2) as database, soon():
+    async with open_database(url, pool_size=2) as database, time_limit():
         async with (
             blocked_request(database, cluster) as first,
             blocked_request(database, cluster) as second,
@@ -198,7 +198,7 @@ async def test_closing_rejects_what_is_queued_and_finishes_what_is_sent(
     url: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches_are(SLOW, monkeypatch)
-    async with opened(url, pool_size=1) as database, soon():
+    async with open_database(url, pool_size=1) as database, time_limit():
         async with blocked_request(database, cluster) as blocked:
             queued = await started(database, 2)
             closing = asyncio.create_task(database.close(drain_timeout=1000))
@@ -213,7 +213,7 @@ async def test_closing_rejects_what_is_queued_and_finishes_what_is_sent(
 
 async def test_a_closed_pool_and_one_not_opened_yet_have_no_connections(url: str) -> None:
     nothing = PoolStats(size=0, in_flight=0, queued=0)
-    async with opened(url) as database, soon():
+    async with open_database(url) as database, time_limit():
         assert database.pool_stats == PoolStats(size=3, in_flight=0, queued=0)
     assert database.pool_stats == nothing
     unopened = Database(url, pool_size=3, queue_size=1, queue_timeout=1, statement_timeout=1)
@@ -229,7 +229,7 @@ async def test_a_request_that_waited_too_long_leaves_the_queue_to_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     batches_are(SLOW, monkeypatch)
-    async with opened(url, pool_size=1, queue_timeout=0.2) as database, soon():
+    async with open_database(url, pool_size=1, queue_timeout=0.2) as database, time_limit():
         async with blocked_request(database, cluster):
             (first,) = await started(database, 1)
             await until(first.done)

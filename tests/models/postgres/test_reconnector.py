@@ -9,8 +9,8 @@ import pytest
 
 from harness.blocking import until
 from harness.cluster import Cluster
-from harness.proxy import proxy
-from harness.waiting import soon
+from harness.proxy import running_proxy
+from harness.waiting import time_limit
 from models.errors import NotConnected, Unavailable
 from models.postgres import reconnector
 from models.postgres.connect import ConnectError, RawConnection, connect
@@ -65,7 +65,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
 
 @pytest.fixture
 def url(cluster: Cluster) -> str:
-    return cluster.serving
+    return cluster.app
 
 
 async def nothing(_connection: Connection) -> None:
@@ -95,7 +95,7 @@ def planned(
 
 @asynccontextmanager
 async def kept_open(reconnector: Reconnector) -> AsyncIterator[Reconnector]:
-    async with soon():
+    async with time_limit():
         await reconnector.open(connect_timeout=1000)
         try:
             yield reconnector
@@ -269,7 +269,7 @@ async def test_preparing_takes_a_bounded_time(
     async def prepare(_connection: Connection) -> None:
         await asyncio.sleep(1000)
 
-    async with soon():
+    async with time_limit():
         with pytest.raises(NotConnected, match="did not respond"):
             await planned(url, prepare=prepare).open(connect_timeout=-1)
 
@@ -291,7 +291,7 @@ async def test_opening_is_tried_until_its_time_is_over(
 ) -> None:
     server.down = True
     links = planned(url)
-    async with soon():
+    async with time_limit():
         opening = asyncio.create_task(links.open(connect_timeout=1000))
         await until(lambda: len(server.attempts) >= 3)
         assert not opening.done()
@@ -348,11 +348,11 @@ async def test_an_unresponsive_connection_is_noticed_without_any_event(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconnector, "_CHECK_INTERVAL", 0.01)
-    async with proxy(cluster.port) as network:
-        url = cluster.at(port=network.port).serving
+    async with running_proxy(cluster.port) as network:
+        url = cluster.with_params(port=network.port).app
         async with kept_open(planned(url, read_timeout=0.1)) as links:
             (connection,) = links.connections
-            network.silence()
+            network.pause()
             batch = Batch([Query(b"SELECT 1", ())], asyncio.get_running_loop().create_future())
             connection.send(batch)
             with pytest.raises(Unavailable):
