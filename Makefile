@@ -4,29 +4,33 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run install test lint bench lock clean
+.PHONY: help run install test lint types bench lock clean
 
-help: ## Show what can be made
+help: ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: .venv/run ## Serve the API on http://127.0.0.1:8000, with a database of its own
+run: .venv/run ## Serve the API on http://127.0.0.1:8000, with an embedded database
 	@$(BIN)/todo-api serve
 
-install: .venv/dev ## Set everything up, for running, testing and linting
+install: .venv/dev ## Install everything for running, testing and linting
 
-test: .venv/dev lint ## Prove everything, against a PostgreSQL of its own
+test: .venv/dev lint ## Lint, and run all tests against a PostgreSQL of their own
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/dev ## Check the code and the contract
+	$(BIN)/datamodel-codegen --check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python tests/contract/lint.py
 
-bench: .venv/dev ## Measure it beside others; half an hour, on a machine of its own
+types: .venv/dev ## Generate openapi/types.py from the contract
+	$(BIN)/datamodel-codegen
+
+bench: .venv/dev ## Run the benchmarks; half an hour, on an otherwise idle machine
 	$(BIN)/python -m benchmarks
 
-lock: .venv/dev ## Choose versions anew and write them down with their hashes
+lock: .venv/dev ## Upgrade the dependencies and lock them with hashes
 	$(PIP) install uv
 	$(BIN)/uv pip compile $(COMPILE) --extra embedded --group build \
 		pyproject.toml --output-file requirements/run.txt
@@ -36,7 +40,7 @@ lock: .venv/dev ## Choose versions anew and write them down with their hashes
 COMPILE := --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 
-clean: ## Remove what was installed; the data in .data stays
+clean: ## Remove what was installed; keeps the data in .data
 	rm -rf .venv tests/*/node_modules
 
 .venv/bin/python:

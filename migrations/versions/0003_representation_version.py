@@ -7,6 +7,8 @@ made when it is read, until the next statement changes it.
 
 Nothing here rewrites the table. Existing rows get version 1 from the catalogue. New rows have
 no default: whatever inserts without knowing the column leaves null, which reads correctly.
+What updates without knowing it leaves JSON that no longer fits: services of before 0003 must
+have stopped. Later ones may overlap, since they store which function they used.
 
 Revision ID: 0003
 Revises: 0002

@@ -57,7 +57,7 @@ class Reconnector:
         self._on_down = on_down
         self._expires_at: dict[Connection, float] = {}
         self._retired: set[Connection] = set()
-        self._wanted = asyncio.Event()
+        self._lost = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -94,10 +94,10 @@ class Reconnector:
         """Open connections that are missing, and those that replace expired ones."""
         failures = 0
         while True:
-            self._wanted.clear()
+            self._lost.clear()
             expired = self._expired()
             if len(self.connections) == self._size and expired is None:
-                await self._wanted.wait()
+                await self._wait_for_loss(_CHECK_INTERVAL)
                 continue
             was_down = self.down
             reason = await self._add_connection()
@@ -110,9 +110,13 @@ class Reconnector:
                 continue
             failures += 1
             self._report(reason, failures)
-            with suppress(TimeoutError):  # a further loss is a reason to try at once
-                async with asyncio.timeout(self._pause(failures)):
-                    await self._wanted.wait()
+            await self._wait_for_loss(self._pause(failures))
+
+    async def _wait_for_loss(self, seconds: float) -> None:
+        """Wait for up to `seconds`, less if a connection is lost."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._lost.wait()
 
     def _report(self, reason: str, failures: int) -> None:
         if not self.connections and not self.down:
@@ -127,7 +131,7 @@ class Reconnector:
     def _pause(self, failures: int) -> float:
         longest = _LONG_PAUSE if self.connections else _PAUSE
         # With jitter, so that the processes of a service do not all connect at once.
-        return _with_jitter(min(longest, _FIRST_PAUSE * 2 ** min(failures, 10)))
+        return _with_jitter(min(longest, _FIRST_PAUSE * 2 ** min(failures - 1, 10)))
 
     async def _add_connection(self) -> str | None:
         """Open one more connection; returns the reason if that fails."""
@@ -170,7 +174,7 @@ class Reconnector:
         self._expires_at.pop(connection, None)
         if connection in self.connections:
             self.connections.remove(connection)
-            self._wanted.set()
+            self._lost.set()
             logger.warning("connection lost: %s", reason)
         self._retired.discard(connection)
 
@@ -179,8 +183,6 @@ class Reconnector:
             await asyncio.sleep(_CHECK_INTERVAL)
             for connection in self.all_connections:
                 connection.check()
-            if self._expired() is not None:
-                self._wanted.set()
 
 
 def _close_if_idle(connection: Connection) -> None:

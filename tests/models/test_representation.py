@@ -143,3 +143,15 @@ def test_a_change_brings_the_json_up_to_date(
     text, made, version = stored(superuser, task_id)
     assert text == made
     assert version == REPRESENTATION_VERSION
+
+
+@pytest.mark.parametrize("field", ["description", "priority"])
+def test_a_change_of_no_indexed_column_writes_no_index(field: str, scratch_db: Cluster) -> None:
+    alice = new_user_id()
+    question = b"SELECT pg_stat_get_xact_tuples_hot_updated('todo.tasks'::regclass)"
+    with psycopg.connect(scratch_db.superuser) as superuser:
+        task_id = create(superuser, alice, title="x")
+        values = values_for(alice, task_id) | dict.fromkeys(("new_title", "new_completed"))
+        values |= {flag: flag == f"set_{field}" for flag in values if flag.startswith("set_")}
+        run_query(superuser, STATEMENTS["update"].bind(values))
+        assert superuser.execute(question).fetchone() == (1,)
