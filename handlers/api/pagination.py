@@ -103,7 +103,8 @@ def link_header(
         pages["prev"] = {"offset": max(0, min(offset - limit, last))}
     if offset + limit < total:
         pages["next"] = {"cursor": next_cursor} if next_cursor else {"offset": offset + limit}
-    return ", ".join(
-        f'<{LIST_PATH}?{urlencode({**query, "limit": limit, **place}, doseq=True)}>; rel="{rel}"'
+    urls = {
+        rel: urlencode({**query, "limit": limit, **place}, doseq=True)
         for rel, place in pages.items()
-    )
+    }
+    return ", ".join(f'<{LIST_PATH}?{query}>; rel="{rel}"' for rel, query in urls.items())
