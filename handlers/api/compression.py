@@ -10,20 +10,18 @@ from werkzeug.datastructures import Accept
 from werkzeug.http import parse_accept_header
 
 MIN_COMPRESSED = 65_536
-"""Bytes. A list of 10,000 tasks shrinks to a seventh in 20 ms; shorter ones need no help."""
+"""Bytes. 3 MB of tasks become 0.3 MB in some 50 ms; of less, a client notices nothing."""
 
 LEVEL = 1
 GZIP = 16 + zlib.MAX_WBITS
 
 
 async def compress(scope: Scope, response: Response) -> Response:
-    """Return a response compressed, if it is large and the client accepts gzip.
+    """Return a large response compressed, if the client accepts gzip.
 
     A strong entity tag would stand for other bytes now, so it becomes a weak one (8.8.3);
     `If-None-Match` compares weakly. Runs in a thread: zlib releases the GIL.
     """
-    if len(response.body) < MIN_COMPRESSED:
-        return response
     accepted = Headers(scope=scope).get("accept-encoding")
     if not parse_accept_header(accepted, Accept).quality("gzip"):
         return response
