@@ -290,7 +290,9 @@ def _page(condition: str, order: str, offset: str) -> str:
 
 
 def _order_by(sort: SortKey, order: SortOrder) -> str:
-    return f"{_KEYS[sort][0]} {order} NULLS LAST, t.id {order}"
+    # Elsewhere NULLS LAST would say nothing, and keep PostgreSQL from using the index.
+    nulls = " NULLS LAST" if sort in {"due_date", "priority"} else ""
+    return f"{_KEYS[sort][0]} {order}{nulls}, t.id {order}"
 
 
 def _list(status: StatusFilter, sort: SortKey) -> str:

@@ -42,10 +42,19 @@ def unauthorized_detail(response: httpx.Response) -> str:
     """Return the detail of a 401; fail if the response is not exactly such a problem."""
     assert response.status_code == 401, response.text
     problem = response.json()
-    assert problem.keys() == {"type", "title", "status", "detail", "instance"}
+    assert problem.keys() == {
+        "type",
+        "title",
+        "status",
+        "detail",
+        "instance",
+        "request_id",
+    }
     reason: str = problem["detail"]
     assert reason in {MISSING, MALFORMED, EXPIRED, INVALID}
-    challenge = f'Bearer error="invalid_token", error_description="{reason}"'
+    # Without credentials, a challenge has no error (RFC 6750, 3.1).
+    error = f' error="invalid_token", error_description="{reason}"'
+    challenge = "Bearer" if reason == MISSING else f"Bearer{error}"
     assert response.headers["www-authenticate"] == challenge
     return reason
 

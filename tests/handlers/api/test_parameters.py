@@ -15,6 +15,7 @@ from harness.operations import (
     body,
     name,
     path,
+    query as required_query,
     request_operation,
 )
 from harness.problems import validation_errors
@@ -23,15 +24,19 @@ ONCE_ONLY = "must be given only once"
 UNKNOWN = "is not a known parameter"
 NOT_AN_INTEGER = "must be a whole number"
 NOT_UTF_8 = "must be text in UTF-8"
+STATUSES = "must be all, pending or completed"
+SORTS = "must be created, title, due_date, priority or updated"
 ALL = list(OPERATIONS.values())
-TASK_ID = CONTRACT.document["components"]["schemas"]["TaskId"]["x-pattern-means"]
+TASK_ID = CONTRACT.document["components"]["schemas"]["Id"]["x-pattern-means"]
 
 each_operation = pytest.mark.parametrize("operation", ALL, ids=name)
 
 
 def send_query(client: AuthedClient, operation: Operation, query: str) -> httpx.Response:
     """Send an otherwise valid request with this raw query string."""
-    return client.request(operation.method, f"{path(operation)}?{query}", **body(operation))
+    required = httpx.QueryParams(required_query(operation).get("params"))
+    raw = "&".join(filter(None, [str(required), query]))
+    return client.request(operation.method, f"{path(operation)}?{raw}", **body(operation))
 
 
 ACCEPTED = {
@@ -83,31 +88,31 @@ REFUSED: dict[str, tuple[str, dict[str, str]]] = {
     "a limit without a value": ("limit", {"limit": NOT_AN_INTEGER}),
     "an unknown status": (
         "status=done",
-        {"status": "must be all, pending or completed"},
+        {"status": STATUSES},
     ),
-    "a status in capitals": ("status=All", {"status": "must be all, pending or completed"}),
-    "an empty status": ("status=", {"status": "must be all, pending or completed"}),
-    "a status with NUL": ("status=all%00", {"status": "must be all, pending or completed"}),
+    "a status in capitals": ("status=All", {"status": STATUSES}),
+    "an empty status": ("status=", {"status": STATUSES}),
+    "a status with NUL": ("status=all%00", {"status": STATUSES}),
     "a status of an emoji": (
         "status=%F0%9F%98%80",
-        {"status": "must be all, pending or completed"},
+        {"status": STATUSES},
     ),
     "two statuses in one value": (
         "status=all,pending",
-        {"status": "must be all, pending or completed"},
+        {"status": STATUSES},
     ),
     "a status of stray percent signs": (
         "status=%zz%",
-        {"status": "must be all, pending or completed"},
+        {"status": STATUSES},
     ),
     "an unknown sort": (
-        "sort=priority",
-        {"sort": "must be created, title or due_date"},
+        "sort=completed",
+        {"sort": SORTS},
     ),
-    "a descending sort": ("sort=-created", {"sort": "must be created, title or due_date"}),
+    "a descending sort": ("sort=-created", {"sort": SORTS}),
     "a sort of SQL": (
         "sort=title%3B%20DROP%20TABLE%20tasks",
-        {"sort": "must be created, title or due_date"},
+        {"sort": SORTS},
     ),
     "the same status twice": ("status=all&status=all", {"status": ONCE_ONLY}),
     "two statuses": ("status=all&sort=title&status=done", {"status": ONCE_ONLY}),
@@ -128,17 +133,19 @@ REFUSED: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "no name": ("=", {"": UNKNOWN}),
     "no name, but a value": ("=5", {"": UNKNOWN}),
-    "not UTF-8": ("status=%ff", {"query": NOT_UTF_8}),
-    "not UTF-8 in a name": ("%ff=1", {"query": NOT_UTF_8}),
-    "truncated within a character": ("status=%F0%9F%98", {"query": NOT_UTF_8}),
-    "a surrogate": ("status=%ED%A0%80", {"query": NOT_UTF_8}),
-    "an overlong slash": ("status=%C0%AF", {"query": NOT_UTF_8}),
+    "not UTF-8": ("status=%FF", {"status": NOT_UTF_8}),
+    "not UTF-8 in a name": ("%ff=1", {"?": UNKNOWN}),
+    "truncated within a character": ("status=%F0%9F%98", {"status": NOT_UTF_8}),
+    "a surrogate": ("status=%ED%A0%80", {"status": NOT_UTF_8}),
+    "an overlong slash": ("status=%C0%AF", {"status": NOT_UTF_8}),
+    "a number that is not UTF-8": ("limit=5%ff", {"limit": NOT_UTF_8}),
+    "a value of a list that is not UTF-8": ("tag=a&tag=%ff", {"tag": NOT_UTF_8}),
     "everything wrong": (
         "limit=0&offset=x&status=done&sort=&colour=green&sort=title",
         {
             "limit": "must be at least 1",
             "offset": NOT_AN_INTEGER,
-            "status": "must be all, pending or completed",
+            "status": STATUSES,
             "sort": ONCE_ONLY,
             "colour": UNKNOWN,
         },
@@ -172,7 +179,7 @@ def test_every_operation_refuses_an_unknown_parameter(
 def test_every_operation_refuses_a_query_that_is_not_utf_8(
     alice: AuthedClient, operation: Operation
 ) -> None:
-    assert validation_errors(send_query(alice, operation, "%ff")) == {"query": NOT_UTF_8}
+    assert validation_errors(send_query(alice, operation, "%ff=1")) == {"?": UNKNOWN}
 
 
 @each_operation
@@ -180,9 +187,9 @@ def test_a_query_of_a_thousand_parameters_is_refused(
     alice: AuthedClient, operation: Operation
 ) -> None:
     thousand = "&".join(f"f{number}=1" for number in range(1_000))
-    assert validation_errors(send_query(alice, operation, thousand)) == {
-        "query": "must have at most 100 parameters"
-    }
+    errors = validation_errors(send_query(alice, operation, thousand))
+    assert errors["query"] == "must have at most 100 parameters"
+    assert errors.keys() - {"query"} == required_query(operation).get("params", {}).keys()
 
 
 def test_a_hundred_unknown_parameters_are_all_named(alice: AuthedClient) -> None:
@@ -200,7 +207,7 @@ def test_a_long_name_is_cut(alice: AuthedClient, character: str) -> None:
 
 def test_a_long_value_is_refused_in_a_short_response(alice: AuthedClient) -> None:
     response = alice.get(f"/api/tasks?status={'x' * 30_000}")
-    assert validation_errors(response) == {"status": "must be all, pending or completed"}
+    assert validation_errors(response) == {"status": STATUSES}
     assert len(response.content) < 1_000
 
 
@@ -214,6 +221,9 @@ INVALID_IDS = {
     "one character short": "{id:.35}",
     "one character long": "{id}0",
     "not hexadecimal": "g{id:.35}",
+    "a trailing line break": "{id}%0A",
+    "a leading line break": "%0A{id}",
+    "a carriage return": "{id}%0D%0A",
     "a trailing space": "{id}%20",
     "a leading space": "%20{id}",
     "a trailing NUL": "{id}%00",
@@ -257,7 +267,7 @@ def test_an_id_may_be_percent_encoded(alice: AuthedClient, encode: str) -> None:
 @pytest.mark.parametrize("operation", SECURED, ids=name)
 def test_an_unknown_header_is_ignored(alice: AuthedClient, operation: Operation) -> None:
     unknown = {"X-Colour": "green", "If-Modified-Since": "yesterday", "Range": "bytes=0-"}
-    task = alice.create_task()
+    task = alice.create_task(completed=True)
     assert request_operation(alice, operation, task["id"], headers=unknown).is_success
 
 

@@ -1,5 +1,6 @@
 """Problem documents: they match the contract's examples and reveal no internal error."""
 
+import inspect
 import json
 import logging
 import re
@@ -15,9 +16,9 @@ from harness.clients import AuthedClient, token
 from harness.contract import CONTRACT, OPERATIONS
 from harness.in_process import InProcessClient
 from harness.operation_index import Operation
-from harness.operations import SECURED, UNKNOWN_TASK_ID, body, name, path
+from harness.operations import SECURED, UNKNOWN_TASK_ID, body, name, path, query
 from harness.service import Service
-from models import tasks
+from models import changes, tasks
 from models.postgres.database import Database
 
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -40,23 +41,26 @@ ERRORS: dict[str, Exception] = {
 }
 
 
-def without_instance(problem: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in problem.items() if key != "instance"}
+def without_request(problem: dict[str, Any]) -> dict[str, Any]:
+    """Remove what differs between requests."""
+    varying = {"instance", "request_id"}
+    return {key: value for key, value in problem.items() if key not in varying}
 
 
 # The contract's examples
 
 
 def test_every_problem_type_has_an_example() -> None:
-    shown = {example["status"] for example in EXAMPLES.values()}
-    assert shown == PROBLEM_TYPES.keys() - {405}  # no operation documents 405
+    shown = {example["type"] for example in EXAMPLES.values()}
+    undocumented = {"method-not-allowed"}  # no operation documents a 405
+    assert shown == {PROBLEM_TYPES[slug].type for slug in PROBLEM_TYPES.keys() - undocumented}
 
 
 @pytest.mark.parametrize("key", EXAMPLES)
 def test_the_examples_are_of_existing_problem_types(key: str) -> None:
     example = EXAMPLES[key]
-    problem_type = PROBLEM_TYPES[example["status"]]
-    assert (example["type"], example["title"]) == (problem_type.type, problem_type.title)
+    problem_type = PROBLEM_TYPES[example["type"].removeprefix("/problems/")]
+    assert (example["title"], example["status"]) == (problem_type.title, problem_type.status)
 
 
 SendRequest = Callable[[AuthedClient], Any]
@@ -65,6 +69,12 @@ SendRequest = Callable[[AuthedClient], Any]
 def stale_update(alice: AuthedClient) -> Any:
     url = f"/api/tasks/{alice.create_task()['id']}"
     return alice.put(url, json={"title": "x"}, headers={"If-Match": '"0"'})
+
+
+def reused_key(alice: AuthedClient) -> Any:
+    headers = {"Idempotency-Key": "k"}
+    alice.post("/api/tasks", json={"title": "x"}, headers=headers)
+    return alice.post("/api/tasks", json={"title": "y"}, headers=headers)
 
 
 REQUESTS: dict[str, SendRequest] = {
@@ -79,6 +89,8 @@ REQUESTS: dict[str, SendRequest] = {
     "NotYours": lambda alice: alice.get("/api/bob/tasks"),
     "NoSuchTask": lambda alice: alice.get(f"/api/tasks/{UNKNOWN_TASK_ID}"),
     "StaleTask": stale_update,
+    "OldToken": lambda alice: alice.get("/api/tasks/changes?since=r1"),
+    "ReusedKey": reused_key,
     "TooLarge": lambda alice: alice.post("/api/tasks", content=b" " * 65_537),
     "NotJson": lambda alice: alice.post("/api/tasks", data={"title": "x"}),
 }
@@ -88,18 +100,21 @@ REQUESTS: dict[str, SendRequest] = {
 def test_the_service_returns_what_the_example_shows(alice: AuthedClient, key: str) -> None:
     response = REQUESTS[key](alice)
     assert response.status_code == EXAMPLES[key]["status"]
-    assert without_instance(response.json()) == without_instance(EXAMPLES[key])
+    assert without_request(response.json()) == without_request(EXAMPLES[key])
+    assert response.json()["request_id"] == response.headers["x-request-id"]
 
 
 def test_every_example_of_a_problem_is_tested() -> None:
-    assert EXAMPLES.keys() == REQUESTS.keys() | {"OurFault", "Unavailable", "NoKeys"}
+    elsewhere = {"ServerFault", "Unavailable", "NoKeys", "OutcomeUnknown", "LongTarget"}
+    assert EXAMPLES.keys() == REQUESTS.keys() | elsewhere
 
 
 # Internal errors
 
 
 def send(client: InProcessClient, operation: Operation) -> Awaitable[Any]:
-    return client.request(operation.method, path(operation), **body(operation))
+    request = {**query(operation), **body(operation)}
+    return client.request(operation.method, path(operation), **request)
 
 
 def fail_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
@@ -108,15 +123,17 @@ def fail_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     async def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    for function in ("list", "create", "get", "update", "complete", "delete"):
-        plural = "s" if function == "list" else ""
-        monkeypatch.setattr(tasks, f"{function}_task{plural}", fail)
+    for module in (tasks, changes):
+        for function, _ in inspect.getmembers(module, inspect.iscoroutinefunction):
+            monkeypatch.setattr(module, function, fail)
     monkeypatch.setattr(Database, "ready", fail)
 
 
 def assert_reveals_nothing(response: Any, url: str) -> None:
     assert response.status_code == 500
-    assert response.json() == EXAMPLES["OurFault"] | {"instance": url}
+    request_id = response.headers["x-request-id"]
+    expected = EXAMPLES["ServerFault"] | {"instance": url, "request_id": request_id}
+    assert response.json() == expected
     assert "hunter2" not in f"{response.headers}{response.text}"
 
 
@@ -157,7 +174,8 @@ async def test_without_its_database_the_service_is_unavailable(operation: Operat
     async with InProcessClient() as client:
         response = await send(client, operation)
     assert response.status_code == 503
-    assert response.json() == EXAMPLES["Unavailable"] | {"instance": path(operation)}
+    assert without_request(response.json()) == without_request(EXAMPLES["Unavailable"])
+    assert response.json()["instance"] == path(operation)
     assert int(response.headers["retry-after"]) >= 1
 
 
@@ -173,7 +191,7 @@ async def test_requests_that_need_no_database_work_without_it() -> None:
             (401, await client.get("/api/tasks", headers={"Authorization": ""})),
             (403, await client.get("/api/bob/tasks")),
             (404, await client.get("/nope")),
-            (405, await client.delete("/api/tasks")),
+            (405, await client.put("/api/tasks")),
             (413, await client.post("/api/tasks", content=b" " * 65_537)),
             (415, await client.post("/api/tasks", content=b"{}")),
         ):

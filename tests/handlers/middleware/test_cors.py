@@ -35,10 +35,13 @@ OTHER_ORIGINS = (
     "",
 )
 EXPOSED = {
-    *("etag", "link", "location", "x-total-count", "ratelimit", "ratelimit-policy"),
-    *("retry-after", "x-request-id"),
+    *("etag", "link", "location", "x-total-count", "retry-after", "x-request-id"),
+    *("www-authenticate", "allow", "idempotency-replayed"),
 }
-ALLOWED = {"authorization", "content-type", "if-match", "if-none-match"}
+ALLOWED = {
+    *("authorization", "content-type", "if-match", "if-none-match", "idempotency-key"),
+    *("x-requested-with", "traceparent"),
+}
 TASK = f"/api/tasks/{UNKNOWN_TASK_ID}"
 
 
@@ -96,7 +99,8 @@ RESPONSES: dict[int, tuple[str, str, dict[str, Any]]] = {
     401: ("GET", "/api/tasks", {"headers": {"Authorization": "Bearer x"}}),
     403: ("GET", "/api/bob/tasks", {}),
     404: ("GET", TASK, {}),
-    405: ("DELETE", "/api/tasks", {}),
+    405: ("PUT", "/api/tasks", {}),
+    410: ("GET", "/api/tasks/changes?since=r1", {}),
     413: ("POST", "/api/tasks", {"content": b" " * 65_537}),
     415: ("POST", "/api/tasks", {"content": b"{}"}),
 }
