@@ -624,12 +624,12 @@ def test_a_data_directory_that_may_not_be_written_is_said(
         ),
     ],
 )
-def test_a_database_that_would_not_keep_users_apart_is_refused(
+def test_a_database_that_would_not_isolate_users_is_refused(
     postgres: Postgres, danger: str, reason: str
 ) -> None:
     postgres.execute(danger)
     sentence = complaint(todo_api("serve", environment=postgres.environment))
-    assert sentence == f"The database would not keep users apart: {reason}."
+    assert sentence == f"The database would not isolate users: {reason}."
 
 
 def test_after_a_refusal_the_embedded_postgresql_is_stopped(migrated_data_dir: Path) -> None:
