@@ -11,8 +11,8 @@ from psycopg.pq.abc import PGresult
 
 from harness.blocking import until
 from harness.cluster import Cluster
-from harness.proxy import proxy
-from harness.waiting import soon
+from harness.proxy import running_proxy
+from harness.waiting import time_limit
 from models.errors import Unavailable
 from models.postgres.connect import connect
 from models.postgres.connection import Batch, Connection
@@ -34,8 +34,8 @@ def losses() -> list[str]:
 
 @pytest.fixture
 async def connection(cluster: Cluster, losses: list[str]) -> AsyncIterator[Connection]:
-    async with soon():
-        connection = await opened_at(cluster.serving, losses)
+    async with time_limit():
+        connection = await opened_at(cluster.app, losses)
         yield connection
         connection.close("the end of a test")
 
@@ -126,8 +126,8 @@ async def test_the_server_says_why_it_ends_a_connection(
     request = sent(connection, SLEEP)
     pid = connection.pid
     sleeping = f"SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = {pid}"
-    await until(lambda: cluster.ask(sleeping))
-    cluster.ask(f"SELECT pg_terminate_backend({pid})")
+    await until(lambda: cluster.scalar(sleeping))
+    cluster.scalar(f"SELECT pg_terminate_backend({pid})")
     with pytest.raises(Unavailable):
         await request
     (reason,) = losses
@@ -137,7 +137,7 @@ async def test_the_server_says_why_it_ends_a_connection(
 async def test_an_idle_connection_that_ends_is_noticed(
     connection: Connection, cluster: Cluster, losses: list[str]
 ) -> None:
-    cluster.ask(f"SELECT pg_terminate_backend({connection.pid})")
+    cluster.scalar(f"SELECT pg_terminate_backend({connection.pid})")
     await until(lambda: losses)
     assert connection.closed
 
@@ -212,10 +212,10 @@ async def test_a_batch_on_an_idle_connection_starts_its_time(connection: Connect
 async def test_nonsense_from_the_server_ends_a_connection(
     cluster: Cluster, losses: list[str]
 ) -> None:
-    async with proxy(cluster.port) as network, soon():
-        connection = await opened_at(cluster.at(port=network.port).serving, losses)
+    async with running_proxy(cluster.port) as network, time_limit():
+        connection = await opened_at(cluster.with_params(port=network.port).app, losses)
         request = sent(connection, SLEEP)
-        network.babble()
+        network.send_invalid_message()
         with pytest.raises(Unavailable):
             await request
         assert len(losses) == 1

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from harness.blocking import LOCKED, blocked_request, until
-from harness.cluster import Cluster, opened
-from harness.waiting import eventually, soon
+from harness.cluster import Cluster, open_database
+from harness.waiting import poll_until, time_limit
 from models.errors import Unavailable
 from models.postgres import pool, reconnector
 from models.postgres.connect import ConnectError
@@ -46,7 +46,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def url(cluster: Cluster) -> str:
-    return cluster.serving
+    return cluster.app
 
 
 async def pid(database: Database) -> bytes:
@@ -61,12 +61,12 @@ async def pids(database: Database, count: int) -> set[bytes]:
 async def test_expired_connections_are_replaced_and_closed(
     url: str, clock: Clock, cluster: Cluster
 ) -> None:
-    async with opened(url, pool_size=3, max_lifetime=LIFETIME) as database, soon():
+    async with open_database(url, pool_size=3, max_lifetime=LIFETIME) as database, time_limit():
         before = await pids(database, 30)
         assert len(before) == 3
         clock.expire()
         sessions = f"SELECT count(*) FROM pg_stat_activity WHERE pid IN ({_list(before)})"
-        await until(lambda: cluster.ask(sessions) == 0)
+        await until(lambda: cluster.scalar(sessions) == 0)
         assert database.pool_stats == PoolStats(size=3, in_flight=0, queued=0)
         assert not before & await pids(database, 30)
 
@@ -78,7 +78,7 @@ def _list(pids: set[bytes]) -> str:
 async def test_connections_are_kept_for_at_least_nine_tenths_of_their_lifetime(
     url: str, clock: Clock
 ) -> None:
-    async with opened(url, pool_size=2, max_lifetime=LIFETIME) as database, soon():
+    async with open_database(url, pool_size=2, max_lifetime=LIFETIME) as database, time_limit():
         before = await pids(database, 20)
         clock.ahead = 0.89 * LIFETIME
         await asyncio.sleep(0.1)  # ten checks
@@ -96,7 +96,7 @@ async def test_connections_opened_together_do_not_expire_together(
         return next(fractions, 1.0)
 
     monkeypatch.setattr(reconnector, "random", SimpleNamespace(uniform=uniform))
-    async with opened(url, pool_size=2, max_lifetime=LIFETIME) as database, soon():
+    async with open_database(url, pool_size=2, max_lifetime=LIFETIME) as database, time_limit():
         assert asked == 2 * [(0.9, 1)]
         before = await pids(database, 20)
         clock.ahead = 0.95 * LIFETIME
@@ -107,7 +107,7 @@ async def test_connections_opened_together_do_not_expire_together(
 
 async def test_no_request_fails_or_waits_while_its_connection_is_replaced(url: str) -> None:
     # Every connection is replaced at once, again and again.
-    async with opened(url, pool_size=2, max_lifetime=1e-9) as database, soon():
+    async with open_database(url, pool_size=2, max_lifetime=1e-9) as database, time_limit():
         seen: set[bytes] = set()
         while len(seen) < 20:
             assert database.pool_stats.size >= 2
@@ -117,7 +117,7 @@ async def test_no_request_fails_or_waits_while_its_connection_is_replaced(url: s
 async def test_a_request_in_flight_finishes_on_a_retired_connection(
     url: str, cluster: Cluster, clock: Clock
 ) -> None:
-    async with opened(url, pool_size=1, max_lifetime=LIFETIME) as database, soon():
+    async with open_database(url, pool_size=1, max_lifetime=LIFETIME) as database, time_limit():
         async with blocked_request(database, cluster) as blocked:
             clock.expire()
             await until(lambda: database.pool_stats.size == 2)
@@ -131,7 +131,7 @@ async def test_nothing_is_sent_over_a_retired_connection(
     url: str, cluster: Cluster, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "_FAST", 1000.0)  # so that a batch may follow the blocked one
-    async with opened(url, pool_size=1, max_lifetime=LIFETIME) as database, soon():
+    async with open_database(url, pool_size=1, max_lifetime=LIFETIME) as database, time_limit():
         old = await pid(database)
         async with blocked_request(database, cluster) as blocked:
             clock.expire()
@@ -152,8 +152,8 @@ async def test_the_queue_is_served_by_the_replacement_of_a_blocked_connection(
 ) -> None:
     monkeypatch.setattr(pool, "_FAST", -1000.0)
     async with (
-        opened(url, pool_size=1, max_lifetime=LIFETIME) as database,
-        soon(),
+        open_database(url, pool_size=1, max_lifetime=LIFETIME) as database,
+        time_limit(),
         blocked_request(database, cluster),
     ):
         queued = asyncio.create_task(pid(database))
@@ -173,7 +173,7 @@ async def test_an_expired_connection_is_used_until_it_can_be_replaced(
         attempts += 1
         raise ConnectError
 
-    async with opened(url, pool_size=1, max_lifetime=LIFETIME) as database, soon():
+    async with open_database(url, pool_size=1, max_lifetime=LIFETIME) as database, time_limit():
         before = await pid(database)
         with monkeypatch.context() as patch:
             patch.setattr(reconnector, "connect", refused)
@@ -184,19 +184,19 @@ async def test_an_expired_connection_is_used_until_it_can_be_replaced(
         async def replaced() -> bool:
             return await pid(database) != before
 
-        await eventually(replaced)
+        await poll_until(replaced)
 
 
 async def test_a_retired_connection_that_is_lost_fails_its_request_and_is_not_replaced(
     url: str, cluster: Cluster, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with opened(url, pool_size=1, max_lifetime=LIFETIME) as database, soon():
+    async with open_database(url, pool_size=1, max_lifetime=LIFETIME) as database, time_limit():
         old = await pid(database)
         async with blocked_request(database, cluster) as blocked:
             clock.expire()
             await until(lambda: database.pool_stats.size == 2)
             new = await pid(database)
-            cluster.ask(f"SELECT pg_terminate_backend({old.decode()})")
+            cluster.scalar(f"SELECT pg_terminate_backend({old.decode()})")
             with pytest.raises(Unavailable):
                 await blocked
             assert database.pool_stats == PoolStats(size=1, in_flight=0, queued=0)
@@ -209,8 +209,8 @@ async def test_a_cancelled_request_ends_on_a_retired_connection_too(
     url: str, cluster: Cluster, clock: Clock
 ) -> None:
     async with (
-        opened(url, pool_size=1, max_lifetime=LIFETIME) as database,
-        soon(),
+        open_database(url, pool_size=1, max_lifetime=LIFETIME) as database,
+        time_limit(),
         blocked_request(database, cluster) as blocked,
     ):
         clock.expire()
@@ -223,7 +223,7 @@ async def test_a_cancelled_request_ends_on_a_retired_connection_too(
 async def test_closing_waits_for_requests_on_retired_connections(
     url: str, cluster: Cluster, clock: Clock
 ) -> None:
-    async with opened(url, pool_size=1, max_lifetime=LIFETIME) as database, soon():
+    async with open_database(url, pool_size=1, max_lifetime=LIFETIME) as database, time_limit():
         async with blocked_request(database, cluster) as blocked:
             clock.expire()
             await until(lambda: database.pool_stats.size == 2)
@@ -238,8 +238,8 @@ async def test_closing_ends_retired_connections_when_its_time_is_over(
     url: str, cluster: Cluster, clock: Clock
 ) -> None:
     async with (
-        opened(url, pool_size=1, max_lifetime=LIFETIME) as database,
-        soon(),
+        open_database(url, pool_size=1, max_lifetime=LIFETIME) as database,
+        time_limit(),
         blocked_request(database, cluster) as blocked,
     ):
         clock.expire()

@@ -7,7 +7,7 @@ import pytest
 from psycopg.pq import ExecStatus
 
 from harness.cluster import Cluster
-from harness.waiting import soon
+from harness.waiting import time_limit
 from models.postgres.connect import connect
 from models.postgres.connection import Batch, Connection
 from models.postgres.identity import set_identity
@@ -22,9 +22,9 @@ NAMES = Query(b"SELECT string_agg(name, ' ' ORDER BY name) FROM pg_prepared_stat
 
 @pytest.fixture
 async def connection(cluster: Cluster) -> AsyncIterator[Connection]:
-    raw = await connect(cluster.serving)
+    raw = await connect(cluster.app)
     connection = Connection(raw, read_timeout=1000, on_lost=lambda *_: None)
-    async with soon():
+    async with time_limit():
         yield connection
     connection.close("the end of a test")
 

@@ -5,7 +5,7 @@ import logging
 import psycopg
 import pytest
 
-from harness.waiting import soon
+from harness.waiting import time_limit
 from models.errors import Unavailable
 from models.postgres.database import Database
 from models.postgres.statements import Statement
@@ -24,7 +24,7 @@ def raising(state: str) -> Statement:
 async def test_an_outage_is_unavailable_and_logged(
     state: str, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with soon():
+    async with time_limit():
         with pytest.raises(Unavailable):
             await database.fetch("x", raising(state), {})
     assert caplog.record_tuples == [
@@ -50,7 +50,7 @@ async def test_anything_else_is_psycopgs_own_error(
     database: Database,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with soon():
+    async with time_limit():
         with pytest.raises(error, match="it happened"):
             await database.fetch("x", raising(state), {})
     assert caplog.messages == []
