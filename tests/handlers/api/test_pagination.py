@@ -5,13 +5,19 @@ import re
 import pytest
 
 from handlers.api.pagination import link_header
+from models.tasks import TaskPage
 
 Pages = dict[str, int]
 
 
+def page_of(offset: int, total: int) -> TaskPage:
+    """Return a page at an offset; links do not depend on its tasks."""
+    return TaskPage(revision=1, json=b"[]", count=0, total=total, offset=offset)
+
+
 def offsets(limit: int, offset: int, total: int) -> Pages | None:
     """Return the offset of each page that the header links to."""
-    value = link_header({}, limit, offset, total)
+    value = link_header({}, page_of(offset, total), limit=limit, next_cursor=None)
     if value is None:
         return None
     pattern = r'</api/tasks\?limit=(\d+)&offset=(\d+)>; rel="(\w+)"'
@@ -55,15 +61,23 @@ def test_an_only_page_has_no_links(total: int) -> None:
 
 
 def test_every_link_repeats_the_other_parameters() -> None:
-    value = link_header({"status": "pending", "sort": "due date"}, 1, 0, 2)
+    value = link_header(
+        {"status": "pending", "tag": ["a b", "c"]}, page_of(0, 2), limit=1, next_cursor=None
+    )
     assert value == ", ".join(
-        f'</api/tasks?status=pending&sort=due+date&limit=1&offset={offset}>; rel="{rel}"'
+        f'</api/tasks?status=pending&tag=a+b&tag=c&limit=1&offset={offset}>; rel="{rel}"'
         for rel, offset in (("first", 0), ("last", 1), ("next", 1))
     )
 
 
 def test_limit_and_offset_of_the_request_do_not_replace_those_of_the_pages() -> None:
-    value = link_header({"limit": "7", "offset": "3"}, 1, 0, 2)
+    value = link_header({"limit": "7", "offset": "3"}, page_of(0, 2), limit=1, next_cursor=None)
     assert value is not None
     assert "7" not in value
     assert "offset=3" not in value
+
+
+def test_the_next_page_is_named_by_its_cursor_where_there_is_one() -> None:
+    value = link_header({}, page_of(0, 2), limit=1, next_cursor="abc")
+    assert value is not None
+    assert value.endswith('</api/tasks?limit=1&cursor=abc>; rel="next"')

@@ -18,7 +18,15 @@ from handlers.api.problems import (
 from handlers.auth import Forbidden
 from handlers.auth.jwks import KeysUnavailable
 from handlers.auth.verifier import InvalidToken
-from models.errors import NotFound, PermissionDenied, Unavailable, VersionConflict
+from models.errors import (
+    ChangesExpired,
+    KeyReused,
+    NotFound,
+    OutcomeUnknown,
+    PermissionDenied,
+    Unavailable,
+    VersionConflict,
+)
 from openapi.errors import MAX_ERRORS, BadRequest, body_error, parameter_error
 
 
@@ -36,25 +44,28 @@ def detail(*errors: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
+    ("error", "slug"),
     [
-        (Forbidden(), 403),
-        (PermissionDenied(), 403),
-        (PathNotFound(), 404),
-        (NotFound(), 404),
-        (VersionConflict(), 412),
-        (KeyError("x"), 500),
-        (Unavailable(), 503),
-        (KeysUnavailable(), 503),
+        (Forbidden(), "forbidden"),
+        (PermissionDenied(), "forbidden"),
+        (PathNotFound(), "not-found"),
+        (NotFound(), "not-found"),
+        (ChangesExpired(), "changes-expired"),
+        (VersionConflict(), "precondition-failed"),
+        (KeyReused(), "idempotency-key-reused"),
+        (KeyError("x"), "internal-server-error"),
+        (Unavailable(), "service-unavailable"),
+        (OutcomeUnknown(), "outcome-unknown"),
+        (KeysUnavailable(), "service-unavailable"),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_each_error_has_the_problem_of_its_status(error: Exception, status: int) -> None:
+def test_each_error_has_its_problem_type(error: Exception, slug: str) -> None:
     response, body = responded(error)
-    assert response.status_code == body["status"] == status
+    assert response.status_code == body["status"] == PROBLEM_TYPES[slug].status
     assert response.media_type == "application/problem+json"
-    assert body["type"] == PROBLEM_TYPES[status].type
-    assert body["title"] == PROBLEM_TYPES[status].title
+    assert body["type"] == PROBLEM_TYPES[slug].type
+    assert body["title"] == PROBLEM_TYPES[slug].title
 
 
 def test_a_path_and_a_task_that_are_not_found_are_told_apart() -> None:
@@ -87,7 +98,9 @@ def test_an_outage_says_when_to_retry_and_of_what() -> None:
 
 
 def test_the_first_five_errors_are_in_the_sentence_and_all_in_the_list() -> None:
-    errors = [parameter_error(f"p{n}", "is wrong") for n in range(MAX_SENTENCES + 2)]
+    errors = [
+        parameter_error(f"p{n}", "malformed", "is wrong") for n in range(MAX_SENTENCES + 2)
+    ]
     first = " ".join(f"p{n}: is wrong." for n in range(MAX_SENTENCES))
     assert detail(*errors[:MAX_SENTENCES]) == first
     assert detail(*errors[: MAX_SENTENCES + 1]) == f"{first} And 1 more."
@@ -97,7 +110,7 @@ def test_the_first_five_errors_are_in_the_sentence_and_all_in_the_list() -> None
 
 
 def test_errors_that_are_left_out_are_counted() -> None:
-    errors = [parameter_error("p", "is wrong")] * (MAX_ERRORS + 50)
+    errors = [parameter_error("p", "malformed", "is wrong")] * (MAX_ERRORS + 50)
     body = responded(BadRequest(errors))[1]
     assert body["errors"] == errors[:MAX_ERRORS]
     assert body["detail"].endswith(f"And {MAX_ERRORS + 50 - MAX_SENTENCES} more.")
@@ -116,7 +129,7 @@ def test_errors_that_are_left_out_are_counted() -> None:
     ],
 )
 def test_a_field_is_named_as_it_was_sent(path: tuple[str | int, ...], name: str) -> None:
-    assert detail(body_error("is wrong", path)) == f"{name}: is wrong."
+    assert detail(body_error("malformed", "is wrong", path)) == f"{name}: is wrong."
 
 
 @pytest.mark.parametrize(
@@ -131,16 +144,17 @@ def test_a_field_is_named_as_it_was_sent(path: tuple[str | int, ...], name: str)
     ],
 )
 def test_the_instance_is_the_path_as_a_uri(path: bytes, instance: str) -> None:
-    assert orjson.loads(problem_document(scope(path), 404))["instance"] == instance
+    assert orjson.loads(problem_document(scope(path), "not-found"))["instance"] == instance
 
 
 def test_extensions_are_part_of_the_document() -> None:
-    body = orjson.loads(problem_document(scope(), 400, detail="No.", extra=[1]))
+    body = orjson.loads(problem_document(scope(), "bad-request", detail="No.", extra=[1]))
     assert body == {
         "type": "/problems/bad-request",
         "title": "Bad request",
         "status": 400,
         "detail": "No.",
         "instance": "/api/tasks",
+        "request_id": "the id",
         "extra": [1],
     }
