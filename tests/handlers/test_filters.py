@@ -46,10 +46,34 @@ BOUNDS = (
     "1000-01-01T00:00:00Z",
     "9999-12-31T23:59:59.999999Z",
 )
-SEARCHES = """\
-a|A|apple|APPLE PIE|%|_|\\|'|"|😀|ä|Ä|ж|ЖУК|字|ß|ss|%_|50%_OFF|c:\\T|it's|.|*|zz| |‍""".split(
-    "|"
-)
+SEARCHES = [
+    "a",
+    "A",
+    "apple",
+    "APPLE PIE",
+    "%",
+    "_",
+    "\\",
+    "'",
+    '"',
+    "😀",
+    "ä",
+    "Ä",
+    "ж",
+    "ЖУК",
+    "字",
+    "ß",
+    "ss",
+    "%_",
+    "50%_OFF",
+    "c:\\T",
+    "it's",
+    ".",
+    "*",
+    "zz",
+    " ",
+    "\u200d",
+]
 STATUSES = ("all", "pending", "completed")
 SORTS = ("created", "title", "due_date", "priority", "updated")
 DESCENDING = ("created", "priority", "updated")

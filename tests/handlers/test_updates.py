@@ -46,7 +46,7 @@ def without(task: Task, *names: str) -> Task:
 def test_a_task_may_be_sent_back_as_it_was_read(
     method: str,
     completed: bool,
-    alice: AuthedClient,  # noqa: FBT001
+    alice: AuthedClient,
 ) -> None:
     task = alice.create_task(
         description="d",

@@ -397,7 +397,9 @@ async def test_ties_are_broken_by_the_id(
     async with open_database(scratch_db.app) as database:
         for title in ("Same", "same", "SAME") * 4:
             await create_task(database, alice, {"title": title})
-        scratch_db.execute("UPDATE todo.tasks SET created_at = '2026-01-01', updated_at = '2026-01-01'")
+        scratch_db.execute(
+            "UPDATE todo.tasks SET created_at = '2026-01-01', updated_at = '2026-01-01'"
+        )
         tasks, _ = await list_as_dicts(database, alice, sort=sort)
     ids = [task["id"] for task in tasks]
     assert ids == sorted(ids, reverse=reverse)

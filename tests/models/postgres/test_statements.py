@@ -17,7 +17,9 @@ OWNERS = {
     "deleted_tasks": "user_id",
     "idempotency_keys": "user_id",
 }
-TABLE = re.compile(r"(?<!INTO )todo\.(?P<table>%s)\b(?: (?P<alias>[a-z])\b)?" % "|".join(OWNERS))
+TABLE = re.compile(
+    r"(?<!INTO )todo\.(?P<table>%s)\b(?: (?P<alias>[a-z])\b)?" % "|".join(OWNERS)
+)
 INSERT = re.compile(
     r"INSERT INTO todo\.(?P<table>\w+)(?: AS \w+)?\s*\((?P<columns>[^)]*)\)"
     r"\s*(?:VALUES \(|SELECT )(?P<values>[^)]*?)(?:\)|\s+FROM\b)"
@@ -122,11 +124,13 @@ def test_a_query_without_the_owner_would_be_found(sql: str) -> None:
 def owners_inserted(statement: Statement) -> list[str]:
     """Return the value of the owner in each INSERT of a statement."""
     return [
-        insert["values"].split(",")[
+        insert["values"]
+        .split(",")[
             [column.strip() for column in insert["columns"].split(",")].index(
                 OWNERS[insert["table"]]
             )
-        ].strip()
+        ]
+        .strip()
         for insert in INSERT.finditer(statement.sql.decode())
     ]
 
