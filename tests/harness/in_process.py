@@ -15,7 +15,7 @@ from app import create_app
 from harness.clients import token
 from harness.contract import check_response
 from harness.operation_index import Operation
-from harness.operations import body, path
+from harness.operations import body, path, query
 from harness.service import SECRET
 from settings import Settings
 
@@ -64,7 +64,11 @@ async def request_in_process(
     headers = {"Authorization": f"Bearer {signed or token(user)}"} if user else {}
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         return await client.request(
-            operation.method, path(operation), headers=headers, **body(operation)
+            operation.method,
+            path(operation),
+            headers=headers,
+            **query(operation),
+            **body(operation),
         )
 
 

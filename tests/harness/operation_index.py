@@ -24,6 +24,16 @@ class Operation:
     responses: Mapping[str, Json]
     secured: bool
 
+    @property
+    def statuses(self) -> set[str]:
+        """The statuses that are documented one by one."""
+        return set(self.responses) - {"default"}
+
+    def response(self, status: int) -> Mapping[str, Json]:
+        """Return the response object for a status, which may be that of `default`."""
+        found: Mapping[str, Json] = self.responses.get(str(status), self.responses["default"])
+        return found
+
 
 def operations_of(contract: Contract) -> dict[str, Operation]:
     """Return every operation by its operationId, in the order of the document."""

@@ -40,6 +40,16 @@ def body(operation: Operation) -> dict[str, Any]:
     return {"json": next(iter(examples.values()))["value"]}
 
 
+def query(operation: Operation) -> dict[str, Any]:
+    """Return the required query parameters, as keyword arguments of httpx."""
+    required = {
+        each["name"]: each["example"]
+        for each in operation.parameters
+        if each["in"] == "query" and each.get("required")
+    }
+    return {"params": required} if required else {}
+
+
 def request_operation(
     client: httpx.Client,
     operation: Operation,
@@ -48,10 +58,11 @@ def request_operation(
     user: str | None = None,
     headers: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
 ) -> httpx.Response:
-    """Request an operation, with a valid body if it takes one."""
+    """Request an operation, with required parameters and a valid body if it takes one."""
     return client.request(
         operation.method,
         path(operation, task_id, user=user),
         headers=headers,
+        **query(operation),
         **body(operation),
     )

@@ -24,7 +24,7 @@ from harness.operation_index import Operation
 from openapi.contract import Contract
 
 # Statuses of requests that passed validation.
-VALID_REQUEST_STATUSES = {200, 201, 204, 304, 404, 412}
+VALID_REQUEST_STATUSES = {200, 201, 204, 304, 404, 410, 412, 422}
 
 # Errors that openapi-core does not detect, and why.
 NOT_DETECTED = {
@@ -115,7 +115,7 @@ class Replay:
         self, response: httpx.Response, operation: Operation, target: Target
     ) -> None:
         status = response.status_code
-        described = operation.responses[str(status)].get("headers", {})
+        described = operation.response(status).get("headers", {})
         headers = _only(described, response.headers)
         errors = self._response_errors(target, status, headers, normalise(response.content))
         assert errors == [], f"openapi-core on the answer: {errors}"
