@@ -51,7 +51,10 @@ REQUESTS: Changes = {
         "components schemas TaskUpdate properties completed",
         REMOVED,
     ),
-    "Enum of `StatusFilter` lost values: 'pending'": ("components schemas StatusFilter enum", ["all"]),
+    "Enum of `StatusFilter` lost values: 'pending'": (
+        "components schemas StatusFilter enum",
+        ["all"],
+    ),
     "`maxLength` of `title` changed": ("components schemas Title maxLength", 100),
     "Upper bound changed from '<= 10000'": ("components parameters Limit schema maximum", 100),
     "default of `sort` was changed": ("components schemas SortKey default", "title"),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ import httpx
 import pytest
 
 import handlers
-from harness import document
+from harness import document, raw_http
 from harness.clients import AuthedClient, token
 from harness.contract import CONTRACT, OPERATIONS
 from harness.document import COMPONENTS
@@ -194,6 +195,12 @@ def with_a_lost_connection(alice: AuthedClient, *_: Any) -> httpx.Response:
         return without_database(alice)
 
 
+def with_a_long_target(alice: AuthedClient, *_: Any) -> httpx.Response:
+    with socket.create_connection((alice.base_url.host, alice.base_url.port)) as connection:
+        connection.sendall(b"GET /%b HTTP/1.1\r\nHost: test\r\n\r\n" % (b"x" * 65_536))
+        return raw_http.read_response(connection)
+
+
 PROVOCATIONS: dict[str, Provoke] = {
     "InvalidBody": lambda alice, *_: alice.post(
         "/api/tasks", json={"title": "x" * 201, "colour": "green"}
@@ -214,7 +221,7 @@ PROVOCATIONS: dict[str, Provoke] = {
     "Unavailable": without_database,
     "NoKeys": without_keys,
     "OutcomeUnknown": with_a_lost_connection,
-    "LongTarget": lambda alice, *_: alice.get(f"/{'x' * 65_536}"),
+    "LongTarget": with_a_long_target,
 }
 
 
