@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.clients import AuthedClient, new_user_id
+from harness.cluster import Cluster, running_cluster
 from harness.service import SECRET, Service
 
 
@@ -28,6 +29,13 @@ def service(data_dir: Path) -> Iterator[Service]:
     service = Service(environment, data_dir / "service.log")
     yield service.wait_until_healthy()
     service.stop()
+
+
+@pytest.fixture(scope="session")
+def service_db(service: Service, data_dir: Path) -> Iterator[Cluster]:  # noqa: ARG001 (it migrates)
+    """Return the database of the shared service, for what no client can do."""
+    with running_cluster(data_dir) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")
