@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run install test lint types bench lock clean
+.PHONY: help run install test lint types fuzz bench lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,11 @@ lint: .venv/dev ## Check the code and the contract
 
 types: .venv/dev ## Generate openapi/types.py from the contract
 	$(BIN)/datamodel-codegen
+
+fuzz: .venv/dev ## Fuzz a running service with Schemathesis (TOKEN, URL)
+	$(BIN)/schemathesis run $(URL)/openapi.yaml -H "Authorization: Bearer $(TOKEN)"
+
+URL ?= http://127.0.0.1:8000
 
 bench: .venv/dev ## Run the benchmarks; half an hour, on an otherwise idle machine
 	$(BIN)/python -m benchmarks

@@ -34,7 +34,7 @@ OPERATIONS: Changes = {
     "Response `201` was removed": ("paths /api/tasks post responses 201", REMOVED),
     "Response `404` was removed": ("paths /api/tasks/{task_id} get responses 404", REMOVED),
     "`X-Total-Count` was removed": (
-        "paths /api/tasks get responses 200 headers X-Total-Count",
+        "components responses TaskList headers X-Total-Count",
         REMOVED,
     ),
     "`ETag` of a 200 may be missing": ("components headers ETag required", REMOVED),
@@ -51,10 +51,13 @@ REQUESTS: Changes = {
         "components schemas TaskUpdate properties completed",
         REMOVED,
     ),
-    "Enum lost values: 'pending'": ("components parameters Status schema enum", ["all"]),
+    "Enum of `StatusFilter` lost values: 'pending'": (
+        "components schemas StatusFilter enum",
+        ["all"],
+    ),
     "`maxLength` of `title` changed": ("components schemas Title maxLength", 100),
     "Upper bound changed from '<= 10000'": ("components parameters Limit schema maximum", 100),
-    "default of `sort` was changed": ("components parameters Sort schema default", "title"),
+    "default of `sort` was changed": ("components schemas SortKey default", "title"),
     "`If-Match` header parameter became required": (
         "components parameters IfMatch required",
         True,
@@ -64,18 +67,18 @@ REQUESTS: Changes = {
         "paths /api/tasks get parameters +",
         ZONE | {"required": True},
     ),
-    "Request body became required": ("components requestBodies TaskCompletion required", True),
+    "Request body became required": ("components requestBodies Completion required", True),
     "`description` narrowed": ("components schemas Description nullable", False),
 }
 RESPONSES: Changes = {
-    "`priority` gained values: 'urgent'": ("components schemas Priority enum +", "urgent"),
+    "`priority` gained values: 'asap'": ("components schemas Priority enum +", "asap"),
     "`status` gained values: 'late'": (
         "components schemas Health properties status enum +",
         "late",
     ),
     "`Task` are no longer required": ("components schemas Task required", ["id", "title"]),
     "`user_id` of `Task` was removed": ("components schemas Task properties user_id", REMOVED),
-    "`created_at` widened": ("components schemas Instant nullable", True),
+    "`created_at` widened": ("components schemas CreatedAt nullable", True),
     "`completed` widened": ("components schemas Completed type", "string"),
     "`Problem` are no longer required": ("components schemas Problem required", ["type"]),
     "Media type `application/problem+json` was removed": (
@@ -86,19 +89,23 @@ RESPONSES: Changes = {
 COMPATIBLE: Changes = {
     "another description": ("components schemas Title description", "What has to be done."),
     "another example": ("components schemas Title example", "Feed the cat"),
-    "a later version": ("info version", "0.9.0"),
+    "a later version": ("info version", "1.9.0"),
     "a new operation": ("paths /live", {"get": LIVE}),
     "a deprecation": ("paths /api/tasks/{task_id} put deprecated", True),
     "a new parameter": ("paths /api/tasks get parameters +", ZONE),
-    "a new parameter value": ("components parameters Sort schema enum +", "priority"),
+    "a new parameter value": ("components schemas SortKey enum +", "tags"),
     "a higher limit": ("components parameters Limit schema maximum", 20_000),
     "a larger body": ("x-max-body-bytes", 131_072),
     "a new request field": ("components schemas TaskCreate properties colour", COLOUR),
     "a new response field": ("components schemas Task properties colour", COLOUR),
     "a new required response field": ("components schemas Task required +", "colour"),
     "a new response header": (
-        "paths /api/tasks get responses 200 headers Zone",
+        "components responses TaskList headers Zone",
         {"schema": COLOUR},
+    ),
+    "a new code of a validation error": (
+        "components schemas ValidationError properties code enum +",
+        "too_late",
     ),
     "a new error": ("paths /api/tasks/{task_id} get responses 412", STALE),
 }
@@ -168,8 +175,8 @@ def test_a_compatible_change_is_not_reported(
 def test_only_a_new_major_version_may_break_clients(
     compare: Callable[[Changes], list[str]],
 ) -> None:
-    assert compare(REQUESTS | {"": ("info version", "0.2.0")}) != []
-    assert compare(REQUESTS | {"": ("info version", "1.0.0")}) == []
+    assert compare(REQUESTS | {"": ("info version", "1.1.0")}) != []
+    assert compare(REQUESTS | {"": ("info version", "2.0.0")}) == []
 
 
 def test_the_released_contract_has_the_version_of_the_changelog() -> None:

@@ -41,13 +41,29 @@ def folder(tmp_path: Path) -> Path:
 def test_schemathesis_finds_no_violation_of_the_contract(
     seed: int, service: Service, folder: Path
 ) -> None:
-    run = subprocess.run(
-        [
-            *(sys.executable, "-m", "schemathesis.cli", "--config-file", CONFIG.name),
-            *("run", f"{service.url}/openapi.yaml"),
-            *("--checks", "all", "--seed", str(seed), "--no-color"),
-        ],
+    run_schemathesis(
+        *("--config-file", CONFIG.name, "run", f"{service.url}/openapi.yaml"),
+        *("--checks", "all", "--seed", str(seed)),
         cwd=folder,  # it also writes its cache there
+    )
+
+
+def test_the_stock_command_finds_nothing(service: Service, tmp_path: Path) -> None:
+    """It needs a token, and the configuration that it finds in the repository's root."""
+    shutil.copy(ROOT / CONFIG.name, tmp_path)
+    report = run_schemathesis(
+        *("run", f"{service.url}/openapi.yaml"),
+        *("-H", f"Authorization: Bearer {token(new_user_id())}"),
+        cwd=tmp_path,
+    )
+    assert str(tmp_path / CONFIG.name) in report.replace("\n", ""), report
+
+
+def run_schemathesis(*arguments: str, cwd: Path) -> str:
+    """Run Schemathesis on the whole contract; return its report, which has no finding."""
+    run = subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", *arguments, "--no-color"],
+        cwd=cwd,
         env=os.environ | {"PYTHONPATH": str(ROOT / "tests"), "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         encoding="utf-8",
@@ -59,3 +75,4 @@ def test_schemathesis_finds_no_violation_of_the_contract(
     assert [phase for phase in PHASES if f"  ✅ {phase}\n" not in report] == [], report
     assert f"Tested: {len(OPERATIONS)}\n" in report, report
     assert "will not run" not in report, report
+    return report

@@ -9,7 +9,7 @@ import pytest
 from harness.clients import AuthedClient
 from harness.contract import CONTRACT, OPERATIONS, check_response
 from harness.in_process import app_without_database, broken_handler, request_in_process
-from harness.operations import UNKNOWN_TASK_ID, body, path, request_operation
+from harness.operations import UNKNOWN_TASK_ID, body, path, query, request_operation
 
 PATHS = sorted({operation.path for operation in OPERATIONS.values()})
 METHODS = {"GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH", "TRACE", "QUERY", "LINK"}
@@ -59,6 +59,22 @@ def as_another_user(scenario: Scenario) -> httpx.Response:
     return request_operation(scenario.bob, scenario.operation, scenario.task, user=user)
 
 
+def with_a_token_from_before_the_service(scenario: Scenario) -> httpx.Response:
+    where = path(scenario.operation, scenario.task)
+    return scenario.alice.request(
+        scenario.operation.method,
+        where,
+        params={"since": "r1"} | query(scenario.operation).get("params", {}),
+        **body(scenario.operation),
+    )
+
+
+def with_a_used_key(scenario: Scenario) -> httpx.Response:
+    key = {"Idempotency-Key": scenario.task}
+    scenario.alice.post("/api/tasks", json={"title": "Another task"}, headers=key)
+    return scenario.send_valid(key)
+
+
 def with_internal_error(scenario: Scenario) -> httpx.Response:
     with broken_handler(scenario.operation.operation_id) as secret:
         response = scenario.send_in_process()
@@ -77,6 +93,7 @@ PROVOCATIONS: dict[str, Callable[[Scenario], httpx.Response]] = {
     "404": lambda scenario: request_operation(
         scenario.alice, scenario.operation, UNKNOWN_TASK_ID
     ),
+    "410": with_a_token_from_before_the_service,
     "412": lambda scenario: scenario.send_valid({"If-Match": '"0"'}),
     "413": lambda scenario: scenario.send_body(
         b" " * (CONTRACT.document["x-max-body-bytes"] + 1), JSON
@@ -84,13 +101,14 @@ PROVOCATIONS: dict[str, Callable[[Scenario], httpx.Response]] = {
     "415": lambda scenario: scenario.send_body(
         b"title=x", {"Content-Type": "multipart/form-data"}
     ),
+    "422": with_a_used_key,
     "500": with_internal_error,
     "503": Scenario.send_in_process,
 }
 
 
 def test_every_documented_status_is_provoked() -> None:
-    documented = {status for each in OPERATIONS.values() for status in each.responses}
+    documented = {status for each in OPERATIONS.values() for status in each.statuses}
     assert documented == set(PROVOCATIONS)
 
 
@@ -103,7 +121,7 @@ def test_a_status_occurs_if_and_only_if_it_is_documented(
     response = PROVOCATIONS[status](scenario)
     check_response(response)  # any status that occurs must be documented
     occurred = str(response.status_code)
-    assert (occurred == status) is (status in scenario.operation.responses), response.text
+    assert (occurred == status) is (status in scenario.operation.statuses), response.text
     assert occurred not in {"500", "503"} - {status}, response.text
 
 

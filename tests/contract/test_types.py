@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from models import queries
-from openapi.types import SortKey, StatusFilter
+from openapi.types import SortKey, SortOrder, StatusFilter
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,5 +19,8 @@ def test_the_types_are_generated_from_the_current_contract(tmp_path: Path) -> No
     assert generated.read_bytes() == (ROOT / "openapi" / "types.py").read_bytes()
 
 
-def test_every_status_and_sort_of_the_contract_has_a_statement() -> None:
-    assert set(queries.LIST) == set(product(get_args(StatusFilter), get_args(SortKey)))
+def test_every_order_of_the_contract_has_a_statement() -> None:
+    plain = set(product(get_args(StatusFilter), get_args(SortKey)))
+    filtered = set(product(get_args(SortKey), get_args(SortOrder)))
+    assert set(queries.LIST) < plain
+    assert set(queries.FILTERED_LIST) == filtered
