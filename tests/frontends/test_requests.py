@@ -8,14 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
+from harness import raw_http
 from harness.clients import AuthedClient, token
 from harness.problems import validation_errors
 from harness.service import Service
 
 Task = dict[str, Any]
 
-URGENT = {"title": "Urgent one", "description": "now", "priority": "urgent"}
-ONLY_TITLE = {
+URGENT: Task = {"title": "Urgent one", "description": "now", "priority": "urgent"}
+ONLY_TITLE: Task = {
     "title": "Only title",
     "description": "",
     "priority": "medium",
@@ -23,7 +24,7 @@ ONLY_TITLE = {
     "due_date": None,
     "remind_at": None,
 }
-MILK = {
+MILK: Task = {
     "title": "Milk",
     "description": None,
     "due_date": None,
@@ -129,10 +130,7 @@ def test_2_whatever_stands_in_one_segment_is_a_bad_id(
     url = f"{service.url}/api/tasks/11111111-1111-4111-8111-111111111111{ending}"
     headers = {"Authorization": f"Bearer {token(alice.id)}"}
     response = httpx.get(url, headers=headers, verify=False)
-    if ending == "%2F":  # servers decode it to a slash, and a slash at the end is ignored
-        assert response.status_code == 404
-    else:
-        assert validation_errors(response).keys() == {"task_id"}
+    assert validation_errors(response).keys() == {"task_id"}
 
 
 @pytest.mark.parametrize("name", ["status", "search", "sort", "cursor", "tag", "limit"])
@@ -218,7 +216,7 @@ def test_10_both_spellings_of_this_machine_are_allowed_in_development(
 
 
 def test_11_a_url_that_is_too_long_is_414(service: Service) -> None:
-    response = httpx.get(f"{service.url}/api/tasks?search={'x' * 70_000}", verify=False)
+    response = raw_http.send(service, f"GET /api/tasks?search={'x' * 70_000} HTTP/1.1")
     assert response.status_code == 414
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["type"] == "/problems/uri-too-long"
