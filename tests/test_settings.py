@@ -149,15 +149,16 @@ def test_no_origin_is_there_twice_nor_beside_those_that_are_set() -> None:
 @pytest.mark.parametrize(
     ("text", "path"),
     [
-        ("sub", ("sub",)),
-        ("user.id", ("user", "id")),
-        ("a.b.c", ("a", "b", "c")),
-        ("https://todo.example/user_id", ("https://todo.example/user_id",)),
+        ("sub", (("sub",),)),
+        ("user.id", (("user", "id"),)),
+        ("sub, user.id", (("sub",), ("user", "id"))),
+        ("a.b.c", (("a", "b", "c"),)),
+        ("https://todo.example/user_id", (("https://todo.example/user_id",),)),
     ],
 )
 def test_dots_lead_to_the_users_claim_but_not_in_a_url(text: str, path: object) -> None:
     assert settings.load({"JWT_USER_CLAIM": text}).jwt_user_claim == path
-    assert settings.load({}).jwt_user_claim == ("sub",)
+    assert settings.load({}).jwt_user_claim == (("sub",), ("user", "id"))
 
 
 def test_origins_are_separated_by_commas() -> None:

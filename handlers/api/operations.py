@@ -22,6 +22,7 @@ from connexion.spec import Specification
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from handlers.api.compression import MIN_COMPRESSED, compress
 from handlers.api.problems import MethodNotAllowed, PathNotFound, error_response
 from handlers.api.request_body import has_body, read_body
 from openapi.contract import path_pattern
@@ -193,6 +194,8 @@ class Operations(SpecMiddleware):  # type: ignore[misc]  # Connexion is untyped
         """Respond to one HTTP request."""
         try:
             response = await self._api.match(scope)(scope, receive)
+            if len(response.body) >= MIN_COMPRESSED:
+                response = await compress(scope, response)
         except Exception as error:  # noqa: BLE001 (each has its problem document)
             response = error_response(scope, error)
         await response(scope, receive, send)

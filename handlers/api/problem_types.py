@@ -114,7 +114,8 @@ PROBLEM_TYPES = {
             happened="The changes since the token `since` can no longer be listed.",
             why="Deletions are remembered for a limited time, 90 days by default, and the "
             "token is older; or the tasks were erased, or restored from a backup.",
-            advice="List the changes without `since`, store the tasks of all pages, and discard "
+            advice="List the changes without `since`, store the tasks of all pages, and "
+            "discard "
             "the tasks that did not come back.",
         ),
         ProblemType(
@@ -197,7 +198,8 @@ PROBLEM_TYPES = {
             title="Outcome unknown",
             detail="The connection to the database was lost. The change may have happened or "
             "not.",
-            happened="The connection to the database was lost while the change was in progress.",
+            happened="The connection to the database was lost while the change was in "
+            "progress.",
             why="The database was restarted or did not respond in time. Its answer never "
             "arrived, so the change may have been applied or not.",
             advice="Repeat the request if it is idempotent, as with an `Idempotency-Key`; "

@@ -8,7 +8,7 @@ CONTENT_TYPE = (b"content-type", b"application/json")
 
 PRIVATE: tuple[RawHeader, ...] = (
     (b"cache-control", b"private, no-cache"),
-    (b"vary", b"Authorization"),
+    (b"vary", b"Authorization, Accept-Encoding"),
 )
 """The headers of responses about tasks: only the user's own cache may store them."""
 

@@ -30,11 +30,13 @@ class RequestContextMiddleware:
         self._canonical_prefix = f"{alias_of}/"
         self._user_index = self._scoped.index("{user_id}")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, or pass on any other event."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Handle one request, or pass on any other event.
+
+        It returns the application's awaitable: a coroutine of its own would cost more.
+        """
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         path, user = self._normalise_path(scope["raw_path"].decode("latin-1"))
         # Only identifies the request, so it need not be unpredictable.
         request_id = random.getrandbits(128).to_bytes(16).hex()
@@ -54,7 +56,7 @@ class RequestContextMiddleware:
                     _log(scope, request_id, message["status"], started)
             return send(message)
 
-        await self._app(scope, receive, send_with_headers)
+        return self._app(scope, receive, send_with_headers)
 
     def _normalise_path(self, path: str) -> tuple[str, str | None]:
         """Return the canonical path, and the user id of a user-scoped path.

@@ -15,7 +15,7 @@ SHUTDOWN_TIMEOUT = 10  # seconds for requests in flight
 # busy machine would replace them again and again.
 STARTUP_TIMEOUT = 60
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("todo.server")
 
 
 class CannotListen(Exception):

@@ -5,7 +5,7 @@ secret itself and listens on the loopback interface (see `cli.py`). Otherwise th
 is not installed, and its paths do not exist.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,13 +55,12 @@ class DevTokensMiddleware:
         self._sign = sign
         self._users = {f"/docs/token/{user}": user for user in USERS}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Respond to a request for a token, or pass the request on."""
         user = self._users.get(scope["path"]) if scope["type"] == "http" else None
         if user is None:
-            await self._app(scope, receive, send)
-        else:
-            await self._respond(scope, user)(scope, receive, send)
+            return self._app(scope, receive, send)
+        return self._respond(scope, user)(scope, receive, send)
 
     def _respond(self, scope: Scope, user: str) -> Response:
         if scope["method"] != "POST":

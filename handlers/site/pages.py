@@ -5,7 +5,7 @@ and JSON, Swagger UI, a reference, a page for every problem type, and a start pa
 """
 
 import mimetypes
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,15 +51,14 @@ class PagesMiddleware:
             _render(contract, development)
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve a page, or pass the request on."""
         page = self._pages.get(scope["path"]) if scope["type"] == "http" else None
         if page is None:
-            await self._app(scope, receive, send)
-        elif scope["method"] == "GET":
-            await page.respond(Headers(scope=scope))(scope, receive, send)
-        else:
-            await error_response(scope, MethodNotAllowed(["GET"]))(scope, receive, send)
+            return self._app(scope, receive, send)
+        if scope["method"] == "GET":
+            return page.respond(Headers(scope=scope))(scope, receive, send)
+        return error_response(scope, MethodNotAllowed(["GET"]))(scope, receive, send)
 
 
 def _render(

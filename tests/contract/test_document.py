@@ -219,6 +219,6 @@ def test_the_limits_in_the_prose_are_those_of_the_schemas() -> None:
     ) in prose
     assert f"A `limit` above {limit['maximum']} is a 400" in prose
     assert f"without one you get {limit['default']}." in prose
-    assert body in PROBLEM_TYPES[413].detail
+    assert body in PROBLEM_TYPES["content-too-large"].detail
     assert body in COMPONENTS["responses"]["ContentTooLarge"]["description"]
     assert schemas["TaskList"]["maxItems"] == limit["maximum"]

@@ -7,30 +7,47 @@ from models.postgres.statements import Statement
 
 _named = {name: value for name, value in vars(queries).items() if isinstance(value, Statement)}
 _lists = {
-    " ".join(("list", *which)): statement
-    for value in vars(queries).values()
+    " ".join((name.replace("_", " "), *which)): statement
+    for name, value in vars(queries).items()
     if isinstance(value, dict)
     for which, statement in value.items()
     if isinstance(statement, Statement)
 }
 
 STATEMENTS: dict[str, Statement] = {
-    **{name.strip("_").lower(): statement for name, statement in _named.items()},
-    **_lists,
+    name.strip("_").lower(): statement for name, statement in (_named | _lists).items()
 }
 """Found by inspection, so new statements are tested, too."""
 
+LISTS = [name for name in STATEMENTS if "list" in name]
+WRITING = [name for name, statement in STATEMENTS.items() if statement.writes]
+
 
 def values_for(user_id: str, task_id: UUID) -> dict[str, object]:
-    """Return values for all parameters, with which a statement changes all that it can."""
-    new = {"title": "new", "description": "new", "completed": True, "priority": "low"}
+    """Return values for all parameters, with which a statement does all that it can.
+
+    It writes every field, filters by nothing, and lists all changes.
+    """
     return {
+        **dict.fromkeys(queries.PARAMETERS),
+        **dict.fromkeys(queries.SET_FLAGS.values(), True),
         "user_id": user_id,
         "task_id": task_id,
-        "versions": None,
+        "new_title": "new",
+        "new_description": "new",
+        "new_completed": True,
+        "new_priority": "low",
+        "new_tags": ["new"],
+        "key": "key",
+        "fingerprint": "fingerprint",
+        "key_retention": "24 hours",
+        "deletion_retention": "90 days",
+        "known": [],
         "limit": 10_000,
         "offset": 0,
-        **{f"new_{name}": value for name, value in new.items()},
-        "new_due_date": None,
-        **{f"set_{name}": True for name in ("description", "priority", "due_date")},
+        "completed": [True, False],
+        "since": 0,
+        "since_id": UUID(int=0),
+        "unless": 0,
+        "base": 0,
     }

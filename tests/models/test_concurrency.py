@@ -31,6 +31,19 @@ async def test_concurrent_first_writes_of_a_new_user_all_succeed(cluster: Cluste
         )
     assert {task["id"] for task in json.loads(page.json)} == {str(task.id) for task in stored}
     assert page.total == 20
+    assert {task.version for task in stored} == {page.revision - n for n in range(20)}
+
+
+async def test_of_concurrent_requests_with_one_key_one_creates_the_task(
+    cluster: Cluster,
+) -> None:
+    alice = new_user_id()
+    async with open_database(cluster.app, pool_size=10) as database:
+        creates = [create_task(database, alice, {"title": "x"}, key="k") for _ in range(30)]
+        stored = await asyncio.gather(*creates)
+        page = await list_tasks(database, alice, limit=100)
+    assert sorted(task.replayed for task in stored) == [False] + 29 * [True]
+    assert len({task._replace(replayed=False) for task in stored}) == page.total == 1
 
 
 @pytest.mark.parametrize("toggles", [100, 101])
@@ -41,8 +54,8 @@ async def test_no_toggle_is_lost(toggles: int, cluster: Cluster) -> None:
         flips = [complete_task(database, alice, task.id, None, None) for _ in range(toggles)]
         versions = {flip.version for flip in await asyncio.gather(*flips)}
         last = await get_task(database, alice, task.id)
-    assert versions == set(range(2, toggles + 2))
-    assert last.version == toggles + 1
+    assert versions == {task.version + n for n in range(1, toggles + 1)}
+    assert last.version == task.version + toggles
     assert json.loads(last.json)["completed"] is (toggles % 2 == 1)
 
 
@@ -51,7 +64,8 @@ async def test_of_many_updates_of_one_version_one_succeeds(cluster: Cluster) -> 
     async with open_database(cluster.app, pool_size=10) as database:
         task = await create_task(database, alice, {"title": "x"})
         updates = [
-            update_task(database, alice, task.id, {"title": f"{n}"}, [1]) for n in range(30)
+            update_task(database, alice, task.id, {"title": f"{n}"}, [task.version])
+            for n in range(30)
         ]
         outcomes = await asyncio.gather(*updates, return_exceptions=True)
         assert sum(isinstance(outcome, VersionConflict) for outcome in outcomes) == 29
@@ -81,8 +95,8 @@ async def test_an_update_and_a_deletion_of_one_version_do_not_both_succeed(
     for _ in range(20):
         task = await create_task(database, alice, {"title": "x"})
         updated, deleted = await asyncio.gather(
-            update_task(database, alice, task.id, {"title": "y"}, [1]),
-            delete_task(database, alice, task.id, [1]),
+            update_task(database, alice, task.id, {"title": "y"}, [task.version]),
+            delete_task(database, alice, task.id, [task.version]),
             return_exceptions=True,
         )
         if deleted is None:

@@ -1,6 +1,7 @@
 """Row ownership is enforced twice, by row security and WHERE; each is tested alone."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,27 +12,64 @@ from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import TupleRow
 
 from harness.cluster import Cluster, identity_query, new_user_id, run_query
-from harness.statements import STATEMENTS, values_for
+from harness.statements import LISTS, STATEMENTS, values_for
 from models.postgres.statements import Statement
 
 Connection = psycopg.Connection[TupleRow]
-TABLES = {"users": "id", "tasks": "user_id"}
+TABLES = {
+    "users": "id",
+    "tasks": "user_id",
+    "deleted_tasks": "user_id",
+    "idempotency_keys": "user_id",
+}
+UPDATES = {
+    "users": "revision = 0, forgotten = 0",
+    "tasks": "title = 'bob was here'",
+    "deleted_tasks": "deleted_at = now()",
+    "idempotency_keys": "response = 'bob was here'",
+}
+LONG_AGO = "2020-01-01 00:00Z"
 each_table = pytest.mark.parametrize("table", TABLES)
 each_statement = pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
 
 
 class TwoUsers:
-    """Alice and Bob, with a task each, in a transaction that is rolled back."""
+    """Alice and Bob, with rows in every table, in a transaction that is rolled back.
+
+    Both have a completed task, and expired rows, which statements delete on the way.
+    """
 
     def __init__(self, superuser: Connection) -> None:
         self.alice, self.bob = new_user_id(), new_user_id()
         self.alices_task, self.bobs_task = uuid4(), uuid4()
-        for user, task_id in ((self.alice, self.alices_task), (self.bob, self.bobs_task)):
-            superuser.execute("INSERT INTO todo.users (id) VALUES (%s)", [user])
+        self.alices_deleted_task, self.bobs_deleted_task = uuid4(), uuid4()
+        for user, revision, task_id, deleted_id in (
+            (self.alice, 1001, self.alices_task, self.alices_deleted_task),
+            (self.bob, 2002, self.bobs_task, self.bobs_deleted_task),
+        ):
             superuser.execute(
-                "INSERT INTO todo.tasks (user_id, id, title) VALUES (%s, %s, 'x')",
+                "INSERT INTO todo.users (id, revision, forgotten) VALUES (%s, %s, 0)",
+                [user, revision],
+            )
+            superuser.execute(
+                "INSERT INTO todo.tasks (user_id, id, title, completed, version)"
+                " VALUES (%s, %s, 'x', true, 2)",
                 [user, task_id],
             )
+            superuser.execute(
+                "INSERT INTO todo.deleted_tasks VALUES (%s, 1, %s, %s)",
+                [user, deleted_id, LONG_AGO],
+            )
+            for key in ("key", "other key"):
+                superuser.execute(
+                    "INSERT INTO todo.idempotency_keys VALUES (%s, %s, '', %s, 1, %s, %s)",
+                    [user, key, task_id, f"of {user}", LONG_AGO],
+                )
+
+    @property
+    def of_alice(self) -> tuple[str, ...]:
+        """What nobody but Alice may see."""
+        return self.alice, str(self.alices_task), str(self.alices_deleted_task)
 
 
 @pytest.fixture
@@ -65,13 +103,29 @@ def other_users_rows(superuser: Connection, user_id: str) -> list[Any]:
 
 
 @each_statement
+@pytest.mark.parametrize("whose", ["alices_task", "bobs_task"])
 def test_without_row_security_a_statement_still_spares_other_users_rows(
-    statement: Statement, superuser: Connection, users: TwoUsers
+    statement: Statement, whose: str, superuser: Connection, users: TwoUsers
 ) -> None:
     before = other_users_rows(superuser, users.bob)
-    rows = run_query(superuser, statement.bind(values_for(users.bob, users.alices_task)))
+    rows = run_query(superuser, statement.bind(values_for(users.bob, getattr(users, whose))))
     assert other_users_rows(superuser, users.bob) == before
-    assert users.alice not in repr(rows)
+    assert not any(value in repr(rows) for value in users.of_alice)
+
+
+@each_statement
+@pytest.mark.parametrize("whose", ["alices_task", "bobs_task"])
+def test_without_its_filters_a_statement_still_spares_other_users_rows(
+    statement: Statement, whose: str, superuser: Connection, users: TwoUsers
+) -> None:
+    before = other_users_rows(superuser, users.bob)
+    query = statement.bind(values_for(users.bob, getattr(users, whose)))
+    user = rf"\${statement.parameters.index('user_id') + 1}::VARCHAR"
+    sql = re.sub(rf"\w+\.(?:user_)?id = ({user})", r"\1 IS NOT NULL", query.sql.decode())
+    become_user(superuser, users.bob)
+    rows = run_query(superuser, query._replace(sql=sql.encode()))
+    assert other_users_rows(superuser, users.bob) == before
+    assert not any(value in repr(rows) for value in users.of_alice)
 
 
 @pytest.mark.parametrize("name", ["get", "update", "complete", "delete"])
@@ -83,16 +137,41 @@ def test_without_row_security_a_statement_finds_no_row_of_another_user(
     assert run_query(superuser, statement.bind(values_for(users.bob, users.bobs_task))) != []
 
 
-@pytest.mark.parametrize("name", [name for name in STATEMENTS if "list" in name])
+@pytest.mark.parametrize("name", LISTS)
 def test_without_row_security_a_list_and_its_total_still_cover_one_user(
     name: str, superuser: Connection, users: TwoUsers
 ) -> None:
-    superuser.execute("UPDATE todo.tasks SET completed = %s", ["completed" in name])
+    superuser.execute(
+        "UPDATE todo.tasks SET completed = %s WHERE user_id IN (%s, %s)",
+        ["completed" in name, users.alice, users.bob],
+    )
     for limit in (1, 10):  # counted, and not
         values = {**values_for(users.bob, users.bobs_task), "limit": limit}
-        ((tasks, count, total),) = run_query(superuser, STATEMENTS[name].bind(values))
+        ((revision, tasks, *numbers),) = run_query(superuser, STATEMENTS[name].bind(values))
         assert [task["user_id"] for task in json.loads(tasks or b"")] == [users.bob]
-        assert (count, total) == (b"1", b"1")
+        assert (revision, numbers) == (b"2002", [b"1", b"1", b"0"])
+
+
+def test_without_row_security_changes_still_cover_one_user(
+    superuser: Connection, users: TwoUsers
+) -> None:
+    values = values_for(users.bob, users.bobs_task)
+    ((revision, forgotten, more, changed, deleted, *_),) = run_query(
+        superuser, STATEMENTS["changes"].bind(values)
+    )
+    assert (revision, forgotten, more) == (b"2002", b"0", b"f")
+    assert [task["id"] for task in json.loads(changed or b"")] == [str(users.bobs_task)]
+    assert json.loads(deleted or b"") == [str(users.bobs_deleted_task)]
+
+
+def test_without_row_security_a_key_of_another_user_is_not_replayed(
+    superuser: Connection, users: TwoUsers
+) -> None:
+    superuser.execute("DELETE FROM todo.idempotency_keys WHERE user_id = %s", [users.bob])
+    query = STATEMENTS["create_once"].bind(values_for(users.bob, users.bobs_task))
+    ((_, task, _, replayed, _),) = run_query(superuser, query)
+    assert json.loads(task or b"")["user_id"] == users.bob
+    assert replayed == b"f"
 
 
 @each_table
@@ -100,26 +179,29 @@ def test_without_a_where_clause_only_the_users_rows_are_visible(
     table: str, superuser: Connection, users: TwoUsers
 ) -> None:
     rows = become_user(superuser, users.bob).execute(f"SELECT * FROM todo.{table}".encode())
-    (row,) = rows.fetchall()
-    assert users.bob in row
+    visible = rows.fetchall()
+    assert visible
+    assert all(users.bob in row for row in visible)
 
 
+@each_table
 def test_without_a_where_clause_only_the_users_rows_are_updated(
-    superuser: Connection, users: TwoUsers
+    table: str, superuser: Connection, users: TwoUsers
 ) -> None:
     before = other_users_rows(superuser, users.bob)
-    update = become_user(superuser, users.bob).execute(
-        "UPDATE todo.tasks SET title = 'bob was here'"
-    )
-    assert update.rowcount == 1
+    sql = f"UPDATE todo.{table} SET {UPDATES[table]}"
+    assert become_user(superuser, users.bob).execute(sql.encode()).rowcount
     assert other_users_rows(superuser, users.bob) == before
 
 
+@each_table
 def test_without_a_where_clause_only_the_users_rows_are_deleted(
-    superuser: Connection, users: TwoUsers
+    table: str, superuser: Connection, users: TwoUsers
 ) -> None:
     before = other_users_rows(superuser, users.bob)
-    assert become_user(superuser, users.bob).execute("DELETE FROM todo.tasks").rowcount == 1
+    become_user(superuser, users.bob)
+    assert superuser.execute(f"DELETE FROM todo.{table}".encode()).rowcount
+    assert superuser.execute(f"SELECT FROM todo.{table}".encode()).fetchall() == []
     assert other_users_rows(superuser, users.bob) == before
 
 
@@ -128,7 +210,12 @@ def test_without_a_where_clause_only_the_users_rows_are_deleted(
     [
         "INSERT INTO todo.tasks (user_id, id, title) VALUES (%(alice)s, %(id)s, 'for alice')",
         "INSERT INTO todo.users (id) VALUES (%(nobody)s)",
+        "INSERT INTO todo.deleted_tasks (user_id, revision, id) VALUES (%(alice)s, 9, %(id)s)",
+        "INSERT INTO todo.idempotency_keys (user_id, key, fingerprint, task_id, version,"
+        " response) VALUES (%(alice)s, 'a', '', %(id)s, 1, '')",
         "UPDATE todo.tasks SET user_id = %(alice)s",
+        "UPDATE todo.deleted_tasks SET user_id = %(alice)s",
+        "UPDATE todo.idempotency_keys SET user_id = %(alice)s",
     ],
 )
 def test_a_user_cannot_write_rows_of_another_user(
@@ -143,7 +230,8 @@ def test_a_user_cannot_write_rows_of_another_user(
     "attempt",
     [
         "UPDATE todo.users SET id = 'x'",
-        "DELETE FROM todo.users",
+        "UPDATE todo.users SET created_at = now()",
+        "TRUNCATE todo.deleted_tasks",
         "TRUNCATE todo.tasks",
         "ALTER TABLE todo.tasks DISABLE ROW LEVEL SECURITY",
         "CREATE TABLE todo.mine ()",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 
 from harness.cluster import Cluster, identity_query, run_query
-from harness.statements import STATEMENTS, values_for
+from harness.statements import LISTS, STATEMENTS, values_for
 from models.postgres.statements import Query
 
 pytestmark = pytest.mark.million
@@ -32,13 +33,25 @@ FILL = f"""
         CASE WHEN n % 2 = 0 THEN '2026-01-01Z'::timestamptz + n * interval '1 minute' END,
         '2020-01-01Z'::timestamptz + hashint4(n) * interval '10 milliseconds'
     FROM generate_series(0, 999999) AS n;
+    INSERT INTO todo.deleted_tasks (user_id, revision, id)
+    SELECT CASE WHEN n < 10000 THEN '{HEAVY}' ELSE 'light-' || n % 990 END,
+        n, gen_random_uuid()
+    FROM generate_series(1, 200000) AS n;
+    INSERT INTO todo.idempotency_keys (
+        user_id, key, fingerprint, task_id, version, response, created_at)
+    SELECT CASE WHEN n < 10000 THEN '{HEAVY}' ELSE 'light-' || n % 990 END,
+        'key-' || n, '', gen_random_uuid(), n, '{{}}',
+        '2020-01-01Z'::timestamptz + n * interval '1 second'
+    FROM generate_series(1, 200000) AS n;
 """
 WITH_INDEXES = """
     DO $$ DECLARE definition text; BEGIN
         FOR definition IN SELECT indexdef FROM later LOOP EXECUTE definition; END LOOP;
     END $$;
-    ANALYZE todo.users, todo.tasks;
+    ANALYZE todo.users, todo.tasks, todo.deleted_tasks, todo.idempotency_keys;
 """
+TABLES = {"users", "tasks", "deleted_tasks", "idempotency_keys"}
+WHOLE_USER = {*LISTS, "changes", "export", "clear_completed"}
 BY_INDEX = {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}
 
 
@@ -58,7 +71,11 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def explained(
-    cluster: Cluster, query: Query, *settings: Query, generic: bool = False
+    cluster: Cluster,
+    query: Query,
+    *settings: Query,
+    generic: bool = False,
+    options: str = "",
 ) -> list[dict[str, Any]]:
     """Return the nodes of the plan of a query.
 
@@ -72,43 +89,84 @@ def explained(
             explain = b"EXPLAIN (FORMAT JSON, GENERIC_PLAN) " + query.sql
             plan = connection.pgconn.exec_(explain).get_value(0, 0)
         else:
-            explain = b"EXPLAIN (FORMAT JSON) " + query.sql
+            explain = f"EXPLAIN ({options}FORMAT JSON) ".encode() + query.sql
             ((plan,),) = run_query(connection, Query(explain, query.values))
         connection.rollback()
     return list(nodes(json.loads(plan or b"")[0]["Plan"]))
 
 
-def reads_of_tasks(plan: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def reads(plan: list[dict[str, Any]], tables: set[str] = TABLES) -> list[dict[str, Any]]:
     return [
         node
         for node in plan
-        if node.get("Relation Name") == "tasks" and node["Node Type"] != "ModifyTable"
+        if node.get("Relation Name") in tables and node["Node Type"] != "ModifyTable"
     ]
 
 
 @pytest.mark.parametrize("user", [HEAVY, LIGHT, "nobody"])
 @pytest.mark.parametrize(("limit", "offset"), [(10_000, 0), (50, 0), (50, 5000)])
 @pytest.mark.parametrize("name", STATEMENTS)
-def test_every_statement_finds_tasks_by_an_index(
+def test_every_statement_finds_rows_by_an_index(
     name: str, limit: int, offset: int, user: str, million: Cluster
 ) -> None:
     values = {**values_for(user, uuid4()), "limit": limit, "offset": offset}
     plan = explained(million, STATEMENTS[name].bind(values), identity_query(user))
-    assert reads_of_tasks(plan) or name == "create"
-    for node in reads_of_tasks(plan):
+    assert reads(plan) or name == "create"
+    for node in reads(plan):
         assert node["Node Type"] in BY_INDEX, node
         condition = node.get("Index Cond") or node["Recheck Cond"]
-        key = "user_id = " if name.startswith("list") else "id = "
-        assert key in condition, node
+        of_user = name in WHOLE_USER and node["Relation Name"] != "users"
+        assert ("user_id = " if of_user else "id = ") in condition, node
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
-def test_every_generic_plan_finds_tasks_by_an_index(name: str, million: Cluster) -> None:
+def test_every_generic_plan_finds_rows_by_an_index(name: str, million: Cluster) -> None:
     query = STATEMENTS[name].bind(values_for(HEAVY, uuid4()))
     plan = explained(million, query, identity_query(HEAVY), generic=True)
-    assert reads_of_tasks(plan) or name == "create"
-    for node in reads_of_tasks(plan):
+    assert reads(plan) or name == "create"
+    for node in reads(plan):
         assert node["Node Type"] in BY_INDEX, node
+
+
+FILTERS = {
+    "priorities": ["low", "none"],
+    "tags": ["home"],
+    "search": "task",
+    "due_after": datetime(2026, 1, 1, tzinfo=UTC),
+    "due_before": datetime(2027, 1, 1, tzinfo=UTC),
+    "completed": [False],
+}
+
+
+@pytest.mark.parametrize("limit", [50, 10_000])
+@pytest.mark.parametrize("name", [name for name in LISTS if name.startswith("filtered")])
+def test_every_filter_reads_rows_of_one_user_by_an_index(
+    name: str, limit: int, million: Cluster
+) -> None:
+    after = {
+        "after_id": uuid4(),
+        "after_text": "high" if "priority" in name else "task",
+        "after_instant": datetime(2021, 1, 1, tzinfo=UTC),
+    }
+    each: list[dict[str, Any]] = [{key: value} for key, value in FILTERS.items()]
+    for given in ({}, after, FILTERS, FILTERS | after, *each):
+        values = {**values_for(HEAVY, uuid4()), "limit": limit, **given}
+        plan = explained(million, STATEMENTS[name].bind(values), identity_query(HEAVY))
+        for node in reads(plan):
+            assert node["Node Type"] in BY_INDEX, node
+            condition = node.get("Index Cond") or node["Recheck Cond"]
+            assert "id = " in condition, node
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_that_the_client_has_is_not_read(name: str, million: Cluster) -> None:
+    revision = million.scalar(f"SELECT revision FROM todo.users WHERE id = '{HEAVY}'")
+    for known, expected in (([revision], 0), ([revision - 1], 1)):
+        values = {**values_for(HEAVY, uuid4()), "limit": 50, "known": known}
+        query = STATEMENTS[name].bind(values)
+        plan = explained(million, query, identity_query(HEAVY), options="ANALYZE, ")
+        loops = max(node["Actual Loops"] for node in reads(plan, {"tasks"}))
+        assert loops == expected
 
 
 @pytest.mark.parametrize("generic", [True, False], ids=["generic", "custom"])
@@ -136,4 +194,4 @@ def test_a_page_of_one_status_is_read_in_order_of_creation(
 def test_the_probe_finds_an_id_by_an_index(million: Cluster) -> None:
     query = Query(b"SELECT FROM todo.tasks WHERE tasks.id = $1", [str(uuid4()).encode()])
     plan = explained(million, query, Query(b"SET LOCAL ROLE todo_probe", []))
-    assert [node.get("Index Name") for node in reads_of_tasks(plan)] == ["ix_tasks_id"]
+    assert [node.get("Index Name") for node in reads(plan)] == ["ix_tasks_id"]

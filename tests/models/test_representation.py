@@ -11,7 +11,7 @@ import pytest
 from psycopg.rows import TupleRow
 
 from harness.cluster import Cluster, identity_query, new_user_id, open_database, run_query
-from harness.statements import STATEMENTS, values_for
+from harness.statements import STATEMENTS, WRITING, values_for
 from models.queries import REPRESENTATION_VERSION, REPRESENTED
 from models.tables import Task
 from models.tasks import complete_task, create_task
@@ -21,7 +21,7 @@ MADE = f"todo.task_json_v{REPRESENTATION_VERSION}({', '.join(REPRESENTED)})"
 READING = [name for name, each in STATEMENTS.items() if not each.writes and name != "ownership"]
 STALE = {
     "of an older version": "representation = '{}', representation_version = 0",
-    "of a newer version": "representation = '{}', representation_version = 2",
+    "of a newer version": "representation = '{}', representation_version = 3",
     "of an unknown version": "representation = '{}', representation_version = NULL",
     "missing": "representation = NULL, representation_version = NULL",
 }
@@ -31,6 +31,8 @@ EVERYTHING = {
     "completed": True,
     "priority": "low",
     "due_date": "2027-01-01T00:00:00Z",
+    "remind_at": "2026-12-31T00:00:00Z",
+    "tags": ['a "b" \\ c', "é", ""],
 }
 
 
@@ -41,12 +43,21 @@ def superuser(cluster: Cluster) -> Iterator[Connection]:
         connection.rollback()
 
 
-def create(superuser: Connection, user_id: str, **fields: Any) -> UUID:
-    """Create a task by the service's scratch_db statement."""
+def create(
+    superuser: Connection, user_id: str, statement: str = "create", **fields: Any
+) -> UUID:
+    """Create a task by a statement of the service."""
     values = {**values_for(user_id, uuid4()), **{f"new_{k}": v for k, v in fields.items()}}
-    ((_, _, task_id),) = run_query(superuser, STATEMENTS["create"].bind(values))
+    ((_, _, task_id, *_),) = run_query(superuser, STATEMENTS[statement].bind(values))
     assert task_id
     return UUID(task_id.decode())
+
+
+def revision(superuser: Connection, user_id: str) -> bytes:
+    """Return the revision of a user, as PostgreSQL writes it."""
+    question = b"SELECT revision FROM todo.users WHERE id = %s"
+    ((number,),) = superuser.execute(question, [user_id]).fetchall()
+    return str(number).encode()
 
 
 def stored(superuser: Connection, task_id: UUID) -> tuple[str, str, int]:
@@ -59,7 +70,10 @@ def stored(superuser: Connection, task_id: UUID) -> tuple[str, str, int]:
 def answered(rows: list[tuple[bytes | None, ...]]) -> Any:
     """Find the JSON in what a statement answers: one task, or a list of one."""
     (found,) = [
-        json.loads(value) for row in rows for value in row if value and value[:1] in b"[{"
+        json.loads(value)
+        for row in rows
+        for value in row
+        if value and value[:1] in b"[{" and value != b"[]"
     ]
     return found[0] if isinstance(found, list) else found
 
@@ -82,23 +96,37 @@ def test_what_changes_a_task_stores_its_json(
     ((version, answer),) = run_query(superuser, STATEMENTS[name].bind(values))
     text, made, of_version = stored(superuser, task_id)
     assert text == made == (answer or b"").decode()
-    assert (of_version, version) == (REPRESENTATION_VERSION, b"2")
+    assert (of_version, version) == (REPRESENTATION_VERSION, revision(superuser, alice))
 
 
+@pytest.mark.parametrize("statement", ["create", "create_once"])
 @pytest.mark.parametrize("fields", [EVERYTHING, dict.fromkeys(EVERYTHING) | {"title": "x"}])
 def test_what_creates_a_task_stores_its_json(
-    fields: dict[str, Any], superuser: Connection
+    statement: str, fields: dict[str, Any], superuser: Connection
 ) -> None:
-    task_id = create(superuser, new_user_id(), **fields)
+    task_id = create(superuser, new_user_id(), statement, **fields)
     text, made, version = stored(superuser, task_id)
     assert text == made
     assert version == REPRESENTATION_VERSION
     assert json.loads(text)["id"] == str(task_id)
 
 
-def test_every_statement_that_writes_is_tested_here() -> None:
-    writing = {name for name, statement in STATEMENTS.items() if statement.writes}
-    assert writing == {"create", "update", "complete", "delete"}
+def test_a_key_keeps_the_json_of_the_task_as_it_was_created(superuser: Connection) -> None:
+    alice = new_user_id()
+    task_id = create(superuser, alice, "create_once", **EVERYTHING)
+    text, _, _ = stored(superuser, task_id)
+    values = values_for(alice, task_id)
+    run_query(superuser, STATEMENTS["update"].bind(values))
+    ((_, again, same_id, replayed, _),) = run_query(
+        superuser, STATEMENTS["create_once"].bind(values)
+    )
+    assert (again or b"").decode() == text != stored(superuser, task_id)[0]
+    assert (same_id, replayed) == (str(task_id).encode(), b"t")
+
+
+def test_every_statement_that_writes_a_task_is_tested_here() -> None:
+    removing = {"delete", "clear_completed", "erase"}
+    assert set(WRITING) - removing == {"create", "create_once", "update", "complete"}
 
 
 @pytest.mark.anyio
@@ -148,10 +176,12 @@ def test_a_change_brings_the_json_up_to_date(
 @pytest.mark.parametrize("field", ["description", "priority"])
 def test_a_change_of_no_indexed_column_writes_no_index(field: str, scratch_db: Cluster) -> None:
     alice = new_user_id()
-    question = b"SELECT pg_stat_get_xact_tuples_hot_updated('todo.tasks'::regclass)"
+    question = b"""SELECT pg_stat_get_xact_tuples_hot_updated('todo.tasks'::regclass),
+        pg_stat_get_xact_tuples_hot_updated('todo.users'::regclass)"""
     with psycopg.connect(scratch_db.superuser) as superuser:
         task_id = create(superuser, alice, title="x")
-        values = values_for(alice, task_id) | dict.fromkeys(("new_title", "new_completed"))
+        kept = ("new_title", "new_completed", "new_tags")
+        values = values_for(alice, task_id) | dict.fromkeys(kept)
         values |= {flag: flag == f"set_{field}" for flag in values if flag.startswith("set_")}
         run_query(superuser, STATEMENTS["update"].bind(values))
-        assert superuser.execute(question).fetchone() == (1,)
+        assert superuser.execute(question).fetchone() == (1, 1)

@@ -1,9 +1,10 @@
 """The result of each statement about tasks."""
 
 import json
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -33,6 +34,9 @@ KEYS = (
     "completed",
     "priority",
     "due_date",
+    "remind_at",
+    "tags",
+    "completed_at",
     "created_at",
     "updated_at",
 )
@@ -87,7 +91,6 @@ async def test_a_created_task_has_every_field_in_the_contracts_order(
     stored = await create_task(database, alice, {"title": "Water the plants"})
     task = as_dict(stored)
     assert tuple(task) == KEYS
-    assert stored.version == 1
     assert task == {
         "id": str(stored.id),
         "user_id": alice,
@@ -96,6 +99,9 @@ async def test_a_created_task_has_every_field_in_the_contracts_order(
         "completed": False,
         "priority": None,
         "due_date": None,
+        "remind_at": None,
+        "tags": [],
+        "completed_at": None,
         "created_at": task["created_at"],
         "updated_at": task["created_at"],
     }
@@ -106,12 +112,60 @@ async def test_a_created_task_has_the_given_fields(database: Database) -> None:
         "title": "Καλημέρα \"' \\ %s $1 \x7f 🌍",
         "description": "",
         "completed": True,
-        "priority": "high",
+        "priority": "urgent",
+        "tags": ["b", "a", "\"'\\ {},🌍", "NULL", ""],
     }
     due = datetime(2026, 11, 20, 21, 0, 0, 123456, timezone(timedelta(hours=2)))
-    task = as_dict(await create_task(database, new_user_id(), {**fields, "due_date": due}))
-    assert task | fields == task
-    assert task["due_date"] == "2026-11-20T19:00:00.123456Z"
+    fields["due_date"] = fields["remind_at"] = due
+    task = as_dict(await create_task(database, new_user_id(), fields))
+    instant = "2026-11-20T19:00:00.123456Z"
+    assert task | fields == task | {"due_date": due, "remind_at": due}
+    assert task["due_date"] == task["remind_at"] == instant
+    assert task["completed_at"] == task["created_at"]
+
+
+async def test_versions_begin_at_the_clock_and_go_up_by_one_with_every_write(
+    database: Database,
+) -> None:
+    alice = new_user_id()
+    before = time.time_ns() // 1000
+    first = await create_task(database, alice, {"title": "x"})
+    assert abs(first.version - before) < 60_000_000  # a minute
+    second = await create_task(database, alice, {"title": "y"})
+    third = await update_task(database, alice, first.id, {"title": "x"}, None)
+    fourth = await complete_task(database, alice, second.id, None, None)
+    versions = [stored.version - first.version for stored in (first, second, third, fourth)]
+    assert versions == [0, 1, 2, 3]
+
+
+async def test_a_write_that_fails_does_not_change_the_revision(database: Database) -> None:
+    alice, bob = new_user_id(), new_user_id()
+    stored = await create_task(database, alice, {"title": "x"})
+    for write in WRITES.values():
+        with pytest.raises(VersionConflict):
+            await write(database, alice, stored.id, [1])
+        with pytest.raises(NotFound):
+            await write(database, alice, str(uuid4()), None)
+        with pytest.raises(PermissionDenied):
+            await write(database, bob, stored.id, None)
+    _, page = await list_as_dicts(database, alice)
+    assert page.revision == stored.version
+
+
+async def test_completed_at_is_when_the_task_was_completed(database: Database) -> None:
+    alice = new_user_id()
+    task_id = (await create_task(database, alice, {"title": "x"})).id
+    completed = as_dict(await complete_task(database, alice, task_id, None, None))
+    assert completed["completed_at"] == completed["updated_at"]
+    for change in ({"completed": True}, {"title": "y"}):
+        later = as_dict(
+            await update_task(database, alice, task_id, cast("TaskUpdate", change), None)
+        )
+        assert later["completed_at"] == completed["completed_at"]
+    again = as_dict(await complete_task(database, alice, task_id, True, None))  # noqa: FBT003
+    assert again["completed_at"] == completed["completed_at"]
+    pending = as_dict(await complete_task(database, alice, task_id, None, None))
+    assert pending["completed_at"] is None
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York"])
@@ -165,6 +219,9 @@ async def test_get_returns_the_task_as_stored(database: Database) -> None:
         {"priority": "low"},
         {"priority": None},
         {"due_date": None},
+        {"remind_at": None},
+        {"tags": []},
+        {"tags": ["b", "a"]},
         {"title": "new", "description": None, "completed": True, "priority": "medium"},
     ],
     ids=str,
@@ -178,14 +235,19 @@ async def test_an_update_changes_only_the_given_fields(
         "description": "old",
         "priority": "high",
         "due_date": datetime(2026, 1, 1, tzinfo=UTC),
+        "remind_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "tags": ["a"],
     }
     stored = await create_task(database, alice, fields)
     before = as_dict(stored)
     changed = await update_task(database, alice, stored.id, change, None)
     after = as_dict(changed)
-    assert changed.version == 2
+    assert changed.version == stored.version + 1
     assert after["updated_at"] > before["updated_at"]
-    assert after == {**before, **change, "updated_at": after["updated_at"]}
+    expected = {**before, **change, "updated_at": after["updated_at"]}
+    if "completed" in change:
+        expected["completed_at"] = after["updated_at"]
+    assert after == expected
     assert await get_task(database, alice, stored.id) == changed
 
 
@@ -215,7 +277,7 @@ async def test_complete_sets_a_given_value_and_toggles_without_one(
     stored = await create_task(database, alice, {"title": "x", "completed": before})
     changed = await complete_task(database, alice, stored.id, value, None)
     assert as_dict(changed)["completed"] is ((not before) if value is None else value)
-    assert changed.version == 2
+    assert changed.version == stored.version + 1
 
 
 async def test_delete_removes_only_that_task(database: Database) -> None:
@@ -248,32 +310,34 @@ async def test_another_users_task_is_denied_and_unchanged(
 
 
 @write
-@pytest.mark.parametrize("versions", [[], [2], [0], [-1], [2**63], [10**40], range(2, 50)])
+@pytest.mark.parametrize("versions", [[], [1], [0], [-1], [2**63], [10**40], range(2, 50)])
 async def test_a_version_conflict_leaves_the_task_unchanged(
     write: Access, versions: list[int], database: Database
 ) -> None:
     alice = new_user_id()
     stored = await create_task(database, alice, {"title": "x"})
-    with pytest.raises(VersionConflict):
-        await write(database, alice, stored.id, versions)
+    for others in (versions, [stored.version - 1, stored.version + 1, *versions]):
+        with pytest.raises(VersionConflict):
+            await write(database, alice, stored.id, others)
     assert await get_task(database, alice, stored.id) == stored
 
 
 @write
-@pytest.mark.parametrize("versions", [None, [1], {1, 2}, [2**70, 1]])
+@pytest.mark.parametrize("others", [None, [], [1], [2**70]])
 async def test_a_task_at_an_expected_version_is_written(
-    write: Access, versions: list[int] | None, database: Database
+    write: Access, others: list[int] | None, database: Database
 ) -> None:
     alice = new_user_id()
     stored = await create_task(database, alice, {"title": "x"})
+    versions = None if others is None else [*others, stored.version]
     await write(database, alice, stored.id, versions)
     with pytest.raises((NotFound, VersionConflict)):
-        await write(database, alice, stored.id, [1])
+        await write(database, alice, stored.id, [stored.version])
 
 
 async def test_a_new_user_has_an_empty_list(database: Database) -> None:
     _, page = await list_as_dicts(database, new_user_id())
-    assert page == TaskPage(json=b"[]", count=0, total=0)
+    assert page == TaskPage(revision=0, json=b"[]", count=0, total=0, offset=0)
 
 
 async def test_a_list_shows_the_same_bytes_as_each_task(database: Database) -> None:
@@ -317,7 +381,14 @@ async def test_due_date_sorts_soonest_first_and_without_one_last(database: Datab
 
 
 @pytest.mark.parametrize(
-    ("sort", "reverse"), [("created", True), ("title", False), ("due_date", False)]
+    ("sort", "reverse"),
+    [
+        ("created", True),
+        ("title", False),
+        ("due_date", False),
+        ("priority", True),
+        ("updated", True),
+    ],
 )
 async def test_ties_are_broken_by_the_id(
     *, sort: SortKey, reverse: bool, scratch_db: Cluster
@@ -326,14 +397,16 @@ async def test_ties_are_broken_by_the_id(
     async with open_database(scratch_db.app) as database:
         for title in ("Same", "same", "SAME") * 4:
             await create_task(database, alice, {"title": title})
-        scratch_db.execute("UPDATE todo.tasks SET created_at = '2026-01-01'")
+        scratch_db.execute(
+            "UPDATE todo.tasks SET created_at = '2026-01-01', updated_at = '2026-01-01'"
+        )
         tasks, _ = await list_as_dicts(database, alice, sort=sort)
     ids = [task["id"] for task in tasks]
     assert ids == sorted(ids, reverse=reverse)
 
 
 @pytest.mark.parametrize("status", ["all", "pending", "completed"])
-@pytest.mark.parametrize("sort", ["created", "title", "due_date"])
+@pytest.mark.parametrize("sort", ["created", "title", "due_date", "priority", "updated"])
 async def test_pages_make_up_the_list_and_have_the_total(
     status: StatusFilter, sort: SortKey, database: Database
 ) -> None:
@@ -356,6 +429,6 @@ async def test_pages_make_up_the_list_and_have_the_total(
 
 async def test_a_page_past_the_end_is_empty_and_has_the_total(database: Database) -> None:
     alice = new_user_id()
-    await create_task(database, alice, {"title": "x"})
+    stored = await create_task(database, alice, {"title": "x"})
     _, page = await list_as_dicts(database, alice, limit=10, offset=10**12)
-    assert page == TaskPage(json=b"[]", count=0, total=1)
+    assert page == TaskPage(stored.version, json=b"[]", count=0, total=1, offset=10**12)

@@ -1,13 +1,30 @@
-"""Compiling statements and binding values."""
+"""Compiling statements and binding values, and what their SQL must contain."""
+
+import re
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 
-from harness.statements import STATEMENTS
+from harness.statements import STATEMENTS, WRITING, values_for
 from models import queries
 from models.postgres.statements import Statement, reading
 
 ECHO = Statement(b"SELECT $1, $2", ("one", "two"), writes=False)
+OWNERS = {
+    "users": "id",
+    "tasks": "user_id",
+    "deleted_tasks": "user_id",
+    "idempotency_keys": "user_id",
+}
+TABLE = re.compile(
+    r"(?<!INTO )todo\.(?P<table>%s)\b(?: (?P<alias>[a-z])\b)?" % "|".join(OWNERS)
+)
+INSERT = re.compile(
+    r"INSERT INTO todo\.(?P<table>\w+)(?: AS \w+)?\s*\((?P<columns>[^)]*)\)"
+    r"\s*(?:VALUES \(|SELECT )(?P<values>[^)]*?)(?:\)|\s+FROM\b)"
+)
+each_statement = pytest.mark.parametrize("name", STATEMENTS)
 
 
 def test_values_are_bound_by_name() -> None:
@@ -28,19 +45,105 @@ def test_a_constant_in_a_statement_is_rejected() -> None:
         reading("constant", sa.select(sa.literal("constant")))
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
+@each_statement
 def test_a_statement_declares_whether_it_writes(name: str) -> None:
     verbs = (b"INSERT INTO", b"UPDATE todo", b"DELETE FROM")
     assert STATEMENTS[name].writes is any(verb in STATEMENTS[name].sql for verb in verbs)
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
+def test_every_parameter_is_used_and_has_a_value_in_these_tests() -> None:
+    used = {name for statement in STATEMENTS.values() for name in statement.parameters}
+    assert used == set(queries.PARAMETERS)
+    assert set(values_for("alice", uuid4())) == used
+
+
+def query_around(sql: str, position: int) -> str:
+    """Return the query at a position, without its sub-queries and other parentheses."""
+    opened = [0]
+    for index, character in enumerate(sql):
+        if character == "(":
+            opened.append(index + 1)
+        elif character == ")":
+            begin = opened.pop()
+            if begin <= position < index:
+                return without_parentheses(sql[begin:index])
+    return without_parentheses(sql)
+
+
+def without_parentheses(query: str) -> str:
+    """Remove everything in parentheses."""
+    while "(" in query:
+        query = re.sub(r"\([^()]*\)", "", query)
+    return query
+
+
+def unfiltered(statement: Statement) -> list[str]:
+    """Return the tables that a statement reads or changes without filtering by the owner.
+
+    Each query must begin its WHERE with the owner, and have no OR beside it.
+    """
+    sql = statement.sql.decode()
+    user = f"${statement.parameters.index('user_id') + 1}::VARCHAR"
+    found = []
+    for mention in TABLE.finditer(sql):
+        table = mention["table"]
+        queries_of_union = query_around(sql, mention.start()).split("UNION ALL")
+        (query,) = [query for query in queries_of_union if f"todo.{table}" in query]
+        condition = f"WHERE {mention['alias'] or table}.{OWNERS[table]} = {user}"
+        if not re.search(rf"{re.escape(condition)}\b", query) or " OR " in query:
+            found.append(table)
+    return found
+
+
+@each_statement
 def test_a_statement_filters_every_table_by_the_owner(name: str) -> None:
-    number = STATEMENTS[name].parameters.index("user_id") + 1
-    sql = STATEMENTS[name].sql.decode()
-    tables = sql.count("FROM todo.tasks") + sql.count("UPDATE todo.tasks")
-    assert sql.count(f"WHERE todo.tasks.user_id = ${number}::VARCHAR") == tables
-    assert ("INTO todo.tasks (user_id," in sql) is (name == "create")
+    statement = STATEMENTS[name]
+    assert unfiltered(statement) == []
+    assert TABLE.search(statement.sql.decode()) or name == "create"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT FROM todo.tasks",
+        "SELECT FROM todo.tasks t WHERE t.id = $2 OR t.user_id = $1::VARCHAR",
+        "SELECT FROM todo.tasks t WHERE t.user_id = $1::VARCHAR OR true",
+        "SELECT FROM todo.tasks t WHERE t.user_id = $10::VARCHAR",
+        "SELECT FROM todo.tasks t WHERE (t.user_id = $1::VARCHAR OR true)",
+        "WITH x AS (SELECT FROM todo.tasks t) SELECT FROM x t WHERE t.user_id = $1::VARCHAR",
+        "UPDATE todo.tasks t SET x = (SELECT FROM todo.users u WHERE t.user_id = $1::VARCHAR)",
+        "DELETE FROM todo.tasks t WHERE EXISTS (SELECT WHERE t.user_id = $1::VARCHAR)",
+        "SELECT FROM todo.tasks t WHERE t.user_id = $1::VARCHAR UNION ALL"
+        " SELECT FROM todo.deleted_tasks d",
+    ],
+)
+def test_a_query_without_the_owner_would_be_found(sql: str) -> None:
+    assert unfiltered(Statement(sql.encode(), ("user_id",), writes=False))
+
+
+def owners_inserted(statement: Statement) -> list[str]:
+    """Return the value of the owner in each INSERT of a statement."""
+    return [
+        insert["values"]
+        .split(",")[
+            [column.strip() for column in insert["columns"].split(",")].index(
+                OWNERS[insert["table"]]
+            )
+        ]
+        .strip()
+        for insert in INSERT.finditer(statement.sql.decode())
+    ]
+
+
+@pytest.mark.parametrize("name", WRITING)
+def test_every_row_that_a_statement_inserts_is_the_users(name: str) -> None:
+    statement = STATEMENTS[name]
+    sql = statement.sql.decode()
+    user = f"${statement.parameters.index('user_id') + 1}::VARCHAR"
+    owners = owners_inserted(statement)
+    assert len(owners) == sql.count("INSERT INTO")
+    assert set(owners) <= {user, "new.user_id"}
+    assert "new.user_id" not in owners or f"SELECT\n                {user} AS user_id" in sql
 
 
 def test_every_statement_is_prepared_under_a_name_of_its_own() -> None:

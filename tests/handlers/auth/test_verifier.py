@@ -1,0 +1,169 @@
+"""The parts of verification that need no service: headers, claims, and which key is used."""
+
+import asyncio
+from typing import Any
+
+import jwt
+import pytest
+
+from handlers.auth import BearerAuth, Forbidden, bearer_token
+from handlers.auth.keys import KeyRing, SharedSecret
+from handlers.auth.verifier import (
+    MALFORMED,
+    MAX_SUBJECT,
+    MAX_TOKEN,
+    MISSING,
+    Claims,
+    InvalidToken,
+    TokenVerifier,
+    claim_at,
+    is_numeric_date,
+    is_user_id,
+)
+
+SECRET = b"a secret of the tests that is long enough"
+
+
+@pytest.mark.parametrize("value", [b"Bearer a", b"bearer a", b"BEARER a", b"Bearer   a "])
+def test_a_token_follows_its_scheme(value: bytes) -> None:
+    assert bearer_token([(b"cookie", b"Bearer b"), (b"authorization", value)]) == "a"
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([], MISSING),
+        ([b"Basic a"], MISSING),
+        ([b"a"], MISSING),
+        ([b""], MISSING),
+        ([b"Bearer a", b"Bearer a"], MALFORMED),
+        ([b"", b"Bearer a"], MALFORMED),
+    ],
+)
+def test_without_exactly_one_bearer_token_there_is_none(
+    values: list[bytes], reason: str
+) -> None:
+    with pytest.raises(InvalidToken, match=f"^{reason}$"):
+        bearer_token([(b"authorization", value) for value in values])
+
+
+class Verifier:
+    """Accepts every token."""
+
+    async def verify(self, token: str) -> Claims:
+        return {"sub": token}
+
+
+def authenticated(path_user: str | None) -> Claims:
+    headers = [(b"authorization", b"Bearer alice")]
+    scope = {"headers": headers, "state": {"path_user": path_user}}
+    return asyncio.run(BearerAuth(Verifier()).bearer_auth(scope))
+
+
+def test_the_user_in_the_path_must_be_that_of_the_token() -> None:
+    assert authenticated(None) == authenticated("alice") == {"sub": "alice"}
+    for other in ("bob", "Alice", ""):
+        with pytest.raises(Forbidden):
+            authenticated(other)
+
+
+@pytest.mark.parametrize(
+    ("subject", "accepted"),
+    [
+        ("a", True),
+        (MAX_SUBJECT * "é", True),
+        ("\N{ZERO WIDTH JOINER} 😀", True),
+        ("", False),
+        ((MAX_SUBJECT + 1) * "a", False),
+        ("a\0", False),
+        ("a\nb", False),
+        ("\x85", False),
+        ("\ud800", False),
+        (1, False),
+        (None, False),
+        (["a"], False),
+    ],
+)
+def test_a_user_id_is_a_text_of_1_to_255_characters(subject: object, accepted: object) -> None:
+    assert is_user_id(subject) is accepted
+
+
+@pytest.mark.parametrize(
+    ("value", "accepted"),
+    [
+        (0, True),
+        (1.5, True),
+        (10**10, True),
+        (-1, False),
+        (-0.5, False),
+        (True, False),
+        (False, False),
+        ("1", False),
+        (None, False),
+    ],
+)
+def test_a_date_is_a_number_that_is_not_negative(value: object, accepted: object) -> None:
+    assert is_numeric_date(value) is accepted
+
+
+def test_a_claim_is_found_through_nested_objects() -> None:
+    claims = {"user": {"id": "alice"}, "sub": "bob", "list": [{"id": "carol"}]}
+    assert claim_at(("sub",), claims) == "bob"
+    assert claim_at(("user", "id"), claims) == "alice"
+    assert claim_at((), claims) is claims
+    for path in (("id",), ("sub", "id"), ("list", "id"), ("user", "id", "x"), ("no", "id")):
+        assert claim_at(path, claims) is None
+
+
+def verified(token: str) -> Claims:
+    return asyncio.run(TokenVerifier(SharedSecret(SECRET)).verify(token))
+
+
+def token_of(length: int) -> str:
+    """Return a valid token of so many characters."""
+    for filler in range(length):  # base64 skips one length in four, the header closes the gap
+        header = {"x": filler % 4 * "x"}
+        for size in range(max(0, length * 3 // 4 - 300), length):
+            claims = {"sub": "alice", "exp": 2**33, "filler": size * "x"}
+            token = jwt.encode(claims, SECRET, headers=header)
+            if len(token) == length:
+                return token
+            if len(token) > length:
+                break
+    raise AssertionError(length)
+
+
+def test_the_longest_token_has_16384_characters() -> None:
+    assert MAX_TOKEN == 16_384
+    assert verified(token_of(MAX_TOKEN))["sub"] == "alice"
+    with pytest.raises(InvalidToken, match=MALFORMED):
+        verified(token_of(MAX_TOKEN + 1))
+
+
+class Keys:
+    """A source of keys that records what it is asked for."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        self.asked: list[Any] = []
+
+    async def key_for(self, header: Any) -> jwt.PyJWK:
+        self.asked.append(header.get("alg"))
+        raise jwt.InvalidKeyError
+
+
+def test_the_secret_is_for_hs256_and_published_keys_for_everything_else() -> None:
+    secret, published = Keys(1), Keys(2)
+    keys = KeyRing(secret, published)
+    for header in ({"alg": "HS256"}, {"alg": "EdDSA"}, {"alg": "HS512"}, {}):
+        with pytest.raises(jwt.InvalidKeyError):
+            asyncio.run(keys.key_for(header))
+    assert secret.asked == ["HS256"]
+    assert published.asked == ["EdDSA", "HS512", None]
+    assert keys.version == 2
+
+
+@pytest.mark.parametrize("alg", ["HS512", "RS256", "none", None, "hs256"])
+def test_the_secret_has_no_other_algorithm(alg: str | None) -> None:
+    with pytest.raises(jwt.InvalidKeyError):
+        asyncio.run(SharedSecret(SECRET).key_for({"alg": alg}))
