@@ -236,10 +236,22 @@ def test_12_a_body_in_latin_1(alice: AuthedClient) -> None:
     assert alice.list_tasks() == []
 
 
-def test_14_a_list_is_not_compressed(alice: AuthedClient) -> None:
-    for _ in range(30):
-        alice.create_task("x" * 100)
-    response = alice.get("/api/tasks", headers={"Accept-Encoding": "gzip, br"})
-    assert "content-encoding" not in response.headers
-    headers = {"If-None-Match": response.headers["etag"], "Accept-Encoding": "gzip, br"}
-    assert alice.get("/api/tasks", headers=headers).status_code == 304
+def test_14_a_large_list_is_compressed_and_still_revalidated(alice: AuthedClient) -> None:
+    for _ in range(70):
+        alice.create_task("x", description="x" * 1000)
+    plain = alice.get("/api/tasks", headers={"Accept-Encoding": "identity"})
+    small = alice.get("/api/tasks?limit=10", headers={"Accept-Encoding": "gzip"})
+    for response in (plain, small):
+        assert "content-encoding" not in response.headers
+        assert response.headers["etag"].startswith('"')
+    packed = alice.get("/api/tasks", headers={"Accept-Encoding": "gzip, br"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.json() == plain.json()
+    assert int(packed.headers["content-length"]) < len(plain.content) / 5
+    assert packed.headers["etag"] == f"W/{plain.headers['etag']}"
+    for response in (plain, packed):
+        for encoding in ("gzip", "identity"):
+            tag = response.headers["etag"]
+            headers = {"If-None-Match": tag, "Accept-Encoding": encoding}
+            again = alice.get("/api/tasks", headers=headers)
+            assert (again.status_code, again.content) == (304, b"")

@@ -113,7 +113,7 @@ def test_a_304_has_the_headers_for_caching(alice: AuthedClient) -> None:
         assert response.headers[name] == full.headers[name]
     assert full.headers["cache-control"] == "private, no-cache"
     varies = {name.strip().lower() for name in full.headers["vary"].split(",")}
-    assert varies == {"authorization", "origin"}
+    assert varies == {"authorization", "accept-encoding", "origin"}
 
 
 def test_a_new_user_has_a_tag_that_the_first_task_changes(alice: AuthedClient) -> None:
