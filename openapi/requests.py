@@ -56,7 +56,10 @@ class RequestValidator:
             "query": self._parse_query(query, errors) if query else {},
             "header": self._collect_headers(headers),
         }
+        reported = {error.get("parameter") for error in errors}
         for parameter in self._parameters:
+            if parameter.location == "query" and parameter.name in reported:
+                continue  # not also missing because of that
             arguments[parameter.argument] = parameter.validate(
                 values[parameter.location], errors
             )

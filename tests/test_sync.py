@@ -370,7 +370,7 @@ def test_changes_are_those_of_the_user_only(alice: AuthedClient, bob: AuthedClie
     own = bob.create_task()
     assert changes(bob)["changed"] == [own]
     response = bob.get("/api/tasks/changes", params={"since": token})
-    assert response.status_code == 410 or response.json()["deleted"] == []
+    assert response.status_code == 410  # bob's revisions began later
 
 
 # Tokens that are too old, of the future, or none
@@ -492,7 +492,7 @@ UUID = "7d3f9a52-4c1e-4b8a-9f06-2e5d8c7b1a90"
         "r" + "9" * 99,
         "r" + "9" * 100,
         "r1.5",
-        "r١",
+        "r\u0661",
         "r1\n",
         "r1\0",
         "r1 ",

@@ -53,9 +53,8 @@ def decode_cursor(cursor: str, sort: SortKey, order: SortOrder) -> Position:
                 and UUID.fullmatch(id_)
                 and _is_sort_value(value, sort)
             ):
-                return Position(
-                    parse_instant(value) if value and sort in INSTANTS else value, id_
-                )
+                is_instant = sort in INSTANTS and value is not None
+                return Position(parse_instant(value) if is_instant else value, id_)
     except (ValueError, OverflowError):
         pass
     detail = "must be a cursor from a next link, for the same sort and order"

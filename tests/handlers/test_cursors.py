@@ -135,7 +135,7 @@ def test_the_default_order_and_the_same_one_given_share_cursors(
 def test_an_offset_beside_a_cursor_is_ignored(sort: str, alice: AuthedClient) -> None:
     create_varied(alice, random.Random(2), 6)
     first = alice.get("/api/tasks", params={"sort": sort, "limit": 2})
-    query = {"sort": sort, "cursor": next_cursor(first), "limit": 2}
+    query: dict[str, Any] = {"sort": sort, "cursor": next_cursor(first), "limit": 2}
     response = alice.get("/api/tasks", params={**query, "offset": 3})
     assert response.json() == alice.list_tasks(**query)
     assert "cursor=" in response.links["next"]["url"]

@@ -46,34 +46,26 @@ BOUNDS = (
     "1000-01-01T00:00:00Z",
     "9999-12-31T23:59:59.999999Z",
 )
-SEARCHES = [
-    "a",
-    "A",
-    "apple",
-    "APPLE PIE",
-    "%",
-    "_",
-    "\\",
-    "'",
-    '"',
-    "😀",
-    "ä",
-    "Ä",
-    "ж",
-    "ЖУК",
-    "字",
-    "ß",
-    "ss",
-    "%_",
-    "50%_OFF",
-    "c:\\T",
-    "it's",
-    ".",
-    "*",
-    "zz",
-    " ",
-    "\u200d",
-]
+SEARCHES = (
+    *(
+        "a",
+        "A",
+        "apple",
+        "APPLE PIE",
+        "%",
+        "_",
+        "\\",
+        "'",
+        '"',
+        "😀",
+        "ä",
+        "Ä",
+        "ж",
+        "ЖУК",
+        "字",
+    ),
+    *("ß", "ss", "%_", "50%_OFF", "c:\\T", "it's", ".", "*", "zz", " ", "\u200d"),
+)
 STATUSES = ("all", "pending", "completed")
 SORTS = ("created", "title", "due_date", "priority", "updated")
 DESCENDING = ("created", "priority", "updated")
@@ -84,17 +76,17 @@ def matches(task: Task, query: Query) -> bool:
     """Return whether a list with this query has this task."""
     status = query.get("status", "all")
     text = "\0".join([task["title"], task["description"] or ""]).lower()
-    due = task["due_date"] and datetime.fromisoformat(task["due_date"])
+    due = datetime.fromisoformat(task["due_date"]) if task["due_date"] else None
     bounds = {name: datetime.fromisoformat(query[name]) for name in query if "due_" in name}
-    return (
+    return bool(
         status in ("all", "completed" if task["completed"] else "pending")
         and query.get("completed", str(task["completed"]).lower())
         == str(task["completed"]).lower()
         and (task["priority"] or "none") in query.get("priority", [task["priority"] or "none"])
         and set(query.get("tag", ())) <= set(task["tags"])
         and query.get("search", "").lower() in text
-        and ("due_after" not in bounds or (due and due >= bounds["due_after"]))
-        and ("due_before" not in bounds or (due and due < bounds["due_before"]))
+        and ("due_after" not in bounds or (due is not None and due >= bounds["due_after"]))
+        and ("due_before" not in bounds or (due is not None and due < bounds["due_before"]))
     )
 
 

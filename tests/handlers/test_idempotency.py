@@ -106,9 +106,9 @@ def test_the_order_of_fields_and_the_offset_of_an_instant_do_not_matter(
         assert_replayed(post(alice, {**FIELDS, "due_date": instant}), first)
 
 
-@pytest.mark.parametrize("is_new_user", [True, False])
-def test_of_twenty_at_once_one_creates(is_new_user: bool, alice: AuthedClient) -> None:  # noqa: FBT001
-    before = [] if is_new_user else [alice.create_task()]
+@pytest.mark.parametrize("tasks_before", [0, 1])
+def test_of_twenty_at_once_one_creates(tasks_before: int, alice: AuthedClient) -> None:
+    before = [alice.create_task() for _ in range(tasks_before)]
     responses = run_concurrently([lambda: post(alice, FIELDS)] * 20)
     (first,) = [r for r in responses if "idempotency-replayed" not in r.headers]
     assert first.status_code == 201
@@ -162,7 +162,7 @@ def test_both_forms_of_the_path_share_keys(alice: AuthedClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["", '""', "x" * 256, f'"{"x" * 256}"', "a b", 'a"b', '"a', 'a"', "é".encode(), "\t"]
+    "key", ["", '""', "x" * 256, f'"{"x" * 256}"', "a b", 'a"b', '"a', 'a"', "é".encode()]
 )
 def test_a_bad_key_is_refused_by_name(key: str | bytes, alice: AuthedClient) -> None:
     headers = {b"Idempotency-Key": key if isinstance(key, bytes) else key.encode()}

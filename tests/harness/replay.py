@@ -37,6 +37,11 @@ NOT_DETECTED = {
     "must be a whole number",
     # It gets the query decoded, with replacement characters for invalid bytes.
     "must be text in UTF-8",
+    # It also accepts other spellings of a boolean in a query: yes, 1, True.
+    "must be true or false",
+    # To it, cursors and tokens are opaque.
+    "must be a cursor from a next link, for the same sort and order",
+    "must be a token from a response",
     # It accepts a time whose year is 10000 in UTC.
     "must be a date and time that exists, in the years 1000 to 9999 UTC",
 }
@@ -45,6 +50,7 @@ NOT_DETECTED = {
 VOLATILE = {
     re.compile(rb"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"): str(UUID(int=0)).encode(),
     re.compile(rb"\b[0-9a-f]{32}\b"): UUID(int=0).hex.encode(),
+    re.compile(rb"(?<![0-9])[0-9]{16}(?![0-9])"): b"1764086400123456",  # a revision
     re.compile(rb"T([01][0-9]|2[0-3])(:[0-5][0-9]){2}\.[0-9]{6}Z"): b"T00:00:00.000000Z",
 }
 
@@ -93,7 +99,11 @@ class Replay:
 
     def __init__(self, contract: Contract) -> None:
         """Load the contract."""
-        media_types = ("application/json", "application/problem+json")
+        media_types = (
+            "application/json",
+            "application/merge-patch+json",
+            "application/problem+json",
+        )
         readers: dict[str, Callable[[bytes], Any]] = dict.fromkeys(media_types, orjson.loads)
         config = Config(
             extra_media_type_deserializers=readers,
