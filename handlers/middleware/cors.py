@@ -90,15 +90,15 @@ class CORSMiddleware:
         if origin is None:
             scope["state"]["headers"].append(VARY)
         elif scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
-            return self._respond_to_preflight(scope)(scope, receive, send)
+            return self._respond_to_preflight(scope, origin)(scope, receive, send)
         else:
             scope["state"]["headers"] += self._headers_by_origin.get(origin, self._headers)
         return self._app(scope, receive, send)
 
-    def _respond_to_preflight(self, scope: Scope) -> Response:
+    def _respond_to_preflight(self, scope: Scope, origin: bytes) -> Response:
         response = self._preflight.preflight_response(Headers(scope=scope))
         if response.status_code == HTTPStatus.OK:
             return response
         reasons = bytes(response.body).decode().removeprefix("Disallowed CORS ").split(", ")
-        scope["state"]["headers"].append(VARY)
+        scope["state"]["headers"] += self._headers_by_origin.get(origin, self._headers)
         return self._reject(scope, [PREFLIGHT_HEADERS[reason] for reason in reasons])
