@@ -4,6 +4,8 @@ import re
 from hashlib import sha256
 
 TAG = re.compile(r'(W/)?("[!#-~]*")')
+# A list may have empty elements (RFC 9110, 5.6.1).
+TAGS = re.compile(r'[\t ,]*((W/)?"[!#-~]*"[\t ]*(,[\t ,]*|\Z))*')
 VERSION_TAG = re.compile(r'"([1-9][0-9]{0,17})"')
 LIST_TAG = re.compile(r'"l1-(0|[1-9][0-9]{0,17})"')
 """`1` is the generation of lists: raise it when the same tasks are sent in another form."""
@@ -31,14 +33,15 @@ def not_modified(etag: str, if_none_match: str | None) -> bool:
     """Return whether a read may be answered with 304; compares weakly, as reads do."""
     if if_none_match is None:
         return False
-    return if_none_match == "*" or etag in {tag for _, tag in TAG.findall(if_none_match)}
+    return if_none_match == "*" or etag in {tag for _, tag in _tags(if_none_match)}
 
 
 def known_revisions(if_none_match: str | None) -> list[int]:
     """Return the revisions of which the client has the list, by its `If-None-Match`."""
     if if_none_match is None:
         return []
-    return [int(match[1]) for match in LIST_TAG.finditer(if_none_match)]
+    numbers = (LIST_TAG.fullmatch(tag) for _, tag in _tags(if_none_match))
+    return [int(number[1]) for number in numbers if number]
 
 
 def if_match_versions(if_match: str | None) -> frozenset[int] | None:
@@ -49,6 +52,11 @@ def if_match_versions(if_match: str | None) -> frozenset[int] | None:
     """
     if if_match is None or if_match == "*":
         return None
-    strong = [tag for weak, tag in TAG.findall(if_match) if not weak]
+    strong = [tag for weak, tag in _tags(if_match) if not weak]
     numbers = (VERSION_TAG.fullmatch(tag) for tag in strong)
     return frozenset(int(number[1]) for number in numbers if number)
+
+
+def _tags(header: str) -> list[tuple[str, str]]:
+    """Return the tags in a header, each after `W/` or nothing; none of what is not a list."""
+    return TAG.findall(header) if TAGS.fullmatch(header) else []

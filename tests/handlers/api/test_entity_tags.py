@@ -6,6 +6,7 @@ from handlers.api.conditional import (
     etag_of_bytes,
     etag_of_version,
     if_match_versions,
+    known_revisions,
     not_modified,
 )
 
@@ -23,6 +24,10 @@ from handlers.api.conditional import (
         ('"11"', False),
         ('"*"', False),
         ('"a,1"', False),
+        (',"1",', True),
+        ('"1" "2"', False),
+        ('w/"1"', False),
+        ('"a"1"', False),
     ],
 )
 def test_a_read_compares_weakly(condition: str | None, expected: object) -> None:
@@ -39,6 +44,10 @@ def test_a_read_compares_weakly(condition: str | None, expected: object) -> None
         ('W/"1"', set()),
         ('"0"', set()),
         ('"01"', set()),
+        (',"1",', {1}),
+        ('w/"1"', set()),
+        ('*, "1"', set()),
+        ('"a"1"', set()),
         ('"-1"', set()),
         ('"a"', set()),
         ('"999999999999999999"', {10**18 - 1}),  # the longest that is certain to be a bigint
@@ -47,6 +56,24 @@ def test_a_read_compares_weakly(condition: str | None, expected: object) -> None
 )
 def test_a_change_compares_strongly(condition: str | None, versions: set[int] | None) -> None:
     assert if_match_versions(condition) == versions
+
+
+@pytest.mark.parametrize(
+    ("condition", "revisions"),
+    [
+        (None, []),
+        ("*", []),
+        ('"l1-0"', [0]),
+        ('"x", W/"l1-7","l1-22"', [7, 22]),
+        ('"l2-7", "1", "l1-07", "l1-7x"', []),
+        ('"a"l1-7"', []),
+        ('l1-7, "l1-8" "l1-9"', []),
+    ],
+)
+def test_the_known_revisions_are_those_of_lists(
+    condition: str | None, revisions: list[int]
+) -> None:
+    assert known_revisions(condition) == revisions
 
 
 def test_the_tag_of_a_response_is_that_of_its_bytes() -> None:
