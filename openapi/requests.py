@@ -14,6 +14,9 @@ from openapi.errors import BadRequest, Errors, parameter_error
 from openapi.parameters import Parameter
 
 MAX_QUERY_FIELDS = 100
+TOO_MANY = parameter_error(
+    "query", "too_many", f"must have at most {MAX_QUERY_FIELDS} parameters"
+)
 
 
 class RequestValidator:
@@ -57,6 +60,8 @@ class RequestValidator:
             "header": self._collect_headers(headers),
         }
         reported = {error.get("parameter") for error in errors}
+        if TOO_MANY in errors:
+            reported |= self._query_names
         for parameter in self._parameters:
             if parameter.location == "query" and parameter.name in reported:
                 continue  # not also missing because of that
@@ -85,8 +90,7 @@ class RequestValidator:
                 max_num_fields=MAX_QUERY_FIELDS,
             )
         except ValueError:
-            detail = f"must have at most {MAX_QUERY_FIELDS} parameters"
-            errors.append(parameter_error("query", "too_many", detail))
+            errors.append(TOO_MANY)
             return {}
         values: dict[str, Json] = {}
         repeated: set[str] = set()
