@@ -18,6 +18,8 @@ ALL_FIELDS: dict[str, Any] = {
     "completed": True,
     "priority": "high",
     "due_date": "2026-12-01T17:00:00.000000Z",
+    "remind_at": "2026-12-01T07:00:00.000000Z",
+    "tags": ["home", "garden"],
 }
 OTHER_VALUES: dict[str, Any] = {
     "title": "Call the bank",
@@ -25,6 +27,8 @@ OTHER_VALUES: dict[str, Any] = {
     "completed": False,
     "priority": "low",
     "due_date": "2027-01-31T08:30:00.250000Z",
+    "remind_at": "2027-01-30T08:30:00.250000Z",
+    "tags": ["money"],
 }
 PATH_FORMS = {
     "flat": "/api/tasks",
@@ -108,7 +112,10 @@ def read(client: AuthedClient, task: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_time(task: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in task.items() if key != "updated_at"}
+    """Remove the times of changes, after checking that of completion."""
+    assert (task["completed_at"] is not None) is task["completed"]
+    times = {"updated_at", "completed_at"}
+    return {key: value for key, value in task.items() if key not in times}
 
 
 # Creating and reading
@@ -124,6 +131,9 @@ def test_only_the_title_is_required(alice: AuthedClient) -> None:
         "completed": False,
         "priority": None,
         "due_date": None,
+        "remind_at": None,
+        "tags": [],
+        "completed_at": None,
         "created_at": task["created_at"],
         "updated_at": task["created_at"],
     }
@@ -135,12 +145,14 @@ def test_a_new_task_has_every_field_that_was_sent(alice: AuthedClient) -> None:
 
 
 def test_nullable_fields_of_a_new_task_may_be_null(alice: AuthedClient) -> None:
-    nothing: dict[str, Any] = dict.fromkeys(("description", "priority", "due_date"))
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("description", "priority", "due_date", "remind_at")
+    )
     task = alice.create_task(**nothing)
     assert {field: task[field] for field in nothing} == nothing
 
 
-@pytest.mark.parametrize("priority", ["low", "medium", "high"])
+@pytest.mark.parametrize("priority", ["low", "medium", "high", "urgent"])
 def test_every_priority_is_stored(alice: AuthedClient, priority: str) -> None:
     assert read(alice, alice.create_task(priority=priority))["priority"] == priority
 
@@ -245,7 +257,7 @@ def test_all_fields_can_be_changed_at_once(alice: AuthedClient, verb: str) -> No
 
 
 @each_verb
-@pytest.mark.parametrize("field", ["description", "priority", "due_date"])
+@pytest.mark.parametrize("field", ["description", "priority", "due_date", "remind_at"])
 def test_null_clears_a_nullable_field(alice: AuthedClient, verb: str, field: str) -> None:
     task = alice.create_task(**ALL_FIELDS)
     changed = change(alice, verb, task, **{field: None})
@@ -257,10 +269,13 @@ def test_null_is_refused_for_a_field_that_is_not_nullable(
     alice: AuthedClient, verb: str
 ) -> None:
     task = alice.create_task(**ALL_FIELDS)
-    refusal = alice.request(verb, path_of(task), json={"title": None, "completed": None})
+    refusal = alice.request(
+        verb, path_of(task), json={"title": None, "completed": None, "tags": None}
+    )
     assert validation_errors(refusal) == {
         "#/title": "must be a string",
         "#/completed": "must be true or false",
+        "#/tags": "must be an array",
     }
     assert read(alice, task) == task
 
@@ -276,21 +291,44 @@ def test_an_empty_object_changes_nothing_and_is_refused(alice: AuthedClient, ver
 @each_verb
 def test_an_update_with_one_error_changes_nothing(alice: AuthedClient, verb: str) -> None:
     task = alice.create_task(**ALL_FIELDS)
-    refusal = alice.request(verb, path_of(task), json={**OTHER_VALUES, "priority": "urgent"})
-    assert validation_errors(refusal) == {"#/priority": "must be low, medium, high or null"}
+    refusal = alice.request(verb, path_of(task), json={**OTHER_VALUES, "priority": "asap"})
+    assert validation_errors(refusal) == {
+        "#/priority": "must be low, medium, high, urgent or null"
+    }
     assert read(alice, task) == task
 
 
+READ_ONLY = ("id", "user_id", "completed_at", "created_at", "updated_at")
+
+
+@pytest.mark.parametrize("field", [*READ_ONLY, "version"])
+def test_read_only_fields_cannot_be_sent_for_a_new_task(
+    alice: AuthedClient, field: str
+) -> None:
+    task = alice.create_task(completed=True)
+    response = alice.post("/api/tasks", json={"title": "x", field: task.get(field, 5)})
+    assert validation_errors(response) == {f"#/{field}": "is not a known field"}
+    assert alice.list_tasks() == [task]
+
+
 @each_verb
-@pytest.mark.parametrize("field", ["id", "user_id", "created_at", "updated_at", "version"])
-def test_read_only_fields_cannot_be_sent(alice: AuthedClient, verb: str, field: str) -> None:
+@pytest.mark.parametrize("field", READ_ONLY)
+def test_read_only_fields_of_an_update_are_ignored(
+    alice: AuthedClient, bob: AuthedClient, verb: str, field: str
+) -> None:
+    other = bob.create_task(completed=True)
+    task = alice.create_task(completed=True)
+    changed = change(alice, verb, task, title="y", **{field: other[field]})
+    assert without_time(changed) == without_time(task) | {"title": "y"}
+    assert changed["completed_at"] == task["completed_at"]
+    assert changed["updated_at"] > task["updated_at"] > other["updated_at"]
+
+
+@each_verb
+def test_an_unknown_field_cannot_be_sent(alice: AuthedClient, verb: str) -> None:
     task = alice.create_task()
-    sent = {"title": "x", field: task.get(field, 5)}
-    for response in (
-        alice.post("/api/tasks", json=sent),
-        alice.request(verb, path_of(task), json=sent),
-    ):
-        assert validation_errors(response) == {f"#/{field}": "is not a known field"}
+    response = alice.request(verb, path_of(task), json={"title": "y", "version": 5})
+    assert validation_errors(response) == {"#/version": "is not a known field"}
     assert alice.list_tasks() == [task]
 
 

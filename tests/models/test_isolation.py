@@ -211,8 +211,7 @@ def test_without_a_where_clause_only_the_users_rows_are_deleted(
         "INSERT INTO todo.tasks (user_id, id, title) VALUES (%(alice)s, %(id)s, 'for alice')",
         "INSERT INTO todo.users (id) VALUES (%(nobody)s)",
         "INSERT INTO todo.deleted_tasks (user_id, revision, id) VALUES (%(alice)s, 9, %(id)s)",
-        "INSERT INTO todo.idempotency_keys (user_id, key, fingerprint, task_id, version,"
-        " response) VALUES (%(alice)s, 'a', '', %(id)s, 1, '')",
+        "INSERT INTO todo.idempotency_keys VALUES (%(alice)s, 'a', '', %(id)s, 1, '')",
         "UPDATE todo.tasks SET user_id = %(alice)s",
         "UPDATE todo.deleted_tasks SET user_id = %(alice)s",
         "UPDATE todo.idempotency_keys SET user_id = %(alice)s",

@@ -58,12 +58,11 @@ def test_a_concrete_path_takes_precedence_over_a_templated_one(api: OperationsAP
     assert call(api, "/people") == ("/{kind}", {"kind": "people"})
     assert call(api, "/things/new") == ("/things/new", {})
     assert call(api, "/people/new") == ("/{kind}/new", {"kind": "people"})
+    assert call(api, "/people\n") == ("/{kind}", {"kind": "people\n"})
     assert call(api, "/people/1") == ("/{kind}/{id}", {"kind": "people", "id": "1"})
 
 
-@pytest.mark.parametrize(
-    "path", ["", "/", "//", "/things/", "//new", "/things/1/2", "/people\n", "/a\nb", "things"]
-)
+@pytest.mark.parametrize("path", ["", "/", "//", "/things/", "//new", "/things/1/2", "things"])
 def test_a_path_that_is_not_in_the_contract_is_not_found(path: str, api: OperationsAPI) -> None:
     with pytest.raises(PathNotFound):
         call(api, path)

@@ -74,7 +74,9 @@ def test_a_body_that_is_cut_off_is_never_taken_for_a_whole_one(
 ) -> None:
     with pytest.raises(BadRequest) as raised:
         read(Client(*chunks, complete=False))
-    assert raised.value.errors == [{"pointer": "#", "detail": "ended before it was complete"}]
+    assert raised.value.errors == [
+        {"pointer": "#", "code": "malformed", "detail": "ended before it was complete"}
+    ]
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,16 @@ from urllib.parse import quote
 
 import pytest
 
-from harness.anonymous import EXPIRED, INVALID, MALFORMED, AnonymousClient
+from harness.anonymous import (
+    EXPIRED,
+    INVALID,
+    MALFORMED,
+    AnonymousClient,
+    unauthorized_detail,
+)
 from harness.clients import AuthedClient, new_user_id
 from harness.forgery import HS256, claims_json, forge_token
+from harness.service import Service
 
 LATER = int(time.time()) + 3600
 
@@ -77,8 +84,14 @@ UNACCEPTABLE: dict[str, Callable[[], str]] = {
     "an e-mail verification of Better Auth": lambda: forge_token(
         payload=claims_json(sub=None, email='"alice@example.org"', requestType='"change-email"')
     ),
-    "a session cookie of Better Auth": lambda: forge_token(
-        payload=claims_json(sub=None, session='{"userId":"alice"}', user='{"id":"alice"}')
+    "a session of Better Auth without a user": lambda: forge_token(
+        payload=claims_json(sub=None, session='{"userId":"alice"}', user="{}")
+    ),
+    "a user whose id is a number": lambda: forge_token(
+        payload=claims_json(sub=None, user='{"id":5}')
+    ),
+    "a user with a good id beside an empty sub": lambda: forge_token(
+        payload=claims_json(sub='""', user='{"id":"alice"}')
     ),
     "jti a number": with_claim("jti", "5"),
     "sub twice, the last bad": lambda: forge_token(payload=claims_json(sub='"alice","sub":""')),
@@ -123,6 +136,38 @@ def test_no_operation_accepts_unacceptable_claims(
     anonymous: AnonymousClient, name: str
 ) -> None:
     assert anonymous.unauthorized_details(UNACCEPTABLE[name]()) <= {MALFORMED, EXPIRED, INVALID}
+
+
+def test_the_session_cookie_of_better_auth_names_a_user_by_default(
+    anonymous: AnonymousClient,
+) -> None:
+    text = forge_token(
+        payload=claims_json(sub=None, session='{"userId":"eve"}', user='{"id":"alice"}')
+    )
+    header = {"Authorization": f"Bearer {text}"}
+    assert anonymous.get("/api/alice/tasks", headers=header).status_code == 200
+    assert anonymous.get("/api/eve/tasks", headers=header).status_code == 403
+
+
+def test_sub_takes_precedence_over_the_session_cookies_claim(
+    anonymous: AnonymousClient,
+) -> None:
+    text = forge_token(payload=claims_json(sub='"alice"', user='{"id":"eve"}'))
+    header = {"Authorization": f"Bearer {text}"}
+    assert anonymous.get("/api/alice/tasks", headers=header).status_code == 200
+    assert anonymous.get("/api/eve/tasks", headers=header).status_code == 403
+
+
+def test_a_token_that_names_nobody_is_logged_with_the_claims_looked_for(
+    anonymous: AnonymousClient, service: Service
+) -> None:
+    text = forge_token(payload=claims_json(sub=None, email='"alice@example.org"'))
+    before = len(service.log.read_text())
+    assert unauthorized_detail(anonymous.list_tasks(text)) == INVALID
+    log = service.log.read_text()[before:]
+    assert "names no user by a claim sub, user.id." in log
+    assert "alice@example.org" not in log
+    assert text.rpartition(".")[2] not in log
 
 
 @pytest.mark.parametrize("name", VALID_SUBJECTS)

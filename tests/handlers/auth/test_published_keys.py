@@ -329,7 +329,7 @@ def test_tokens_are_not_called_invalid_before_the_keys_are_fetched(
             assert response.status_code == 503
             assert response.headers["Retry-After"] == "2"
             assert response.json()["detail"].startswith(
-                "The keys that verify tokens cannot be had"
+                "The keys that verify tokens cannot be fetched"
             )
         assert anonymous.list_tasks(hs256(new_user_id())).status_code == 200
         assert anonymous.unauthorized_details(forge_token(key=b"another secret")) == {INVALID}

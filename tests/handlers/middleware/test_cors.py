@@ -12,12 +12,21 @@ from harness.clients import AuthedClient
 from harness.contract import OPERATIONS
 from harness.in_process import InProcessClient
 from harness.operation_index import Operation
-from harness.operations import SECURED, UNKNOWN_TASK_ID, body, name, path, request_operation
+from harness.operations import (
+    SECURED,
+    UNKNOWN_TASK_ID,
+    body,
+    name,
+    path,
+    query,
+    request_operation,
+)
+from harness.problems import validation_errors
 from harness.service import Service
-from models import tasks
+from models import changes, tasks
 
 FRONTEND = "http://localhost:3000"
-ORIGINS = (FRONTEND, "http://localhost:3001")
+ORIGINS = (FRONTEND, "http://localhost:3001", "http://127.0.0.1:3000")
 OTHER_ORIGINS = (
     "http://evil.example",
     "https://localhost:3000",
@@ -26,7 +35,8 @@ OTHER_ORIGINS = (
     "http://localhost:3000.evil.example",
     "http://evil.example:3000",
     "http://LOCALHOST:3000",
-    "http://127.0.0.1:3000",
+    "http://127.0.0.1:3002",
+    "http://[::1]:3000",
     "http://localhost:3000/",
     "http://localhost:3000, http://evil.example",
     "localhost:3000",
@@ -146,12 +156,14 @@ async def test_the_frontend_may_read_server_errors(
 ) -> None:
     async with InProcessClient() as client:
         client.headers["Origin"] = FRONTEND
-        response = await client.request(operation.method, path(operation), **body(operation))
+        request = {**query(operation), **body(operation)}
+        response = await client.request(operation.method, path(operation), **request)
         assert response.status_code == 503
         assert_readable(response)
         function = operation.operation_id.replace("patch_task", "update_task")
-        monkeypatch.setattr(tasks, function, None)
-        response = await client.request(operation.method, path(operation), **body(operation))
+        module = changes if operation.operation_id == "list_changes" else tasks
+        monkeypatch.setattr(module, function, None)
+        response = await client.request(operation.method, path(operation), **request)
         assert response.status_code == 500
         assert_readable(response)
 
@@ -167,18 +179,33 @@ def test_a_page_of_another_origin_may_read_nothing(alice: AuthedClient, origin: 
 
 @pytest.mark.parametrize("origin", OTHER_ORIGINS)
 def test_a_page_of_another_origin_may_call_nothing(service: Service, origin: str) -> None:
-    # The response to a refused preflight is for a browser, and not a problem document.
-    with httpx.Client(base_url=service.url, verify=False) as client:
+    with AnonymousClient(service.url) as client:
         for operation in SECURED:
             response = preflight(client, path(operation), origin, operation.method)
-            assert response.status_code == 400
             assert "access-control-allow-origin" not in response.headers
+            assert "origin" in values(response, "vary")
+            assert validation_errors(response) == {"Origin": "is not allowed"}
 
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "get", "*"])
 def test_a_preflight_for_an_unknown_method_is_refused(service: Service, method: str) -> None:
-    with httpx.Client(base_url=service.url, verify=False) as client:
-        assert preflight(client, "/api/tasks", FRONTEND, method).status_code == 400
+    with AnonymousClient(service.url) as client:
+        response = preflight(client, "/api/tasks", FRONTEND, method)
+    assert validation_errors(response) == {"Access-Control-Request-Method": "is not allowed"}
+    assert_readable(response)
+
+
+@pytest.mark.parametrize("names", ["X-Colour", "authorization, x-colour", "*", "cookie"])
+def test_a_preflight_for_an_unknown_header_is_refused(service: Service, names: str) -> None:
+    headers = {
+        "Origin": FRONTEND,
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": names,
+    }
+    with AnonymousClient(service.url) as client:
+        response = client.options("/api/tasks", headers=headers)
+    assert validation_errors(response) == {"Access-Control-Request-Headers": "is not allowed"}
+    assert [error["code"] for error in response.json()["errors"]] == ["not_allowed"]
 
 
 def test_options_without_preflight_headers_is_not_allowed(alice: AuthedClient) -> None:

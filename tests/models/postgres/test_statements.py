@@ -17,9 +17,7 @@ OWNERS = {
     "deleted_tasks": "user_id",
     "idempotency_keys": "user_id",
 }
-TABLE = re.compile(
-    r"(?<!INTO )todo\.(?P<table>%s)\b(?: (?P<alias>[a-z])\b)?" % "|".join(OWNERS)
-)
+TABLE = re.compile(rf"(?<!INTO )todo\.(?P<table>{'|'.join(OWNERS)})\b(?: (?P<alias>[a-z])\b)?")
 INSERT = re.compile(
     r"INSERT INTO todo\.(?P<table>\w+)(?: AS \w+)?\s*\((?P<columns>[^)]*)\)"
     r"\s*(?:VALUES \(|SELECT )(?P<values>[^)]*?)(?:\)|\s+FROM\b)"
@@ -113,8 +111,8 @@ def test_a_statement_filters_every_table_by_the_owner(name: str) -> None:
         "WITH x AS (SELECT FROM todo.tasks t) SELECT FROM x t WHERE t.user_id = $1::VARCHAR",
         "UPDATE todo.tasks t SET x = (SELECT FROM todo.users u WHERE t.user_id = $1::VARCHAR)",
         "DELETE FROM todo.tasks t WHERE EXISTS (SELECT WHERE t.user_id = $1::VARCHAR)",
-        "SELECT FROM todo.tasks t WHERE t.user_id = $1::VARCHAR UNION ALL"
-        " SELECT FROM todo.deleted_tasks d",
+        """SELECT FROM todo.tasks t WHERE t.user_id = $1::VARCHAR
+            UNION ALL SELECT FROM todo.deleted_tasks d""",
     ],
 )
 def test_a_query_without_the_owner_would_be_found(sql: str) -> None:
