@@ -1,5 +1,6 @@
 """No user can read, change, delete, count or detect another user's tasks."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -17,12 +18,13 @@ from harness.operations import (
     body,
     name,
     path,
+    query,
     request_operation,
 )
 
 COLLECTION = [operation for operation in SECURED if operation not in BY_ID]
 STATUSES = ("all", "pending", "completed")
-SORTS = ("created", "title", "due_date")
+SORTS = ("created", "title", "due_date", "priority", "updated")
 FORBIDDEN = {
     "type": "/problems/forbidden",
     "title": "Forbidden",
@@ -68,8 +70,9 @@ class Secret:
     def is_leaked_by(self, response: httpx.Response) -> bool:
         """Return whether a response contains data of the task that the request did not."""
         text = f"{response.headers!r}\n{response.text}"
-        fields = ("title", "description", "due_date", "created_at", "updated_at")
-        traces = [self.task[field] for field in fields]
+        instants = ("due_date", "remind_at", "completed_at", "created_at", "updated_at")
+        fields = ("title", "description", *instants)
+        traces = [*(self.task[field] for field in fields), *self.task["tags"]]
         if self.owner.id not in str(response.request.url):
             traces.append(self.owner.id)
         return any(trace in text for trace in traces)
@@ -89,6 +92,9 @@ def secret(alice: AuthedClient) -> Iterator[Secret]:
         description=f"Description {new_user_id()}",
         priority="high",
         due_date="2031-05-06T07:08:09.101112Z",
+        remind_at="2031-05-05T07:08:09.101112Z",
+        tags=[f"Tag {new_user_id()}"],
+        completed=True,
     )
     etag = alice.get(f"/api/tasks/{task['id']}").headers["etag"]
     list_etag = alice.get("/api/tasks").headers["etag"]
@@ -101,9 +107,17 @@ def assert_forbidden(response: httpx.Response, secret: Secret) -> None:
     """Fail unless this is the uniform 403 response."""
     assert response.status_code == 403
     path_of_request = response.request.url.raw_path.decode().partition("?")[0]
-    assert response.json() == FORBIDDEN | {"instance": path_of_request}
+    request_id = response.headers["x-request-id"]
+    expected = FORBIDDEN | {"instance": path_of_request, "request_id": request_id}
+    assert response.json() == expected
     assert_describes_nothing(response)
     assert not secret.is_leaked_by(response)
+
+
+def required(operation: Operation) -> dict[str, str]:
+    """Return the query parameters that an operation requires."""
+    parameters: dict[str, str] = query(operation).get("params", {})
+    return parameters
 
 
 def assert_describes_nothing(response: httpx.Response) -> None:
@@ -118,7 +132,8 @@ def test_bob_cannot_access_alices_task_by_its_id(
 ) -> None:
     for user, end in product((None, bob.id, secret.owner.id), ("", "/")):
         url = path(operation, secret.id, user=user) + end
-        assert_forbidden(bob.request(operation.method, url, **body(operation)), secret)
+        response = bob.request(operation.method, url, **query(operation), **body(operation))
+        assert_forbidden(response, secret)
     assert bob.list_tasks() == []
 
 
@@ -135,7 +150,9 @@ def test_bob_cannot_use_alices_id_in_the_path(
 ) -> None:
     url = path(operation, user=secret.owner.id)
     for slash in ("", "/"):
-        response = bob.request(operation.method, url + slash, **body(operation))
+        response = bob.request(
+            operation.method, url + slash, **query(operation), **body(operation)
+        )
         assert_forbidden(response, secret)
     assert bob.list_tasks() == []
 
@@ -149,8 +166,72 @@ def test_bobs_responses_contain_only_his_tasks(
     response = request_operation(bob, operation, user=bob.id if scoped else None)
     assert response.is_success
     assert not secret.is_leaked_by(response)
-    tasks = response.json() if isinstance(response.json(), list) else [response.json()]
-    assert {task["user_id"] for task in tasks} == {bob.id}
+    owners = re.findall('"user_id":"(.*?)"', response.text)
+    assert set(owners) == ({bob.id} if response.content else set())
+
+
+def test_clearing_completed_tasks_leaves_alices(bob: AuthedClient, secret: Secret) -> None:
+    completed, pending = bob.create_task("x", completed=True), bob.create_task("y")
+    for form in ("/api/tasks", f"/api/{bob.id}/tasks"):
+        assert bob.delete(f"{form}?status=completed").status_code == 204
+        assert bob.list_tasks() == [pending]
+    changes = bob.get("/api/tasks/changes").json()
+    assert (changes["changed"], changes["deleted"]) == ([pending], [])
+    assert completed["id"] != secret.id
+    assert secret.is_unchanged()
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"search": "title"},
+        {"search": "DESCRIPTION"},
+        {"priority": "high"},
+        {"priority": ["high", "none"]},
+        {"due_after": "2031-05-06T07:08:09.101112Z"},
+        {"due_before": "2031-05-06T07:08:09.101113Z"},
+        {"completed": "true"},
+        {"status": "completed"},
+        {"status": "all"},
+    ],
+    ids=str,
+)
+def test_no_filter_finds_alices_task(
+    bob: AuthedClient, secret: Secret, filters: dict[str, Any]
+) -> None:
+    everything = {**filters, "tag": secret.task["tags"]}
+    for given, sort, order in product((filters, everything), SORTS, ("asc", "desc")):
+        params = {**given, "sort": sort, "order": order}
+        for client, total in ((secret.owner, 1), (bob, 0)):
+            for form in ("/api/tasks", f"/api/{client.id}/tasks"):
+                response = client.get(form, params=params)
+                assert len(response.json()) == total
+                assert response.headers["x-total-count"] == str(total)
+
+
+def test_no_token_of_alices_reveals_anything_to_bob(
+    alice: AuthedClient, bob: AuthedClient
+) -> None:
+    for number in range(3):
+        alice.create_task(f"Alice's {number}", tags=["hers"])
+        bob.create_task(f"Bob's {number}")
+    alices = alice.get("/api/tasks?sort=title&limit=1")
+    page = bob.get(alices.links["next"]["url"])
+    assert page.headers["x-total-count"] == "3"
+    assert {task["user_id"] for task in page.json()} == {bob.id}
+    since = alice.get("/api/tasks/changes?limit=1").json()["next"]
+    changes = bob.get("/api/tasks/changes", params={"since": since})
+    assert alice.id not in changes.text
+    assert "hers" not in changes.text
+
+
+def test_an_idempotency_key_belongs_to_one_user(alice: AuthedClient, bob: AuthedClient) -> None:
+    headers = {"Idempotency-Key": new_user_id()}
+    for client, title in ((alice, "Alice's"), (bob, "Bob's")):
+        for form in ("/api/tasks", f"/api/{client.id}/tasks"):
+            response = client.post(form, json={"title": title}, headers=headers)
+            assert (response.status_code, response.json()["user_id"]) == (201, client.id)
+        assert client.list_titles() == [title]
 
 
 def test_head_reveals_nothing_to_bob(bob: AuthedClient, secret: Secret) -> None:
@@ -202,7 +283,7 @@ def test_another_users_path_is_forbidden_before_validation(
         response = bob.request(
             operation.method,
             path(operation, secret.id, user=secret.owner.id),
-            params={"unknown": "1"},
+            params={**required(operation), "unknown": "1"},
             headers=headers,
             content=content,
         )
@@ -215,11 +296,15 @@ def test_a_bad_request_gets_the_same_response_whether_or_not_the_task_exists(
 ) -> None:
     for task_id in (secret.id, UNKNOWN_TASK_ID):
         url = path(operation, task_id)
-        query = {"unknown": "1"}
-        response = bob.request(operation.method, url, params=query, **body(operation))
+        unknown = {**required(operation), "unknown": "1"}
+        response = bob.request(operation.method, url, params=unknown, **body(operation))
         assert response.status_code == 400
         assert response.json()["errors"] == [
-            {"parameter": "unknown", "detail": "is not a known parameter"}
+            {
+                "parameter": "unknown",
+                "code": "unknown",
+                "detail": "is not a known parameter",
+            }
         ]
         assert_describes_nothing(response)
         assert not secret.is_leaked_by(response)
@@ -257,8 +342,9 @@ def test_no_query_parameter_changes_the_user(
 ) -> None:
     for user in (None, bob.id):
         url = path(operation, secret.id, user=user)
-        query = dict.fromkeys(OTHER_NAMES, secret.owner.id)
-        response = bob.request(operation.method, url, params=query, **body(operation))
+        others = dict.fromkeys(OTHER_NAMES, secret.owner.id)
+        params = {**required(operation), **others}
+        response = bob.request(operation.method, url, params=params, **body(operation))
         assert response.status_code == 400
         assert [error["parameter"] for error in response.json()["errors"]] == OTHER_NAMES
 
@@ -275,7 +361,20 @@ def test_no_field_changes_the_user(
         response = bob.request(operation.method, path(operation, task_id), json=fields)
         assert response.status_code == 400
         errors = {error["pointer"] for error in response.json()["errors"]}
-        assert errors == {f"#/{name}" for name in others}
+        assert operation.body
+        known = operation.body["content"]["application/json"]["schema"]["properties"]
+        ignored = {"user_id"} & known.keys()  # in an update
+        assert errors == {f"#/{name}" for name in others.keys() - ignored}
+
+
+@pytest.mark.parametrize("verb", ["PUT", "PATCH"])
+def test_an_update_cannot_move_a_task_to_alice(
+    bob: AuthedClient, secret: Secret, verb: str
+) -> None:
+    mine = bob.create_task("Bob's")
+    hers = {"id": secret.id, "user_id": secret.owner.id, "title": "new"}
+    changed = bob.request(verb, f"/api/tasks/{mine['id']}", json=hers).json()
+    assert (changed["id"], changed["user_id"], changed["title"]) == (mine["id"], bob.id, "new")
 
 
 @every_operation

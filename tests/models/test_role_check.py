@@ -74,6 +74,18 @@ def test_the_app_role_has_no_problems(superuser: Connection) -> None:
             "row security is not enabled and forced on table users",
         ),
         (
+            "ALTER TABLE todo.deleted_tasks DISABLE ROW LEVEL SECURITY",
+            "row security is not enabled and forced on table deleted_tasks",
+        ),
+        (
+            "ALTER TABLE todo.idempotency_keys NO FORCE ROW LEVEL SECURITY",
+            "row security is not enabled and forced on table idempotency_keys",
+        ),
+        (
+            "ALTER TABLE todo.deleted_tasks OWNER TO todo_serving",
+            "todo_serving owns table deleted_tasks",
+        ),
+        (
             "ALTER TABLE todo.tasks RENAME TO gone",
             "row security is not enabled and forced on table tasks",
         ),

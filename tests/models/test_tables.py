@@ -14,7 +14,7 @@ from psycopg.errors import (
 from psycopg.rows import TupleRow
 
 from harness.cluster import Cluster, new_user_id
-from models.queries import REPRESENTED
+from models.queries import REPRESENTATION_VERSION, REPRESENTED
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -33,12 +33,10 @@ def add_user(superuser: Connection, user_id: str) -> str:
 
 
 def add_task(superuser: Connection, user_id: str, **fields: Any) -> None:
-    row = {"id": uuid4(), "title": "x", "description": None, "priority": None, **fields}
-    superuser.execute(
-        "INSERT INTO todo.tasks (user_id, id, title, description, priority) VALUES"
-        " (%(user_id)s, %(id)s, %(title)s, %(description)s, %(priority)s)",
-        {**row, "user_id": user_id},
-    )
+    row = {"user_id": user_id, "id": uuid4(), "title": "x", **fields}
+    values = ", ".join(f"%({name})s" for name in row)
+    insert = f"INSERT INTO todo.tasks ({', '.join(row)}) VALUES ({values})"
+    superuser.execute(insert.encode(), row)
 
 
 @pytest.mark.parametrize("user_id", ["", 256 * "x"])
@@ -55,11 +53,12 @@ def test_a_user_id_has_1_to_255_characters(user_id: str, superuser: Connection) 
         ("title", "   "),
         ("title", 201 * "x"),
         ("description", 1001 * "x"),
-        ("priority", "urgent"),
+        ("priority", "asap"),
         ("priority", ""),
+        ("tags", 21 * ["x"]),
     ],
 )
-def test_an_invalid_field_is_rejected(field: str, value: str, superuser: Connection) -> None:
+def test_an_invalid_field_is_rejected(field: str, value: object, superuser: Connection) -> None:
     alice = add_user(superuser, new_user_id())
     with pytest.raises(CheckViolation, match=f"ck_tasks_{field}"):
         add_task(superuser, alice, **{field: value})
@@ -74,9 +73,13 @@ def test_an_invalid_field_is_rejected(field: str, value: str, superuser: Connect
         ("priority", "low"),
         ("priority", "medium"),
         ("priority", "high"),
+        ("priority", "urgent"),
+        ("tags", 20 * ["x"]),
     ],
 )
-def test_a_field_at_its_limit_is_stored(field: str, value: str, superuser: Connection) -> None:
+def test_a_field_at_its_limit_is_stored(
+    field: str, value: object, superuser: Connection
+) -> None:
     add_task(superuser, add_user(superuser, new_user_id()), **{field: value})
 
 
@@ -85,12 +88,20 @@ def test_a_task_needs_an_existing_user(superuser: Connection) -> None:
         add_task(superuser, new_user_id())
 
 
-def test_deleting_a_user_deletes_its_tasks(superuser: Connection) -> None:
+@pytest.mark.parametrize("table", ["tasks", "deleted_tasks", "idempotency_keys"])
+def test_deleting_a_user_deletes_everything_about_them(
+    table: str, superuser: Connection
+) -> None:
     alice = add_user(superuser, new_user_id())
     add_task(superuser, alice)
+    superuser.execute("INSERT INTO todo.deleted_tasks VALUES (%s, 1, %s)", [alice, uuid4()])
+    superuser.execute(
+        "INSERT INTO todo.idempotency_keys VALUES (%s, 'k', '', %s, 1, '')", [alice, uuid4()]
+    )
+    count = f"SELECT count(*) FROM todo.{table} WHERE user_id = %s".encode()
+    assert superuser.execute(count, [alice]).fetchone() == (1,)
     superuser.execute("DELETE FROM todo.users WHERE id = %s", [alice])
-    left = superuser.execute("SELECT 1 FROM todo.tasks WHERE user_id = %s", [alice])
-    assert left.fetchall() == []
+    assert superuser.execute(count, [alice]).fetchone() == (0,)
 
 
 def test_a_users_task_ids_are_unique(superuser: Connection) -> None:
@@ -104,7 +115,15 @@ def test_a_users_task_ids_are_unique(superuser: Connection) -> None:
 @pytest.mark.parametrize("setting", ["TimeZone TO 'Asia/Kathmandu'", "DateStyle TO German"])
 def test_a_tasks_json_depends_on_no_setting(setting: str, superuser: Connection) -> None:
     alice, bob = (add_user(superuser, new_user_id()) for _ in range(2))
-    task = {"id": uuid4(), "description": 'a "b" \\ c', "priority": "low"}
+    task = {
+        "id": uuid4(),
+        "description": 'a "b" \\ c',
+        "priority": "low",
+        "tags": ["a", "b c"],
+        "due_date": "2027-01-01T00:00:00Z",
+        "created_at": "2026-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z",
+    }
     add_task(superuser, alice, **task)
     superuser.execute(f"SET {setting}".encode())
     add_task(superuser, bob, **task)
@@ -114,6 +133,6 @@ def test_a_tasks_json_depends_on_no_setting(setting: str, superuser: Connection)
 def json_of(superuser: Connection, user_id: str) -> str:
     """Return the JSON of a user's only task."""
     columns = ", ".join(REPRESENTED)
-    question = f"SELECT todo.task_json_v1({columns}) FROM todo.tasks WHERE user_id = %s"
+    question = f"SELECT todo.task_json_v{REPRESENTATION_VERSION}({columns}) FROM todo.tasks WHERE user_id = %s"
     ((text,),) = superuser.execute(question.encode(), [user_id]).fetchall()
     return str(text)
