@@ -16,7 +16,14 @@ def test_nothing_set_gives_the_defaults_of_a_developers_machine() -> None:
     assert loaded.database_url is None
     assert (loaded.host, loaded.port, loaded.workers) == ("127.0.0.1", 8000, 1)
     assert loaded.data_dir == Path(".data")
-    assert loaded.cors_origins == ("http://localhost:3000", "http://localhost:3001")
+    assert loaded.cors_origins == (
+        "http://localhost:3000",
+        "http://localhost:3001",
+        "http://127.0.0.1:3000",
+        "http://127.0.0.1:3001",
+    )
+    assert loaded.jwt_user_claim == (("sub",), ("user", "id"))
+    assert loaded.deletion_retention == 90
 
 
 def test_an_empty_value_counts_as_not_set() -> None:

@@ -8,8 +8,8 @@ from handlers.api.problem_types import PROBLEM_TYPES
 from harness.browser import OpenWindow
 from harness.service import Service
 
-KINDS_OF_PAGES = ("/", "/docs", "/reference", "/problems", PROBLEM_TYPES[400].type)
-PAGES = (*KINDS_OF_PAGES, *(kind.type for kind in PROBLEM_TYPES.values() if kind.status != 400))
+KINDS_OF_PAGES = ("/", "/docs", "/reference", "/problems", PROBLEM_TYPES["bad-request"].type)
+PAGES = sorted({*KINDS_OF_PAGES, *(kind.type for kind in PROBLEM_TYPES.values())})
 FOCUSED = "() => document.activeElement.textContent.trim()"
 
 

@@ -128,7 +128,7 @@ def test_every_generic_plan_finds_rows_by_an_index(name: str, million: Cluster) 
         assert node["Node Type"] in BY_INDEX, node
 
 
-FILTERS = {
+FILTERS: dict[str, object] = {
     "priorities": ["low", "none"],
     "tags": ["home"],
     "search": "task",
@@ -143,12 +143,12 @@ FILTERS = {
 def test_every_filter_reads_rows_of_one_user_by_an_index(
     name: str, limit: int, million: Cluster
 ) -> None:
-    after = {
+    after: dict[str, object] = {
         "after_id": uuid4(),
         "after_text": "high" if "priority" in name else "task",
         "after_instant": datetime(2021, 1, 1, tzinfo=UTC),
     }
-    each: list[dict[str, Any]] = [{key: value} for key, value in FILTERS.items()]
+    each: list[dict[str, object]] = [{key: value} for key, value in FILTERS.items()]
     for given in ({}, after, FILTERS, FILTERS | after, *each):
         values = {**values_for(HEAVY, uuid4()), "limit": limit, **given}
         plan = explained(million, STATEMENTS[name].bind(values), identity_query(HEAVY))

@@ -133,6 +133,7 @@ def test_a_tasks_json_depends_on_no_setting(setting: str, superuser: Connection)
 def json_of(superuser: Connection, user_id: str) -> str:
     """Return the JSON of a user's only task."""
     columns = ", ".join(REPRESENTED)
-    question = f"SELECT todo.task_json_v{REPRESENTATION_VERSION}({columns}) FROM todo.tasks WHERE user_id = %s"
+    json = f"todo.task_json_v{REPRESENTATION_VERSION}({columns})"
+    question = f"SELECT {json} FROM todo.tasks WHERE user_id = %s"
     ((text,),) = superuser.execute(question.encode(), [user_id]).fetchall()
     return str(text)

@@ -5,6 +5,7 @@ import logging
 import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from uuid import uuid4
 
 import anyio
 import psycopg
@@ -13,7 +14,7 @@ from psycopg.rows import TupleRow
 
 from harness.cluster import Cluster, new_user_id, open_database
 from harness.proxy import running_proxy
-from harness.statements import STATEMENTS
+from harness.statements import STATEMENTS, values_for
 from harness.waiting import poll_until, time_limit
 from models.errors import Unavailable
 from models.postgres.connection import Batch, Connection
@@ -78,8 +79,7 @@ def messages(sent: bytes) -> str:
 async def test_settings_and_statement_make_one_round_trip_and_one_transaction(
     name: str, cluster: Cluster
 ) -> None:
-    values = dict.fromkeys(STATEMENTS[name].parameters) | {"limit": 1, "offset": 0}
-    values |= {"new_title": "x", "new_completed": False, "task_id": 16 * "00"}
+    values = values_for(new_user_id(), uuid4())
     async with (
         running_proxy(cluster.port) as proxy,
         open_database(cluster.with_params(port=proxy.port).app, pool_size=1) as database,

@@ -13,7 +13,7 @@ import pytest
 from harness.cluster import Cluster, new_user_id, open_database, running_cluster
 from harness.proxy import Proxy, running_proxy
 from harness.waiting import poll_until, time_limit
-from models.errors import NotConnected, Unavailable
+from models.errors import NotConnected, OutcomeUnknown, Unavailable
 from models.postgres.database import Database
 from models.postgres.statements import Statement
 
@@ -23,6 +23,7 @@ Request = asyncio.Task[list[tuple[Any, ...]]]
 
 WHO = Statement(b"SELECT current_setting('app.user_id')", (), writes=False)
 SLEEP = Statement(b"SELECT pg_sleep(1000)", (), writes=False)
+SLEEPING_WRITE = Statement(b"SELECT pg_sleep(1000)", (), writes=True)
 LONG_TIMEOUTS = {"queue_timeout": 1000, "statement_timeout": 1000}
 """Timeouts longer than `time_limit`, so they end no request in these tests."""
 
@@ -46,23 +47,28 @@ async def serves_many(database: Database) -> bool:
     return all(await asyncio.gather(*(serves(database) for _ in range(50))))
 
 
-async def assert_all_fail(requests: list[Request]) -> None:
+async def assert_all_fail(
+    requests: list[Request], error: type[Unavailable] = Unavailable
+) -> None:
     outcomes = await asyncio.gather(*requests, return_exceptions=True)
-    assert {type(outcome) for outcome in outcomes} == {Unavailable}
+    assert {type(outcome) for outcome in outcomes} == {error}
 
 
-async def start_sleeping(cluster: Cluster, database: Database, count: int) -> list[Request]:
+async def start_sleeping(
+    cluster: Cluster, database: Database, count: int, statement: Statement = SLEEP
+) -> list[Request]:
     """Start `count` requests that sleep in the database, each on its own connection."""
     await poll_until(lambda: has_idle_connections(cluster, count))
-    requests = [asyncio.create_task(database.fetch("x", SLEEP, {})) for _ in range(count)]
+    requests = [asyncio.create_task(database.fetch("x", statement, {})) for _ in range(count)]
 
-    async def sleep() -> bool:
-        question = """SELECT count(*) FROM pg_stat_activity
-            WHERE wait_event = 'PgSleep' AND datname = current_database()"""
-        return bool(cluster.scalar(question) == count)
-
-    await poll_until(sleep)
+    await poll_until(lambda: are_sleeping(cluster, count))
     return requests
+
+
+async def are_sleeping(cluster: Cluster, count: int) -> bool:
+    question = """SELECT count(*) FROM pg_stat_activity
+        WHERE wait_event = 'PgSleep' AND datname = current_database()"""
+    return bool(cluster.scalar(question) == count)
 
 
 async def has_idle_connections(cluster: Cluster, count: int) -> bool:
@@ -103,6 +109,59 @@ async def test_only_the_request_on_a_lost_connection_fails(scratch_db: Cluster) 
         await assert_all_fail(requests)
         for _ in range(20):
             assert await serves_many(database)
+
+
+async def test_the_outcome_of_a_write_on_a_lost_connection_is_unknown(
+    scratch_db: Cluster,
+) -> None:
+    async with (
+        open_database(scratch_db.app, pool_size=2, **LONG_TIMEOUTS) as database,
+        time_limit(),
+    ):
+        reads = await start_sleeping(scratch_db, database, 1)
+        writes = [asyncio.create_task(database.fetch("x", SLEEPING_WRITE, {}))]
+        await poll_until(lambda: are_sleeping(scratch_db, 2))
+        end_sessions(scratch_db, "active")
+        await assert_all_fail(reads, Unavailable)
+        await assert_all_fail(writes, OutcomeUnknown)
+        await poll_until(lambda: serves(database))
+
+
+async def test_the_outcome_of_a_write_without_a_response_is_unknown(
+    proxy: Proxy, cluster: Cluster
+) -> None:
+    limits = {"pool_size": 1, "statement_timeout": 0.5, "queue_timeout": 1000}
+    async with (
+        open_database(cluster.with_params(port=proxy.port).app, **limits) as database,
+        time_limit(),
+    ):
+        assert await serves(database)
+        proxy.pause()
+        write = asyncio.create_task(database.fetch("x", SLEEPING_WRITE, {}))
+        await assert_all_fail([write], OutcomeUnknown)
+        proxy.resume()
+        await poll_until(lambda: serves(database))
+
+
+async def test_a_write_that_was_not_sent_has_not_happened(
+    proxy: Proxy, cluster: Cluster
+) -> None:
+    async with (
+        open_database(cluster.with_params(port=proxy.port).app, **LONG_TIMEOUTS) as database,
+        time_limit(),
+    ):
+        await proxy.disconnect()
+        await poll_until(lambda: fails(database))
+        requests = [
+            asyncio.create_task(database.fetch("x", SLEEPING_WRITE, {})) for _ in range(5)
+        ]
+        await assert_all_fail(requests, Unavailable)
+
+
+async def test_a_write_that_takes_too_long_has_not_happened(cluster: Cluster) -> None:
+    async with open_database(cluster.app, statement_timeout=0.2) as database, time_limit():
+        write = asyncio.create_task(database.fetch("x", SLEEPING_WRITE, {}))
+        await assert_all_fail([write], Unavailable)
 
 
 async def test_a_connection_with_a_protocol_error_is_replaced(
