@@ -1,12 +1,14 @@
 """Swagger UI in a browser: authorization, trying out operations, no external requests."""
 
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from harness.browser import OpenWindow, Window
 from harness.clients import new_user_id, token
+from harness.contract import OPERATIONS
 from harness.service import Service
 
 # A warning of Swagger UI itself, about URLs such as /docs#/Tasks/create_task.
@@ -129,12 +131,38 @@ def test_every_operation_can_be_opened_and_the_guide_is_a_link_away(
 ) -> None:
     window = open_window(service.url)
     page = window.visit("/docs")
-    expect(page.locator(".opblock")).to_have_count(9)
-    expect(page.locator(".info .description")).not_to_contain_text("Five minutes")
+    expect(page.locator(".opblock")).to_have_count(len(OPERATIONS))
+    expect(page.locator(".info .description")).not_to_contain_text("Quick start")
     with window.context.expect_page() as opened:
         page.get_by_role("link", name="Read the guide").click()
     expect(opened.value).to_have_url(f"{service.url}/reference")
-    expect(opened.value.get_by_role("heading", name="Five minutes")).to_be_visible()
+    expect(opened.value.get_by_role("heading", name="Quick start")).to_be_visible()
+
+
+def test_parameters_that_are_not_required_are_not_filled_in(
+    service: Service, open_window: OpenWindow
+) -> None:
+    page = open_window(service.url).visit("/docs")
+    authorize(page, token(new_user_id()))
+    for title in ("first", "second"):
+        with page.expect_response("**/api/tasks*") as created:
+            block = operation(page, "create_task")
+            if title == "first":
+                try_out(page, "create_task", f'{{"title": "{title}"}}')
+            else:
+                block.locator("textarea.body-param__text").fill(f'{{"title": "{title}"}}')
+                block.get_by_role("button", name="Execute").click()
+        assert created.value.status == 201
+        assert "idempotency-key" not in created.value.request.headers
+    with page.expect_response("**/api/tasks*") as listed:
+        try_out(page, "list_tasks")
+    assert [task["title"] for task in listed.value.json()] == ["second", "first"]
+    with page.expect_response("**/api/tasks*") as cleared:
+        try_out(page, "clear_completed_tasks")
+    assert (cleared.value.status, urlsplit(cleared.value.url).query) == (
+        204,
+        "status=completed",
+    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

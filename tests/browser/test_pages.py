@@ -109,5 +109,5 @@ def test_the_reference_can_be_read_without_javascript(
     page = open_window(service.url, java_script_enabled=False).visit("/reference")
     page.get_by_role("link", name="Create a task").click()
     expect(page.get_by_role("heading", name="Create a task")).to_be_in_viewport()
-    page.get_by_role("article", name="Create a task").get_by_text("A title is enough").click()
+    page.get_by_role("article", name="Create a task").get_by_text("The required fields").click()
     expect(page.get_by_text('"title": "Water the plants"').first).to_be_visible()

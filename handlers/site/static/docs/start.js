@@ -15,6 +15,25 @@ const WithoutGuide = () => ({
   },
 });
 
+// Swagger UI fills in every example: a list would be filtered by all filters at once, and two
+// creates would have one Idempotency-Key. Only required parameters keep theirs.
+const unfilled = (text) => {
+  const contract = JSON.parse(text);
+  const { parameters, schemas } = contract.components;
+  for (const parameter of Object.values(parameters).filter(({ required }) => !required)) {
+    const name = parameter.schema.$ref?.split("/").at(-1);
+    parameter.schema = { ...(schemas[name] ?? parameter.schema) };
+    delete parameter.schema.example;
+    delete parameter.example;
+  }
+  return JSON.stringify(contract);
+};
+const WithoutExamples = () => ({
+  statePlugins: {
+    spec: { wrapActions: { updateSpec: (update) => (text) => update(unfilled(text)) } },
+  },
+});
+
 const ui = SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",
@@ -23,7 +42,7 @@ const ui = SwaggerUIBundle({
   displayRequestDuration: true,
   validatorUrl: null,
   presets: [SwaggerUIBundle.presets.apis],
-  plugins: [WithoutGuide],
+  plugins: [WithoutGuide, WithoutExamples],
 });
 
 // Swagger UI handles every fragment link itself, so the skip link has to move the focus.
