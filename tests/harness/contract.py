@@ -3,6 +3,7 @@
 import json
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -106,7 +107,7 @@ def closed(schema: dict[str, Any]) -> dict[str, Any]:
     return schema | {"properties": members, "additionalProperties": False}
 
 
-def _check_headers(described: dict[str, Any], response: httpx.Response, where: str) -> None:
+def _check_headers(described: Mapping[str, Any], response: httpx.Response, where: str) -> None:
     for name, header in described.get("headers", {}).items():
         value: Any = response.headers.get(name)
         if value is None:
