@@ -22,8 +22,8 @@ export async function mistakes(task: components["schemas"]["Task"]): Promise<voi
   await api.POST("/api/tasks", { body: { description: "" } });
   // @ts-expect-error: the title is not nullable
   await api.POST("/api/tasks", { body: { title: null } });
-  // @ts-expect-error: "urgent" is not a priority
-  await api.POST("/api/tasks", { body: { title: "Water the plants", priority: "urgent" } });
+  // @ts-expect-error: "asap" is not a priority
+  await api.POST("/api/tasks", { body: { title: "Water the plants", priority: "asap" } });
   // @ts-expect-error: a task has no colour
   const body: components["schemas"]["TaskCreate"] = { title: "Paint", colour: "green" };
   // @ts-expect-error: the path parameter is missing

@@ -109,7 +109,7 @@ def test_the_client_of_openapi_python_client_can_be_called(
         task = calls("create_task", body=models.TaskCreate(title="Water the plants"))
         assert (task.title, task.priority, task.completed) == ("Water the plants", None, False)
         assert calls("complete_task", task.id).completed is True
-        pending, done = models.ListTasksStatus.PENDING, models.ListTasksStatus.COMPLETED
+        pending, done = models.StatusFilter.PENDING, models.StatusFilter.COMPLETED
         assert calls("list_tasks", status=pending) == []
         assert [each.id for each in calls("list_tasks", status=done)] == [task.id]
         blank = calls("update_task", task.id, body=models.TaskUpdate(title=" "))

@@ -9,6 +9,7 @@ from harness.service import Service
 BLANK_TITLE_ERRORS = [
     {
         "pointer": "#/title",
+        "code": "wrong_format",
         "detail": "must contain something other than white space or control characters, "
         "and no NUL",
     }
