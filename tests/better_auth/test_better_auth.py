@@ -39,6 +39,7 @@ ROTATING = Instance(
 )
 CACHING = Instance("caching", session={"cookieCache": {"enabled": True, "strategy": "jwt"}})
 SHORT_LIVED = Instance("fleeting")
+SUB_ONLY = Instance("sub-only")  # never runs: its service needs only the secret
 
 # The settings of each service; all store their tasks in Better Auth's database.
 SETTINGS: dict[Instance, dict[str, str]] = {
@@ -48,6 +49,7 @@ SETTINGS: dict[Instance, dict[str, str]] = {
     ROTATING: {},
     CACHING: {"BETTER_AUTH_SECRET": SECRET, "JWT_USER_CLAIM": "user.id"},
     SHORT_LIVED: {},
+    SUB_ONLY: {"BETTER_AUTH_SECRET": SECRET, "JWT_USER_CLAIM": "sub"},
 }
 
 
@@ -197,14 +199,23 @@ def test_a_cookie_cache_token_has_a_nested_user_claim(service: AnonymousClient) 
         assert unauthorized_detail(service.list_tasks(alice.token())) == INVALID
 
 
-def test_a_cookie_cache_token_is_rejected_where_sub_is_expected(
+def test_a_cookie_cache_token_is_accepted_without_configuration(
     service: AnonymousClient,
 ) -> None:
     with signed_up_user(CACHING) as alice:
-        assert (
-            unauthorized_detail(service.list_tasks(alice.cookies["better-auth.session_data"]))
-            == INVALID
-        )
+        task = create_task(service, alice.cookies["better-auth.session_data"])
+        assert task["user_id"] == alice.id
+
+
+def test_a_cookie_cache_token_is_rejected_where_only_sub_is_configured(
+    running: None, services: Services
+) -> None:
+    assert running is None
+    service = services(SUB_ONLY)
+    with signed_up_user(CACHING) as alice:
+        cached = alice.cookies["better-auth.session_data"]
+        assert unauthorized_detail(service.list_tasks(cached)) == INVALID
+        assert service.list_tasks(token(alice.id, secret=SECRET)).status_code == 200
 
 
 def test_cached_keys_are_used_while_better_auth_is_down(
