@@ -45,7 +45,10 @@ async def opened_at(url: str, losses: list[str]) -> Connection:
         assert connection.closed
         losses.append(reason)
 
-    return Connection(await connect(url), read_timeout=READ_TIMEOUT, on_lost=lost)
+    connection = Connection(await connect(url), read_timeout=READ_TIMEOUT, on_lost=lost)
+    # Otherwise the server would keep a session that sleeps after its client has gone.
+    await sent(connection, Query(b"SET client_connection_check_interval = '100ms'", ()))
+    return connection
 
 
 def sent(connection: Connection, *queries: Query) -> asyncio.Future[list[PGresult]]:
