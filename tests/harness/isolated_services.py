@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness import command
-from harness.command import RunInProcess
+from harness.command import Typed
 from harness.postgres import Postgres, kill_postmasters
 from harness.service import Serve, Service
 from models import embedded, migrate
@@ -69,8 +69,6 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 
 @pytest.fixture
-def run_in_process(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> RunInProcess:
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
     """Return a function that runs short commands in this process, a second faster."""
-    return partial(command.run_in_process, monkeypatch, capsys)
+    return partial(command.typed, monkeypatch, capsys)
