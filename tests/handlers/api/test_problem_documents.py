@@ -15,11 +15,18 @@ from handlers.api.problems import (
     error_response,
     problem_document,
 )
+from handlers.api.request_body import ContentTooLarge
 from handlers.auth import Forbidden
 from handlers.auth.jwks import KeysUnavailable
 from handlers.auth.verifier import InvalidToken
 from models.errors import NotFound, PermissionDenied, Unavailable, VersionConflict
-from openapi.errors import MAX_ERRORS, BadRequest, body_error, parameter_error
+from openapi.errors import (
+    MAX_ERRORS,
+    BadRequest,
+    UnsupportedMediaType,
+    body_error,
+    parameter_error,
+)
 
 
 def scope(path: bytes = b"/api/tasks") -> dict[str, Any]:
@@ -38,11 +45,14 @@ def detail(*errors: dict[str, str]) -> str:
 @pytest.mark.parametrize(
     ("error", "status"),
     [
+        (BadRequest([]), 400),
         (Forbidden(), 403),
         (PermissionDenied(), 403),
         (PathNotFound(), 404),
         (NotFound(), 404),
         (VersionConflict(), 412),
+        (ContentTooLarge(), 413),
+        (UnsupportedMediaType(), 415),
         (KeyError("x"), 500),
         (Unavailable(), 503),
         (KeysUnavailable(), 503),
@@ -132,6 +142,7 @@ def test_a_field_is_named_as_it_was_sent(path: tuple[str | int, ...], name: str)
 )
 def test_the_instance_is_the_path_as_a_uri(path: bytes, instance: str) -> None:
     assert orjson.loads(problem_document(scope(path), 404))["instance"] == instance
+    assert MAX_INSTANCE == 333
 
 
 def test_extensions_are_part_of_the_document() -> None:
@@ -144,3 +155,13 @@ def test_extensions_are_part_of_the_document() -> None:
         "instance": "/api/tasks",
         "extra": [1],
     }
+
+
+def test_a_bug_is_logged_with_the_id_of_its_request(caplog: pytest.LogCaptureFixture) -> None:
+    bug = KeyError("a secret")
+    _, body = responded(bug)
+    assert "a secret" not in str(body)
+    (record,) = caplog.records
+    assert record.getMessage() == "request the id failed"
+    assert record.exc_info
+    assert record.exc_info[1] is bug

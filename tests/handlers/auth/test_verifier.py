@@ -200,7 +200,9 @@ def test_the_reason_says_what_is_wrong_with_a_token() -> None:
         f"{header}.{payload}",
         f"{token}.",
         f"{token}\n",
-        f"{header}.{payload}!.{signature}",  # PyJWT's decoder would skip the character
+        f"{header}.{payload}.{signature}!",  # PyJWT's decoder would skip the character
+        f"{header}.{payload}.{signature}=",
+        f" {token}",
         f"a.{payload}.{signature}",
     ):
         assert reason(malformed) == MALFORMED
