@@ -162,8 +162,6 @@ class Reconnector:
 
     def _retire(self, connection: Connection) -> None:
         """Send nothing more over a connection, and close it when it is idle."""
-        if connection not in self.connections:
-            return
         self.connections.remove(connection)
         self._retired.add(connection)
         connection.on_available = _close_if_idle

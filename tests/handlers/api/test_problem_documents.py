@@ -15,6 +15,7 @@ from handlers.api.problems import (
     error_response,
     problem_document,
 )
+from handlers.api.request_body import ContentTooLarge
 from handlers.auth import Forbidden
 from handlers.auth.jwks import KeysUnavailable
 from handlers.auth.verifier import InvalidToken
@@ -27,7 +28,13 @@ from models.errors import (
     Unavailable,
     VersionConflict,
 )
-from openapi.errors import MAX_ERRORS, BadRequest, body_error, parameter_error
+from openapi.errors import (
+    MAX_ERRORS,
+    BadRequest,
+    UnsupportedMediaType,
+    body_error,
+    parameter_error,
+)
 
 
 def scope(path: bytes = b"/api/tasks") -> dict[str, Any]:
@@ -46,12 +53,15 @@ def detail(*errors: dict[str, str]) -> str:
 @pytest.mark.parametrize(
     ("error", "slug"),
     [
+        (BadRequest([]), "bad-request"),
         (Forbidden(), "forbidden"),
         (PermissionDenied(), "forbidden"),
         (PathNotFound(), "not-found"),
         (NotFound(), "not-found"),
         (ChangesExpired(), "changes-expired"),
         (VersionConflict(), "precondition-failed"),
+        (ContentTooLarge(), "content-too-large"),
+        (UnsupportedMediaType(), "unsupported-media-type"),
         (KeyReused(), "idempotency-key-reused"),
         (KeyError("x"), "internal-server-error"),
         (Unavailable(), "service-unavailable"),
@@ -145,6 +155,7 @@ def test_a_field_is_named_as_it_was_sent(path: tuple[str | int, ...], name: str)
 )
 def test_the_instance_is_the_path_as_a_uri(path: bytes, instance: str) -> None:
     assert orjson.loads(problem_document(scope(path), "not-found"))["instance"] == instance
+    assert MAX_INSTANCE == 333
 
 
 def test_extensions_are_part_of_the_document() -> None:
@@ -158,3 +169,13 @@ def test_extensions_are_part_of_the_document() -> None:
         "request_id": "the id",
         "extra": [1],
     }
+
+
+def test_a_bug_is_logged_with_the_id_of_its_request(caplog: pytest.LogCaptureFixture) -> None:
+    bug = KeyError("a secret")
+    _, body = responded(bug)
+    assert "a secret" not in str(body)
+    (record,) = caplog.records
+    assert record.getMessage() == "request the id failed"
+    assert record.exc_info
+    assert record.exc_info[1] is bug

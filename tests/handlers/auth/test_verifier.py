@@ -1,6 +1,7 @@
 """The parts of verification that need no service: headers, claims, and which key is used."""
 
 import asyncio
+import time
 from typing import Any
 
 import jwt
@@ -9,6 +10,9 @@ import pytest
 from handlers.auth import BearerAuth, Forbidden, bearer_token
 from handlers.auth.keys import KeyRing, SharedSecret
 from handlers.auth.verifier import (
+    EXPIRED,
+    INVALID,
+    LEEWAY_SECONDS,
     MALFORMED,
     MAX_SUBJECT,
     MAX_TOKEN,
@@ -167,3 +171,87 @@ def test_the_secret_is_for_hs256_and_published_keys_for_everything_else() -> Non
 def test_the_secret_has_no_other_algorithm(alg: str | None) -> None:
     with pytest.raises(jwt.InvalidKeyError):
         asyncio.run(SharedSecret(SECRET).key_for({"alg": alg}))
+
+
+def signed(secret: bytes = SECRET, /, **claims: Any) -> str:
+    """Return a token; a claim that is None is left out."""
+    payload = {"sub": "alice", "exp": 2**33} | claims
+    return jwt.encode({k: v for k, v in payload.items() if v is not None}, secret)
+
+
+def reason(token: str, **settings: Any) -> str | None:
+    """Return why a token is not accepted; None if it is."""
+    verifier = TokenVerifier(SharedSecret(SECRET), **settings)
+    try:
+        claims = asyncio.run(verifier.verify(token))
+    except InvalidToken as refused:
+        return str(refused)
+    assert claims["sub"] == "alice"
+    return None
+
+
+def test_the_reason_says_what_is_wrong_with_a_token() -> None:
+    token = signed()
+    header, payload, signature = token.split(".")
+    assert reason(token) is None
+    for malformed in (
+        "",
+        "a",
+        f"{header}.{payload}",
+        f"{token}.",
+        f"{token}\n",
+        f"{header}.{payload}.{signature}!",  # PyJWT's decoder would skip the character
+        f"{header}.{payload}.{signature}=",
+        f" {token}",
+        f"a.{payload}.{signature}",
+    ):
+        assert reason(malformed) == MALFORMED
+    assert reason(signed(exp=1)) == EXPIRED
+    assert reason(signed(b"another secret that is just as long as it")) == INVALID
+    assert reason(signed(b"another secret that is just as long as it", exp=1)) == INVALID
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"exp": None},
+        {"exp": "8589934592"},
+        {"nbf": 2**33},
+        {"iat": 2**33},
+        {"nbf": "1"},
+        {"iat": True},
+        {"nbf": -1},
+        {"sub": None},
+        {"sub": ""},
+        {"sub": "a\nb"},
+    ],
+    ids=str,
+)
+def test_claims_that_are_missing_or_wrong_make_a_token_invalid(claims: Any) -> None:
+    assert reason(signed(**claims)) == INVALID
+
+
+def test_clocks_may_differ_by_ten_seconds() -> None:
+    now = int(time.time())
+    assert reason(signed(exp=now - LEEWAY_SECONDS + 100)) is None
+    assert reason(signed(exp=now - LEEWAY_SECONDS)) == EXPIRED
+    assert reason(signed(nbf=now + LEEWAY_SECONDS, iat=now + LEEWAY_SECONDS)) is None
+    assert reason(signed(nbf=now + LEEWAY_SECONDS + 100)) == INVALID
+    assert LEEWAY_SECONDS == 10
+    assert MAX_SUBJECT == 255
+
+
+@pytest.mark.parametrize(("name", "claim"), [("issuer", "iss"), ("audience", "aud")])
+def test_issuer_and_audience_are_checked_only_if_they_are_set(name: str, claim: str) -> None:
+    right, wrong, missing = signed(**{claim: "us"}), signed(**{claim: "them"}), signed()
+    for token in (right, wrong, missing):
+        assert reason(token) is None
+    assert reason(right, **{name: "us"}) is None
+    for token in (wrong, missing):
+        assert reason(token, **{name: "us"}) == INVALID
+
+
+def test_the_user_is_taken_from_the_claim_of_the_setting() -> None:
+    token = signed(sub="bob", user={"id": "alice"})
+    assert reason(token, user_claim=("user", "id")) is None
+    assert reason(signed(), user_claim=("user", "id")) == INVALID

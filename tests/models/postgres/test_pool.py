@@ -73,7 +73,10 @@ async def test_a_write_whose_client_is_gone_is_not_sent_from_the_queue(
 
 
 async def test_a_request_that_is_cancelled_in_the_queue_makes_room_for_another(
-    url: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    url: str,
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     batches_are(SLOW, monkeypatch)
     async with open_database(url, pool_size=1, queue_size=1) as database, time_limit():
@@ -86,6 +89,7 @@ async def test_a_request_that_is_cancelled_in_the_queue_makes_room_for_another(
             with pytest.raises(Unavailable):
                 await rejected
         assert await queued == [(b"1",)]
+    assert caplog.messages == ["the queue of 1 requests is full"]
 
 
 async def test_four_batches_at_most_are_in_flight_on_one_connection(

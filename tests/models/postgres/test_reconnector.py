@@ -1,7 +1,9 @@
 """Keeping connections open: the pauses between attempts, and what is said of an outage."""
 
 import asyncio
+import gc
 import itertools
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -360,3 +362,27 @@ async def test_an_unresponsive_connection_is_noticed_without_any_event(
             assert connection.closed
             network.resume()
             await until(lambda: links.connections)
+
+
+async def test_a_missing_connection_is_opened_before_an_expired_one_is_retired(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    monkeypatch.setattr(reconnector, "_CHECK_INTERVAL", 1000)  # so that only the loss counts
+    links = planned(url, size=2, on_available=lambda _: counts.append(len(links.connections)))
+    async with kept_open(links):
+        expired, lost = links.connections
+        links._expires_at[expired] = 0  # noqa: SLF001 (as if it had been open for a long time)
+        lost.close("a test")
+        await until(lambda: expired.closed)
+        assert counts == [1, 2, 2, 3]
+        assert len(links.connections) == 2
+
+
+async def test_a_lost_connection_is_not_kept_in_memory(url: str) -> None:
+    async with kept_open(planned(url)) as links:
+        lost = weakref.ref(links.connections[0])
+        links.connections[0].close("a test")
+        await until(lambda: links.connections)
+        gc.collect()
+        assert lost() is None
