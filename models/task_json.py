@@ -1,6 +1,6 @@
-"""The function that makes a task's JSON, for migrations that give tasks another field.
+"""SQL of the functions that make the JSON of a task, for migrations that add a field.
 
-Migrations of the past call this: add a type, but leave what is here as it is.
+Earlier migrations call this, too: types may be added, but nothing may change.
 """
 
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ _FORM = "to_json({0})::text"
 
 
 def create_function(version: int, members: Mapping[str, str]) -> list[str]:
-    """Write the commands that create `todo.task_json_v<version>`.
+    """Return the commands that create `todo.task_json_v<version>`.
 
     `members` maps each column in the JSON to its SQL type, in the order of
-    `models.task.REPRESENTED`. Keep the functions of earlier versions: services that have
+    `models.queries.REPRESENTED`. Keep the functions of earlier versions: services that have
     not been upgraded yet still call them.
 
     Immutable, though not all that it calls is declared so: none of these formats depends on
@@ -40,5 +40,5 @@ def create_function(version: int, members: Mapping[str, str]) -> list[str]:
 
 
 def drop_function(version: int) -> str:
-    """Write the command that drops it."""
+    """Return the command that drops it."""
     return f"DROP FUNCTION todo.task_json_v{version}"

@@ -1,4 +1,4 @@
-"""The command `todo-api`, typed as people type it: what it says, starts, shares and stops."""
+"""The command `todo-api`: serve, migrate, token, and their errors."""
 
 import os
 import pwd
@@ -28,7 +28,7 @@ from handlers.auth import dev_secret
 from handlers.server.run import ACCEPT_HANDLES
 from harness.clients import AuthedClient, new_user_id
 from harness.clients import token as hs256
-from harness.command import Typed, complaint, todo_api
+from harness.command import RunInProcess, error_message, todo_api
 from harness.jwks_server import JWKSServer, KeyPair
 from harness.postgres import (
     Postgres,
@@ -46,13 +46,13 @@ STOPPED = {0, 128 + signal.SIGTERM}
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be root")
 
 
-def at(data_dir: Path, **environment: str) -> dict[str, str]:
+def settings_for(data_dir: Path, **environment: str) -> dict[str, str]:
     """Return the settings for this DATA_DIR, with a secret."""
     return {"DATA_DIR": str(data_dir), "BETTER_AUTH_SECRET": SECRET, **environment}
 
 
 def printed_token(service: Service) -> str:
-    """Return the token that a service has printed for whoever started it."""
+    """Return the token that a service has printed at startup."""
     printed = service.welcome.read_text()
     found = re.search(r'Authorization: Bearer ([^"]+)"', printed)
     assert found, printed
@@ -63,20 +63,20 @@ def tasks(service: Service, token: str) -> httpx.Response:
     return httpx.get(f"{service.url}/api/tasks", headers={"Authorization": f"Bearer {token}"})
 
 
-def answers(url: str) -> bool:
-    """Tell whether a service listens there, and is well."""
+def responds(url: str) -> bool:
+    """Return whether a healthy service listens at a URL."""
     with suppress(httpx.ConnectError):
         return httpx.get(url).status_code == httpx.codes.OK
     return False
 
 
-def serving(service: Service) -> set[psutil.Process]:
-    """Find the workers that serve; multiprocessing has a helper of its own beside them."""
+def server_processes(service: Service) -> set[psutil.Process]:
+    """Return the worker processes, without the helper process of multiprocessing."""
     workers = filter(is_running, service.workers())
     return {worker for worker in workers if "spawn_main" in str(worker.cmdline())}
 
 
-def all_have_ended(processes: list[psutil.Process], new_data_dir: Path) -> None:
+def wait_until_ended(processes: list[psutil.Process], new_data_dir: Path) -> None:
     """Wait for the end of the last process of a service and its PostgreSQL."""
     wait_until(
         lambda: (
@@ -85,13 +85,13 @@ def all_have_ended(processes: list[psutil.Process], new_data_dir: Path) -> None:
     )
 
 
-# What a person who starts it gets to see
+# Output of `serve`
 
 
 def test_serve_prints_where_everything_is_and_a_token_that_works(
     migrated_data_dir: Path, serve: Serve
 ) -> None:
-    service = serve(at(migrated_data_dir)).wait_until_healthy()
+    service = serve(settings_for(migrated_data_dir)).wait_until_healthy()
     urls = re.findall(rf"{service.url}\S+", service.welcome.read_text())
     assert [urlsplit(url).path for url in urls] == [
         "/api/tasks", "/docs", "/openapi.yaml", "/api/tasks",
@@ -105,22 +105,22 @@ def test_serve_prints_where_everything_is_and_a_token_that_works(
 def test_serve_prints_a_curl_line_that_works_as_it_stands(
     migrated_data_dir: Path, serve: Serve
 ) -> None:
-    service = serve(at(migrated_data_dir)).wait_until_healthy()
+    service = serve(settings_for(migrated_data_dir)).wait_until_healthy()
     (line,) = re.findall(r"^ *(curl .*)$", service.welcome.read_text(), re.MULTILINE)
-    typed = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
-    assert typed.stdout == "[]"
+    run_in_process = subprocess.run(
+        ["sh", "-c", line], capture_output=True, text=True, check=True
+    )
+    assert run_in_process.stdout == "[]"
 
 
-def test_the_first_start_ever_makes_a_database_and_serves(
+def test_the_first_start_creates_a_database_and_serves(
     new_data_dir: Path, serve: Serve
 ) -> None:
     service = serve({"DATA_DIR": str(new_data_dir)}).wait_until_healthy()
     assert tasks(service, printed_token(service)).json() == []
 
 
-def test_the_log_knows_no_token_no_secret_and_no_password(
-    new_data_dir: Path, serve: Serve
-) -> None:
+def test_the_log_contains_no_token_secret_or_password(new_data_dir: Path, serve: Serve) -> None:
     service = serve({"DATA_DIR": str(new_data_dir), "LOG_LEVEL": "debug"}).wait_until_healthy()
     token = printed_token(service)
     assert tasks(service, token).status_code == 200
@@ -133,20 +133,20 @@ def test_the_log_knows_no_token_no_secret_and_no_password(
 
 
 def test_it_serves_on_ipv6(migrated_data_dir: Path, serve: Serve) -> None:
-    service = serve(at(migrated_data_dir), "--host", "::1")
+    service = serve(settings_for(migrated_data_dir), "--host", "::1")
     url = f"http://[::1]:{service.port}"
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("NO IPV6 HERE: serving on it is untested")
-    wait_until(lambda: answers(f"{url}/health"))
+    wait_until(lambda: responds(f"{url}/health"))
     assert f"{url}/api/tasks" in service.welcome.read_text()
 
 
-def test_of_connections_that_come_at_once_several_are_accepted_at_a_time(
+def test_several_simultaneous_connections_are_accepted_at_a_time(
     migrated_data_dir: Path, serve: Serve
 ) -> None:
-    service = serve(at(migrated_data_dir)).wait_until_healthy()
+    service = serve(settings_for(migrated_data_dir)).wait_until_healthy()
     handles = Path(f"/proc/{service.process.pid}/fd").iterdir()
     sockets = Counter(str(handle.readlink()) for handle in handles)
     ((socket_name, count),) = sockets.most_common(1)
@@ -157,8 +157,8 @@ def test_of_connections_that_come_at_once_several_are_accepted_at_a_time(
 # The secret
 
 
-def test_without_a_secret_one_is_made_and_used_ever_after(
-    migrated_data_dir: Path, serve: Serve, typed: Typed
+def test_a_missing_secret_is_created_once_and_reused(
+    migrated_data_dir: Path, serve: Serve, run_in_process: RunInProcess
 ) -> None:
     made = migrated_data_dir / "better-auth-secret"
     first = serve({"DATA_DIR": str(migrated_data_dir)}).wait_until_healthy()
@@ -172,11 +172,11 @@ def test_without_a_secret_one_is_made_and_used_ever_after(
     again = serve({"DATA_DIR": str(migrated_data_dir)}).wait_until_healthy()
     assert tasks(again, token).status_code == 200
     assert "BETTER_AUTH_SECRET" not in again.log.read_text()
-    bobs = typed("token", "--user", "bob", DATA_DIR=str(migrated_data_dir))
+    bobs = run_in_process("token", "--user", "bob", DATA_DIR=str(migrated_data_dir))
     assert tasks(again, bobs.stdout.strip()).status_code == 200
 
 
-def test_processes_that_make_the_secret_at_once_agree(new_data_dir: Path) -> None:
+def test_processes_that_create_the_secret_concurrently_agree(new_data_dir: Path) -> None:
     path = new_data_dir / dev_secret.FILE_NAME
     code = (
         "import pathlib, sys; from handlers.auth import dev_secret;"
@@ -206,7 +206,7 @@ def test_processes_that_make_the_secret_at_once_agree(new_data_dir: Path) -> Non
     assert [file.name for file in new_data_dir.iterdir()] == [dev_secret.FILE_NAME]
 
 
-def test_a_secret_that_another_process_made_first_is_kept(
+def test_a_secret_that_another_process_created_first_is_kept(
     new_data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = new_data_dir / dev_secret.FILE_NAME
@@ -218,11 +218,11 @@ def test_a_secret_that_another_process_made_first_is_kept(
     assert [file.name for file in new_data_dir.iterdir()] == [dev_secret.FILE_NAME]
 
 
-def test_where_no_service_has_been_there_is_no_secret_and_none_is_made(
-    tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+def test_token_creates_no_secret_in_another_directory(
+    tmp_path: Path, run_in_process: RunInProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    sentence = complaint(typed("token", "--user", "alice"))
+    sentence = error_message(run_in_process("token", "--user", "alice"))
     assert sentence == (
         "There is no secret here: BETTER_AUTH_SECRET is not set, and no service has made "
         f"{tmp_path / '.data' / dev_secret.FILE_NAME}."
@@ -231,18 +231,24 @@ def test_where_no_service_has_been_there_is_no_secret_and_none_is_made(
 
 
 @pytest.mark.parametrize("damage", [b"", b"too short", b"\xff" * 40, b"\0" * 40])
-def test_a_damaged_secret_is_refused(new_data_dir: Path, typed: Typed, damage: bytes) -> None:
+def test_a_damaged_secret_is_refused(
+    new_data_dir: Path, run_in_process: RunInProcess, damage: bytes
+) -> None:
     new_data_dir.mkdir()
     made = new_data_dir / "better-auth-secret"
     made.write_bytes(damage)
-    sentence = complaint(typed("token", "--user", "alice", DATA_DIR=str(new_data_dir)))
+    sentence = error_message(
+        run_in_process("token", "--user", "alice", DATA_DIR=str(new_data_dir))
+    )
     assert sentence == f"{made} is damaged: remove it, and a new secret will be made."
 
 
 @pytest.mark.parametrize("command", [["serve"], ["token", "--user", "alice"], ["migrate"]])
-def test_with_a_database_url_the_secret_is_required(typed: Typed, command: list[str]) -> None:
+def test_with_a_database_url_the_secret_is_required(
+    run_in_process: RunInProcess, command: list[str]
+) -> None:
     url = "postgresql://me:hunter2@localhost/todo"
-    sentence = complaint(typed(*command, DATABASE_URL=url))
+    sentence = error_message(run_in_process(*command, DATABASE_URL=url))
     assert sentence.startswith("BETTER_AUTH_SECRET is not set: ")
     assert "hunter2" not in sentence
 
@@ -271,7 +277,7 @@ def test_without_a_secret_the_service_needs_published_keys_only(
         assert tasks(service, hs256(user)).status_code == 401
 
 
-def test_a_machine_of_a_developer_has_a_token_to_try_beside_published_keys(
+def test_development_mode_prints_a_token_alongside_published_keys(
     migrated_data_dir: Path, serve: Serve
 ) -> None:
     environment = {"DATA_DIR": str(migrated_data_dir), "BETTER_AUTH_URL": "http://127.0.0.1:9"}
@@ -295,11 +301,13 @@ def test_a_machine_of_a_developer_has_a_token_to_try_beside_published_keys(
 def test_a_signal_stops_the_service_its_workers_and_its_postgresql(
     migrated_data_dir: Path, serve: Serve, number: signal.Signals, workers: int
 ) -> None:
-    service = serve(at(migrated_data_dir), "--workers", str(workers)).wait_until_healthy()
+    service = serve(
+        settings_for(migrated_data_dir), "--workers", str(workers)
+    ).wait_until_healthy()
     processes = [*service.workers(), *find_postmasters(migrated_data_dir / "postgres")]
     assert len(processes) >= workers
     assert service.stop(number) in STOPPED
-    all_have_ended(processes, migrated_data_dir)
+    wait_until_ended(processes, migrated_data_dir)
     assert "Traceback" not in service.log.read_text()
 
 
@@ -307,22 +315,22 @@ def test_a_signal_stops_the_service_its_workers_and_its_postgresql(
 def test_a_signal_stops_a_service_that_is_still_starting(
     new_data_dir: Path, serve: Serve, number: signal.Signals
 ) -> None:
-    service = serve(at(new_data_dir))
+    service = serve(settings_for(new_data_dir))
     wait_until((new_data_dir / "postgres/pgdata.new/PG_VERSION").exists)
     expected = signal.SIGINT if number == signal.SIGINT else signal.SIGTERM
     assert service.stop(number) == 128 + expected
-    all_have_ended([], new_data_dir)
+    wait_until_ended([], new_data_dir)
     assert service.log.read_text() == ""
-    again = serve(at(new_data_dir)).wait_until_healthy()
+    again = serve(settings_for(new_data_dir)).wait_until_healthy()
     assert again.stop() in STOPPED
 
 
 def test_two_workers_serve_the_same_tasks_and_are_replaced_when_they_die(
     migrated_data_dir: Path, serve: Serve
 ) -> None:
-    service = serve(at(migrated_data_dir), "--workers", "2").wait_until_healthy()
-    wait_until(lambda: len(serving(service)) == 2)
-    workers = serving(service)
+    service = serve(settings_for(migrated_data_dir), "--workers", "2").wait_until_healthy()
+    wait_until(lambda: len(server_processes(service)) == 2)
+    workers = server_processes(service)
     user = new_user_id()
 
     def writes_and_reads() -> None:
@@ -335,7 +343,12 @@ def test_two_workers_serve_the_same_tasks_and_are_replaced_when_they_die(
 
     writes_and_reads()
     workers.pop().kill()
-    wait_until(lambda: len(serving(service) - workers) == 1 and len(serving(service)) == 2)
+    wait_until(
+        lambda: (
+            len(server_processes(service) - workers) == 1
+            and len(server_processes(service)) == 2
+        )
+    )
     writes_and_reads()
     assert service.stop() in STOPPED
 
@@ -343,12 +356,12 @@ def test_two_workers_serve_the_same_tasks_and_are_replaced_when_they_die(
 def test_workers_do_not_outlive_a_service_that_is_killed(
     migrated_data_dir: Path, serve: Serve
 ) -> None:
-    service = serve(at(migrated_data_dir), "--workers", "2").wait_until_healthy()
+    service = serve(settings_for(migrated_data_dir), "--workers", "2").wait_until_healthy()
     workers = service.workers()
     service.process.kill()
     service.process.wait()
     wait_until(lambda: not any(map(is_running, workers)))
-    serve(at(migrated_data_dir), port=service.port).wait_until_healthy()
+    serve(settings_for(migrated_data_dir), port=service.port).wait_until_healthy()
 
 
 def kill_service(service: Service, _home: Path) -> None:
@@ -369,16 +382,16 @@ def kill_both(service: Service, home: Path) -> None:
 def test_a_new_start_after_a_kill_has_all_data(
     migrated_data_dir: Path, serve: Serve, disaster: Callable[[Service, Path], None]
 ) -> None:
-    service = serve(at(migrated_data_dir)).wait_until_healthy()
+    service = serve(settings_for(migrated_data_dir)).wait_until_healthy()
     user = new_user_id()
     with AuthedClient(service.url, user) as alice:
         kept = alice.create_task("Kept")
     disaster(service, migrated_data_dir / "postgres")
-    again = serve(at(migrated_data_dir), port=service.port).wait_until_healthy()
+    again = serve(settings_for(migrated_data_dir), port=service.port).wait_until_healthy()
     with AuthedClient(again.url, user) as alice:
         assert alice.list_tasks() == [kept]
     again.stop()
-    all_have_ended([], migrated_data_dir)
+    wait_until_ended([], migrated_data_dir)
 
 
 def test_two_services_starting_at_once_share_one_new_database(
@@ -396,7 +409,7 @@ def test_two_services_starting_at_once_share_one_new_database(
     one.stop()
     assert tasks(other, token).json() == [written.json()]
     other.stop()
-    all_have_ended([], new_data_dir)
+    wait_until_ended([], new_data_dir)
 
 
 # Where it is started, and by whom
@@ -414,10 +427,10 @@ def test_settings_come_from_env_in_the_working_directory(
         alice.create_task("In the data directory of .env")
     (server,) = find_postmasters(migrated_data_dir / "postgres")
     service.stop()
-    all_have_ended([server], migrated_data_dir)
+    wait_until_ended([server], migrated_data_dir)
 
 
-def test_the_environment_wins_over_env(tmp_path: Path) -> None:
+def test_the_environment_takes_precedence_over_env(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(f"BETTER_AUTH_SECRET={SECRET}\nJWT_ISSUER=from .env\n")
     for issuer, expected in {None: "from .env", "somebody": "somebody"}.items():
         environment = {**UNSET, "JWT_ISSUER": issuer}
@@ -430,11 +443,11 @@ def test_the_environment_wins_over_env(tmp_path: Path) -> None:
 def test_an_env_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / ".env").write_bytes(content)
     command = ["token", "--user", "alice"]
-    sentence = complaint(todo_api(*command, environment=UNSET, cwd=tmp_path))
+    sentence = error_message(todo_api(*command, environment=UNSET, cwd=tmp_path))
     assert sentence.startswith(".env cannot be read: ")
 
 
-def test_without_settings_the_data_are_where_it_is_started(
+def test_without_settings_the_data_is_in_the_working_directory(
     tmp_path: Path, data_dir_template: Path, serve: Serve
 ) -> None:
     data = tmp_path / ".data"
@@ -451,16 +464,16 @@ def test_without_settings_the_data_are_where_it_is_started(
 
 
 @as_root
-def test_root_serves_with_a_postgresql_that_is_not_roots(
+def test_root_serves_with_a_postgresql_of_another_user(
     new_data_dir: Path, serve: Serve
 ) -> None:
-    service = serve(at(new_data_dir)).wait_until_healthy()
+    service = serve(settings_for(new_data_dir)).wait_until_healthy()
     with AuthedClient(service.url, new_user_id()) as alice:
         alice.create_task("Written for root")
     (server,) = find_postmasters(new_data_dir / "postgres")
     assert 0 not in server.uids()
     service.stop()
-    all_have_ended([server], new_data_dir)
+    wait_until_ended([server], new_data_dir)
 
 
 @pytest.fixture
@@ -499,7 +512,7 @@ def ordinary_user(new_data_dir: Path) -> tuple[str, ...]:
 def test_an_ordinary_user_serves(
     new_data_dir: Path, serve: Serve, ordinary_user: tuple[str, ...]
 ) -> None:
-    service = serve(at(new_data_dir), prefix=ordinary_user).wait_until_healthy()
+    service = serve(settings_for(new_data_dir), prefix=ordinary_user).wait_until_healthy()
     with AuthedClient(service.url, new_user_id()) as alice:
         alice.create_task("Written for an ordinary user")
     process = psutil.Process(service.process.pid)
@@ -508,27 +521,29 @@ def test_an_ordinary_user_serves(
     assert server.uids() == process.uids()
     assert stat.S_IMODE((new_data_dir / "postgres").stat().st_mode) == 0o700
     service.stop()
-    all_have_ended([server], new_data_dir)
+    wait_until_ended([server], new_data_dir)
 
 
-# What a person is told when it cannot start
+# Errors at startup
 
 
-def test_a_port_in_use_is_said_before_anything_is_started(new_data_dir: Path) -> None:
+def test_a_port_in_use_is_reported_before_anything_is_started(new_data_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-        sentence = complaint(todo_api("serve", "--port", port, environment=at(new_data_dir)))
+        sentence = error_message(
+            todo_api("serve", "--port", port, environment=settings_for(new_data_dir))
+        )
     assert sentence == (
         f"Cannot listen on 127.0.0.1:{port} (Address already in use): set HOST or PORT."
     )
     assert not new_data_dir.exists()
 
 
-def test_of_two_that_start_on_one_port_at_once_one_serves_and_the_other_says_why_not(
+def test_of_two_services_that_start_on_one_port_one_serves_and_one_reports_why_not(
     migrated_data_dir: Path, serve: Serve
 ) -> None:
-    first = serve(at(migrated_data_dir))
-    second = serve(at(migrated_data_dir), port=first.port)
+    first = serve(settings_for(migrated_data_dir))
+    second = serve(settings_for(migrated_data_dir), port=first.port)
     wait_until(lambda: (first.process.poll() is None) != (second.process.poll() is None))
     loser, winner = (second, first) if first.process.poll() is None else (first, second)
     winner.wait_until_healthy()
@@ -538,10 +553,12 @@ def test_of_two_that_start_on_one_port_at_once_one_serves_and_the_other_says_why
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "two..dots", "::2::"])
-def test_an_address_that_is_not_ours_is_said(
-    new_data_dir: Path, typed: Typed, host: str
+def test_an_address_of_another_machine_is_reported(
+    new_data_dir: Path, run_in_process: RunInProcess, host: str
 ) -> None:
-    sentence = complaint(typed("serve", "--host", host, **at(new_data_dir)))
+    sentence = error_message(
+        run_in_process("serve", "--host", host, **settings_for(new_data_dir))
+    )
     assert re.fullmatch(
         rf"Cannot listen on {re.escape(host)}:[0-9]+ \(.+\): set HOST or PORT\.", sentence
     )
@@ -550,17 +567,19 @@ def test_an_address_that_is_not_ours_is_said(
 @pytest.mark.parametrize(
     "arguments", [["--workers", "none"], ["--port", "http"], ["--workers", "65"]]
 )
-def test_a_bad_setting_is_named(new_data_dir: Path, typed: Typed, arguments: list[str]) -> None:
-    sentence = complaint(typed("serve", *arguments, **at(new_data_dir)))
+def test_a_bad_setting_is_named(
+    new_data_dir: Path, run_in_process: RunInProcess, arguments: list[str]
+) -> None:
+    sentence = error_message(run_in_process("serve", *arguments, **settings_for(new_data_dir)))
     assert sentence.startswith(f"{arguments[0].removeprefix('--').upper()} must be ")
     assert not new_data_dir.exists()
 
 
 @pytest.mark.parametrize("command", ["serve", "migrate"])
-def test_a_database_that_is_down_is_said(command: str) -> None:
+def test_a_database_that_is_down_is_reported(command: str) -> None:
     url = f"postgresql://me:hunter2@127.0.0.1:{free_port()}/todo"
     environment = {"DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET}
-    sentence = complaint(todo_api(command, environment=environment))
+    sentence = error_message(todo_api(command, environment=environment))
     assert sentence.startswith("Cannot connect to todo at 127.0.0.1:")
     assert "refused" in sentence
     assert "hunter2" not in sentence
@@ -576,39 +595,41 @@ def test_a_database_that_is_down_is_said(command: str) -> None:
         "postgresql://me:hunter2@127.0.0.1/todo?no_such_option=hunter2",
     ],
 )
-def test_a_database_url_that_leads_nowhere_is_said_without_the_password(url: str) -> None:
+def test_an_invalid_database_url_is_reported_without_the_password(url: str) -> None:
     environment = {"DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET}
-    sentence = complaint(todo_api("serve", environment=environment))
+    sentence = error_message(todo_api("serve", environment=environment))
     assert "hunter2" not in sentence
 
 
 @pytest.mark.parametrize("setting", ["DATABASE_URL", "MIGRATION_DATABASE_URL"])
-def test_a_wrong_password_is_said_and_not_repeated(postgres: Postgres, setting: str) -> None:
+def test_a_wrong_password_is_reported_without_the_password(
+    postgres: Postgres, setting: str
+) -> None:
     right = urlsplit(postgres.environment[setting])
     wrong = right._replace(netloc=f"{right.username}:hunter2@127.0.0.1:{right.port}").geturl()
     environment = {**postgres.environment, setting: wrong}
-    sentence = complaint(todo_api("serve", environment=environment))
+    sentence = error_message(todo_api("serve", environment=environment))
     assert "password authentication failed" in sentence
     assert "hunter2" not in sentence
     assert str(right.password) not in sentence
 
 
 @pytest.mark.parametrize("secret", ["", SECRET])
-def test_a_data_directory_below_a_file_is_said(tmp_path: Path, secret: str) -> None:
+def test_a_data_directory_below_a_file_is_reported(tmp_path: Path, secret: str) -> None:
     (tmp_path / "file").touch()
-    environment = at(tmp_path / "file/data", BETTER_AUTH_SECRET=secret)
-    sentence = complaint(todo_api("serve", environment=environment))
+    environment = settings_for(tmp_path / "file/data", BETTER_AUTH_SECRET=secret)
+    sentence = error_message(todo_api("serve", environment=environment))
     assert str(tmp_path / "file/data") in sentence
     assert "Not a directory" in sentence
 
 
 @pytest.mark.parametrize("secret", ["", SECRET])
-def test_a_data_directory_that_may_not_be_written_is_said(
+def test_a_read_only_data_directory_is_reported(
     new_data_dir: Path, ordinary_user: tuple[str, ...], secret: str
 ) -> None:
     new_data_dir.chmod(0o500)
-    environment = at(new_data_dir / "data", BETTER_AUTH_SECRET=secret)
-    sentence = complaint(todo_api("serve", environment=environment, prefix=ordinary_user))
+    environment = settings_for(new_data_dir / "data", BETTER_AUTH_SECRET=secret)
+    sentence = error_message(todo_api("serve", environment=environment, prefix=ordinary_user))
     assert str(new_data_dir / "data") in sentence
     assert "Permission denied" in sentence
 
@@ -627,19 +648,19 @@ def test_a_data_directory_that_may_not_be_written_is_said(
 def test_a_database_that_would_not_isolate_users_is_refused(
     postgres: Postgres, danger: str, reason: str
 ) -> None:
-    postgres.execute(danger)
-    sentence = complaint(todo_api("serve", environment=postgres.environment))
+    postgres.database.execute(danger)
+    sentence = error_message(todo_api("serve", environment=postgres.environment))
     assert sentence == f"The database would not isolate users: {reason}."
 
 
 def test_after_a_refusal_the_embedded_postgresql_is_stopped(migrated_data_dir: Path) -> None:
     postgres = Postgres(migrated_data_dir / "postgres")
-    postgres.execute("ALTER ROLE todo_serving BYPASSRLS")
+    postgres.database.execute("ALTER ROLE todo_serving BYPASSRLS")
     postgres.stop()
-    assert "bypasses row security" in complaint(
-        todo_api("serve", environment=at(migrated_data_dir))
+    assert "bypasses row security" in error_message(
+        todo_api("serve", environment=settings_for(migrated_data_dir))
     )
-    all_have_ended([], migrated_data_dir)
+    wait_until_ended([], migrated_data_dir)
 
 
 # migrate, token, help
@@ -647,11 +668,11 @@ def test_after_a_refusal_the_embedded_postgresql_is_stopped(migrated_data_dir: P
 
 def test_migrate_brings_a_new_database_up_to_date_and_stops(new_data_dir: Path) -> None:
     for _ in range(2):  # the second time there is nothing to do
-        done = todo_api("migrate", environment=at(new_data_dir))
+        done = todo_api("migrate", environment=settings_for(new_data_dir))
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-        all_have_ended([], new_data_dir)
+        wait_until_ended([], new_data_dir)
     postgres = Postgres(new_data_dir / "postgres")
-    assert postgres.execute("SELECT to_regclass('todo.tasks')::text") == "todo.tasks"
+    assert postgres.database.scalar("SELECT to_regclass('todo.tasks')::text") == "todo.tasks"
 
 
 def claims(printed: subprocess.CompletedProcess[str], **expected: Any) -> dict[str, Any]:
@@ -662,7 +683,7 @@ def claims(printed: subprocess.CompletedProcess[str], **expected: Any) -> dict[s
     return said
 
 
-def test_a_token_is_for_this_user_and_good_for_a_day() -> None:
+def test_a_token_is_for_the_user_and_valid_for_a_day() -> None:
     before = int(time.time())
     command = ["token", "--user", "Ωmega@example.com"]
     said = claims(todo_api(*command, environment={"BETTER_AUTH_SECRET": SECRET}))
@@ -674,17 +695,19 @@ def test_a_token_is_for_this_user_and_good_for_a_day() -> None:
 @pytest.mark.parametrize(
     ("ttl", "seconds"), [("90", 90), ("30s", 30), ("15m", 900), ("12h", 43200), ("7d", 604800)]
 )
-def test_a_token_is_good_for_as_long_as_was_asked_for(
-    typed: Typed, ttl: str, seconds: int
+def test_a_token_is_valid_for_the_requested_time(
+    run_in_process: RunInProcess, ttl: str, seconds: int
 ) -> None:
     command = ["token", "--user", "alice", "--ttl", ttl]
-    said = claims(typed(*command, BETTER_AUTH_SECRET=SECRET))
+    said = claims(run_in_process(*command, BETTER_AUTH_SECRET=SECRET))
     assert said["exp"] == said["iat"] + seconds
 
 
-def test_a_token_names_the_issuer_and_audience_that_are_checked(typed: Typed) -> None:
+def test_a_token_names_the_issuer_and_audience_that_are_checked(
+    run_in_process: RunInProcess,
+) -> None:
     checked = {"JWT_ISSUER": "https://me", "JWT_AUDIENCE": "https://you"}
-    printed = typed("token", "--user", "alice", BETTER_AUTH_SECRET=SECRET, **checked)
+    printed = run_in_process("token", "--user", "alice", BETTER_AUTH_SECRET=SECRET, **checked)
     said = claims(printed, issuer="https://me", audience="https://you")
     assert said["sub"] == "alice"
 
@@ -697,49 +720,57 @@ def test_a_token_names_the_issuer_and_audience_that_are_checked(typed: Typed) ->
     ],
 )
 def test_a_token_names_its_user_where_the_service_looks_for_it(
-    typed: Typed, claim: str, named: dict[str, Any]
+    run_in_process: RunInProcess, claim: str, named: dict[str, Any]
 ) -> None:
-    printed = typed("token", "--user", "alice", BETTER_AUTH_SECRET=SECRET, JWT_USER_CLAIM=claim)
+    printed = run_in_process(
+        "token", "--user", "alice", BETTER_AUTH_SECRET=SECRET, JWT_USER_CLAIM=claim
+    )
     said = claims(printed)
     assert said == named | {"iat": said["iat"], "exp": said["exp"]}
 
 
-def test_without_a_secret_there_is_no_token(typed: Typed) -> None:
+def test_without_a_secret_there_is_no_token(run_in_process: RunInProcess) -> None:
     elsewhere = {
         "DATABASE_URL": "postgresql://localhost/todo",
         "BETTER_AUTH_URL": "https://todo.example",
     }
-    sentence = complaint(typed("token", "--user", "alice", **elsewhere))
+    sentence = error_message(run_in_process("token", "--user", "alice", **elsewhere))
     assert sentence == (
         "BETTER_AUTH_SECRET is not set: without it only Better Auth can sign tokens."
     )
 
 
 @pytest.mark.parametrize("ttl", ["", "0", "-1h", "1.5h", "1w", "٣d", "99999999d"])
-def test_a_duration_that_is_none_is_refused(typed: Typed, ttl: str) -> None:
-    refused = typed("token", "--user", "alice", f"--ttl={ttl}", BETTER_AUTH_SECRET=SECRET)
+def test_an_invalid_duration_is_refused(run_in_process: RunInProcess, ttl: str) -> None:
+    refused = run_in_process(
+        "token", "--user", "alice", f"--ttl={ttl}", BETTER_AUTH_SECRET=SECRET
+    )
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "is not a duration such as 15m, 12h or 7d" in refused.stderr
 
 
 @pytest.mark.parametrize("user", ["", "a\nb", "\x7f", "a" * 256, b"\xff"])
-def test_what_cannot_be_a_users_id_gets_no_token(typed: Typed, user: str | bytes) -> None:
+def test_an_invalid_user_id_gets_no_token(
+    run_in_process: RunInProcess, user: str | bytes
+) -> None:
     command = ["token", "--user", os.fsdecode(user)]
-    sentence = complaint(typed(*command, BETTER_AUTH_SECRET=SECRET))
+    sentence = error_message(run_in_process(*command, BETTER_AUTH_SECRET=SECRET))
     assert sentence == "A user id is 1 to 255 characters, none of them a control character."
 
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["migrate"], ["token"]])
-def test_every_command_explains_itself(typed: Typed, command: list[str]) -> None:
-    helped = typed(*command, "--help")
+def test_every_command_explains_itself(
+    run_in_process: RunInProcess, command: list[str]
+) -> None:
+    helped = run_in_process(*command, "--help")
     assert (helped.returncode, helped.stderr) == (0, "")
     assert helped.stdout.startswith(f"usage: {' '.join(['todo-api', *command])} [-h]")
 
 
 @pytest.mark.parametrize("arguments", [[], ["destroy"]])
 def test_a_command_that_is_missing_or_unknown_is_explained(
-    typed: Typed, arguments: list[str]
+    run_in_process: RunInProcess, arguments: list[str]
 ) -> None:
-    refused = typed(*arguments)
+    refused = run_in_process(*arguments)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "usage: todo-api" in refused.stderr

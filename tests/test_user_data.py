@@ -8,7 +8,7 @@ import pytest
 
 from harness.clients import AuthedClient
 from harness.cluster import Cluster
-from harness.command import Typed, complaint, typed
+from harness.command import RunInProcess, error_message, run_in_process
 from harness.service import SECRET
 
 TABLES = ("tasks", "deleted_tasks", "idempotency_keys")
@@ -17,12 +17,12 @@ TABLES = ("tasks", "deleted_tasks", "idempotency_keys")
 @pytest.fixture
 def run(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Typed:
+) -> RunInProcess:
     """Return a function that runs commands on the database of the shared service."""
     environment = {"DATA_DIR": str(data_dir), "BETTER_AUTH_SECRET": SECRET}
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return typed(monkeypatch, capsys, *arguments, **environment)
+        return run_in_process(monkeypatch, capsys, *arguments, **environment)
 
     return run
 
@@ -44,7 +44,7 @@ def rows(cluster: Cluster, user: str) -> int:
 
 
 def test_an_export_has_every_task_as_json_lines_oldest_first(
-    alice: AuthedClient, bob: AuthedClient, run: Typed
+    alice: AuthedClient, bob: AuthedClient, run: RunInProcess
 ) -> None:
     create_data(alice)
     create_data(bob)
@@ -55,13 +55,13 @@ def test_an_export_has_every_task_as_json_lines_oldest_first(
     assert len(tasks) == 3
 
 
-def test_an_export_of_nothing_is_empty(alice: AuthedClient, run: Typed) -> None:
+def test_an_export_of_nothing_is_empty(alice: AuthedClient, run: RunInProcess) -> None:
     result = run("export", "--user", alice.id)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 def test_erasing_leaves_nothing_of_the_user_and_everything_of_others(
-    alice: AuthedClient, bob: AuthedClient, run: Typed, service_db: Cluster
+    alice: AuthedClient, bob: AuthedClient, run: RunInProcess, service_db: Cluster
 ) -> None:
     create_data(alice)
     create_data(bob)
@@ -84,7 +84,7 @@ def test_erasing_asks(
     typed_in: str,
     is_erased: bool,  # noqa: FBT001
     alice: AuthedClient,
-    run: Typed,
+    run: RunInProcess,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     task = alice.create_task()
@@ -100,5 +100,5 @@ def test_erasing_asks(
     if is_erased:
         assert result.returncode == 0
     else:
-        assert complaint(result) == "Nothing was deleted."
+        assert error_message(result) == "Nothing was deleted."
     assert alice.list_tasks() == ([] if is_erased else [task])

@@ -139,7 +139,9 @@ class Pool:
             and not connection.closed
             and len(connection.in_flight) < _PIPELINE_DEPTH
         ):
-            connection.send(self._queue.popleft())
+            batch = self._queue.popleft()
+            if not batch.future.done():  # its request may have been cancelled just now
+                connection.send(batch)
 
     def _expire_queued(self) -> None:
         """Fail batches that have waited too long; one timer serves one after the other."""

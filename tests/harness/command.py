@@ -1,4 +1,4 @@
-"""`todo-api` as a person types it, and what they are told."""
+"""The command `todo-api`, as a process or within the test process."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import cli
 from harness.service import COMMAND, ROOT, bare_environment, free_port
 
 LIMIT_SECONDS = 180
-Typed = Callable[..., subprocess.CompletedProcess[str]]
+RunInProcess = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def todo_api(
@@ -21,7 +21,7 @@ def todo_api(
     cwd: Path = ROOT,
     prefix: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end; `serve` gets a free port unless one is set."""
+    """Run the command until it exits; `serve` gets a free port unless one is set."""
     return subprocess.run(
         [*prefix, *COMMAND, *arguments],
         cwd=cwd,
@@ -34,13 +34,13 @@ def todo_api(
     )
 
 
-def typed(
+def run_in_process(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     *arguments: str,
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command that ends soon in this process, which is a second quicker."""
+    """Run a command that exits soon in the test process, which saves a second."""
     changes = {"PORT": str(free_port()), **environment}
     monkeypatch.setattr(os, "environ", bare_environment(changes))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
@@ -51,12 +51,12 @@ def typed(
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    said = capsys.readouterr()
-    return subprocess.CompletedProcess(arguments, status, said.out, said.err)
+    output = capsys.readouterr()
+    return subprocess.CompletedProcess(arguments, status, output.out, output.err)
 
 
-def complaint(result: subprocess.CompletedProcess[str]) -> str:
-    """Return the one sentence of a command that failed; fails if it said anything else."""
+def error_message(result: subprocess.CompletedProcess[str]) -> str:
+    """Return the error message of a failed command; fails if it printed anything else."""
     assert result.returncode == 1, result
     assert result.stdout == "", result.stdout
     name, colon, sentence = result.stderr.removesuffix("\n").partition(": ")

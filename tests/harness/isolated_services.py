@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness import command
-from harness.command import Typed
+from harness.command import RunInProcess
 from harness.postgres import Postgres, kill_postmasters
 from harness.service import Serve, Service
 from models import embedded, migrate
@@ -69,6 +69,8 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 
 @pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+def run_in_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> RunInProcess:
     """Return a function that runs short commands in this process, a second faster."""
-    return partial(command.typed, monkeypatch, capsys)
+    return partial(command.run_in_process, monkeypatch, capsys)

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 import psycopg
 
+from harness.cluster import Cluster as Database
 from harness.service import SECRET, free_port
 from models.embedded.cluster import Cluster
 
@@ -28,6 +28,8 @@ class Postgres:
             self.cluster.start_postmaster(self.port)
         self.urls = self.cluster.start()
         self.port = urlsplit(self.urls.owner).port or 0
+        self.database = Database(self.urls, self.cluster.passwords()["postgres"])
+        """The database of the service, to run SQL in."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -69,37 +71,19 @@ class Postgres:
     @contextmanager
     def task_locked(self, task_id: str) -> Iterator[None]:
         """Lock a task's row, which blocks writes."""
-        with self.connect_as_superuser() as connection, connection.transaction():
+        with psycopg.connect(self.database.superuser) as connection:
             connection.execute("SELECT 1 FROM todo.tasks WHERE id = %s FOR UPDATE", [task_id])
             yield
 
     def count_lock_waits(self) -> int:
         """Return how many statements wait for a lock."""
         query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        return int(self.execute(query))
+        return int(self.database.scalar(query))
 
     def count_connections(self) -> int:
         """Return how many connections services have open."""
         query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'todo_login'"
-        return int(self.execute(query))
-
-    def execute(self, query: str) -> Any:
-        """Execute a statement as superuser; return the first value of the first row, if any."""
-        with self.connect_as_superuser() as connection:
-            cursor = connection.execute(query.encode())
-            row = cursor.fetchone() if cursor.description else None
-        return row[0] if row else None
-
-    def connect_as_superuser(self) -> psycopg.Connection:
-        """Connect to the database as superuser."""
-        return psycopg.connect(
-            host="127.0.0.1",
-            port=self.port,
-            dbname="todo",
-            user="postgres",
-            password=self.cluster.passwords()["postgres"],
-            autocommit=True,
-        )
+        return int(self.database.scalar(query))
 
 
 def find_postmasters(home: Path) -> list[psutil.Process]:
