@@ -1,7 +1,7 @@
 """What has changed since a client last synchronized.
 
 Every write raises the user's revision while it holds the lock on the user's row, so revisions
-become visible in their order: whoever has read up to one never misses an earlier one.
+become visible in their order: a client that has read up to one has not missed an earlier one.
 """
 
 from dataclasses import dataclass

@@ -47,7 +47,7 @@ def sign_token(
 
 
 class DevTokensMiddleware:
-    """Issues tokens to the page /docs at `POST /docs/token/{user}`, and to nobody else."""
+    """Issues tokens to the page /docs at `POST /docs/token/{user}`, and to no other client."""
 
     def __init__(self, app: ASGIApp, *, sign: Callable[[str, timedelta], str]) -> None:
         """Sign with `sign`, which takes a user id and the lifetime of the token."""

@@ -91,7 +91,7 @@ Serve = Callable[..., Service]
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on, nor gets for connections of their own."""
+    """Return a free port outside of the ephemeral range."""
     while True:
         port = 20_000 + secrets.randbelow(12_000)  # below what systems give away by chance
         try:
