@@ -253,5 +253,5 @@ def test_issuer_and_audience_are_checked_only_if_they_are_set(name: str, claim: 
 
 def test_the_user_is_taken_from_the_claim_of_the_setting() -> None:
     token = signed(sub="bob", user={"id": "alice"})
-    assert reason(token, user_claim=("user", "id")) is None
-    assert reason(signed(), user_claim=("user", "id")) == INVALID
+    assert reason(token, user_claims=(("user", "id"),)) is None
+    assert reason(signed(), user_claims=(("user", "id"),)) == INVALID
