@@ -30,6 +30,7 @@ from handlers.auth.keys import KeyRing, Keys, SharedSecret
 from handlers.auth.verifier import TokenVerifier
 from handlers.middleware.cors import CORSMiddleware
 from handlers.middleware.request_context import RequestContextMiddleware
+from handlers.server.limits import Limits
 from handlers.site import dev_tokens
 from handlers.site.dev_tokens import DevTokensMiddleware
 from handlers.site.pages import PagesMiddleware
@@ -117,6 +118,19 @@ def create_auth(settings: Settings, published: JWKSClient | None) -> BearerAuth:
         audience=settings.jwt_audience,
     )
     return BearerAuth(TokenCache(verifier, keys))
+
+
+def create_limits(settings: Settings) -> Limits:
+    """Return the limits of every connection."""
+    return Limits(
+        head_timeout=settings.head_timeout,
+        body_timeout=settings.body_timeout,
+        write_timeout=settings.write_timeout,
+        keep_alive_timeout=settings.keep_alive_timeout,
+        max_head=settings.max_head_bytes,
+        max_headers=settings.max_headers,
+        max_connections=settings.max_connections,
+    )
 
 
 def sign_token(settings: Settings, user: str, ttl: timedelta) -> str:

@@ -281,6 +281,30 @@ def test_a_statement_that_exceeds_its_timeout_is_cancelled(
         assert alice.patch(f"{path}/complete").json()["completed"]
 
 
+def test_connections_beyond_the_limit_get_503_while_all_others_are_in_use(
+    postgres: Postgres, run: Run, submit: Submit
+) -> None:
+    service = run(MAX_CONNECTIONS="2", **PATIENT)
+    user = new_user_id()
+    with AuthedClient(service.url, user) as alice:
+        task = alice.create_task("Busy")
+        with postgres.task_locked(task["id"]):
+
+            def complete() -> httpx.Response:
+                with AuthedClient(service.url, user) as client:
+                    return client.patch(f"/api/tasks/{task['id']}/complete")
+
+            requests = submit(complete, 2)  # the first closes the idle connection of alice
+            wait_until(lambda: postgres.count_lock_waits() == 2)
+            with AuthedClient(service.url, user) as another:
+                response = another.get("/api/tasks")
+                assert response.status_code == 503
+                assert response.headers["retry-after"] == "1"
+                assert "connections" in response.json()["detail"]
+        assert statuses(requests) == [200] * 2
+        assert len(alice.list_tasks()) == 1
+
+
 # Clients that disconnect
 
 
