@@ -30,6 +30,7 @@ from handlers.auth.keys import KeyRing, Keys, SharedSecret
 from handlers.auth.verifier import TokenVerifier
 from handlers.middleware.cors import CORSMiddleware
 from handlers.middleware.request_context import RequestContextMiddleware
+from handlers.server.drain import on_sigterm
 from handlers.server.limits import Limits
 from handlers.site import dev_tokens
 from handlers.site.dev_tokens import DevTokensMiddleware
@@ -71,7 +72,7 @@ def create_app(settings: Settings, *, development: bool = False) -> ConnexionMid
             ),
             LifespanMiddleware,
         ],
-        lifespan=lambda _app: _lifespan(database, published),
+        lifespan=lambda _app: _lifespan(database, published, settings.shutdown_delay),
         resolver=Resolver(partial(_handler, database)),
         security_map={"bearer": lambda: auth},
     )
@@ -193,7 +194,9 @@ def _handler(database: Database, operation_id: str) -> Callable[..., Any]:
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(database: Database, published: JWKSClient | None) -> AsyncIterator[None]:
+async def _lifespan(
+    database: Database, published: JWKSClient | None, shutdown_delay: float
+) -> AsyncIterator[None]:
     """Open what requests need; starting does not wait for Better Auth."""
     keys = published.running() if published else contextlib.nullcontext()
     async with keys, _opened(database):
@@ -202,7 +205,8 @@ async def _lifespan(database: Database, published: JWKSClient | None) -> AsyncIt
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD)
-        yield
+        with on_sigterm(database.drain, shutdown_delay):
+            yield
 
 
 @contextlib.asynccontextmanager

@@ -218,6 +218,7 @@ class Settings(BaseSettings):
     body_timeout: _Seconds = 30.0
     write_timeout: _Seconds = 30.0
     keep_alive_timeout: _Seconds = 5.0
+    shutdown_delay: Annotated[int, _text(_integer(0, 3600))] = 0
     shutdown_timeout: _Seconds = 10.0
     max_head_bytes: Annotated[int, _text(_integer(1024, 1_048_576))] = 65_536
     max_headers: Annotated[int, _text(_integer(10, 10_000))] = 100

@@ -27,6 +27,16 @@ class CannotListen(Exception):
     """The address cannot be listened on; the text is one sentence that says why."""
 
 
+class Supervisor(Multiprocess):
+    """uvicorn's parent of worker processes; SIGHUP replaces one worker after the other."""
+
+    def terminate_all(self) -> None:
+        """Stop all workers, and refuse connections that none of them would accept."""
+        for handle in self.sockets:
+            handle.close()
+        super().terminate_all()
+
+
 def check_address(host: str, port: int) -> None:
     """Check that the address can be bound. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -96,7 +106,7 @@ def _serve(config: uvicorn.Config) -> None:
     handles = [listener, *(listener.dup() for _ in range(ACCEPT_HANDLES - 1))]
     with suppress(KeyboardInterrupt):
         if config.workers > 1:
-            Multiprocess(config, sockets=handles).run()
+            Supervisor(config, sockets=handles).run()
             return
         server = uvicorn.Server(config)
         server.run(handles)
