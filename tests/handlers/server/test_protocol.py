@@ -12,8 +12,9 @@ from starlette.types import ASGIApp, Message
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from handlers.server.coalescing import COALESCE_LIMIT
 from handlers.server.limits import ConnectionLimiter, Limits
-from handlers.server.protocol import COALESCE_LIMIT, Protocol
+from handlers.server.protocol import Protocol
 
 pytestmark = pytest.mark.anyio
 
