@@ -30,6 +30,8 @@ from handlers.auth.keys import KeyRing, Keys, SharedSecret
 from handlers.auth.verifier import TokenVerifier
 from handlers.middleware.cors import CORSMiddleware
 from handlers.middleware.request_context import RequestContextMiddleware
+from handlers.server.drain import on_sigterm
+from handlers.server.limits import Limits
 from handlers.site import dev_tokens
 from handlers.site.dev_tokens import DevTokensMiddleware
 from handlers.site.pages import PagesMiddleware
@@ -70,7 +72,7 @@ def create_app(settings: Settings, *, development: bool = False) -> ConnexionMid
             ),
             LifespanMiddleware,
         ],
-        lifespan=lambda _app: _lifespan(database, published),
+        lifespan=lambda _app: _lifespan(database, published, settings.shutdown_delay),
         resolver=Resolver(partial(_handler, database)),
         security_map={"bearer": lambda: auth},
     )
@@ -117,6 +119,19 @@ def create_auth(settings: Settings, published: JWKSClient | None) -> BearerAuth:
         audience=settings.jwt_audience,
     )
     return BearerAuth(TokenCache(verifier, keys))
+
+
+def create_limits(settings: Settings) -> Limits:
+    """Return the limits of every connection."""
+    return Limits(
+        head_timeout=settings.head_timeout,
+        body_timeout=settings.body_timeout,
+        write_timeout=settings.write_timeout,
+        keep_alive_timeout=settings.keep_alive_timeout,
+        max_head=settings.max_head_bytes,
+        max_headers=settings.max_headers,
+        max_connections=settings.max_connections,
+    )
 
 
 def sign_token(settings: Settings, user: str, ttl: timedelta) -> str:
@@ -179,7 +194,9 @@ def _handler(database: Database, operation_id: str) -> Callable[..., Any]:
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(database: Database, published: JWKSClient | None) -> AsyncIterator[None]:
+async def _lifespan(
+    database: Database, published: JWKSClient | None, shutdown_delay: float
+) -> AsyncIterator[None]:
     """Open what requests need; starting does not wait for Better Auth."""
     keys = published.running() if published else contextlib.nullcontext()
     async with keys, _opened(database):
@@ -188,7 +205,8 @@ async def _lifespan(database: Database, published: JWKSClient | None) -> AsyncIt
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD)
-        yield
+        with on_sigterm(database.drain, shutdown_delay):
+            yield
 
 
 @contextlib.asynccontextmanager

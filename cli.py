@@ -16,6 +16,7 @@ import settings as configuration
 from app import (
     DEVELOPMENT,
     check_database,
+    create_limits,
     erase_user,
     export_tasks,
     origin,
@@ -128,6 +129,8 @@ def _serve(options: argparse.Namespace) -> None:
             host=complete.host,
             port=complete.port,
             workers=complete.workers,
+            limits=create_limits(complete),
+            shutdown_timeout=complete.shutdown_timeout,
         )
 
 

@@ -214,6 +214,15 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, _text(_integer(1, 65535))] = 8000
     workers: Annotated[int, _text(_integer(1, 64))] = 1
+    head_timeout: _Seconds = 10.0
+    body_timeout: _Seconds = 30.0
+    write_timeout: _Seconds = 30.0
+    keep_alive_timeout: _Seconds = 5.0
+    shutdown_delay: Annotated[int, _text(_integer(0, 3600))] = 0
+    shutdown_timeout: _Seconds = 10.0
+    max_head_bytes: Annotated[int, _text(_integer(1024, 1_048_576))] = 65_536
+    max_headers: Annotated[int, _text(_integer(10, 10_000))] = 100
+    max_connections: Annotated[int, _text(_integer(1, 65_536))] = 10_000
     log_level: Annotated[str, _text(_log_level)] = "info"
     access_log: Annotated[bool, _text(_boolean)] = False
     data_dir: Path = Path(".data")

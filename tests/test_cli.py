@@ -29,6 +29,7 @@ from handlers.server.run import ACCEPT_HANDLES
 from harness.clients import AuthedClient, new_user_id
 from harness.clients import token as hs256
 from harness.command import RunInProcess, error_message, todo_api
+from harness.isolated_services import server_processes
 from harness.jwks_server import JWKSServer, KeyPair
 from harness.postgres import (
     Postgres,
@@ -68,12 +69,6 @@ def responds(url: str) -> bool:
     with suppress(httpx.ConnectError):
         return httpx.get(url).status_code == httpx.codes.OK
     return False
-
-
-def server_processes(service: Service) -> set[psutil.Process]:
-    """Return the worker processes, without the helper process of multiprocessing."""
-    workers = filter(is_running, service.workers())
-    return {worker for worker in workers if "spawn_main" in str(worker.cmdline())}
 
 
 def wait_until_ended(processes: list[psutil.Process], new_data_dir: Path) -> None:

@@ -4,6 +4,7 @@ In each case: acknowledged writes are stored; requests that cannot be served get
 Retry-After immediately; no request hangs; and the service recovers by itself.
 """
 
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from harness import clients
+from harness import clients, raw_http
 from harness.clients import AuthedClient, new_user_id
 from harness.postgres import TIMEOUT_SECONDS, Postgres, wait_until
 from harness.service import SECRET, Serve, Service
@@ -201,6 +202,42 @@ def test_requests_in_flight_are_completed_on_shutdown(
         assert task["completed"]
 
 
+def test_a_rolling_restart_of_two_workers_breaks_no_request(run: Run) -> None:
+    service = run("--workers", "2")
+    with WriteLedger(service.url, writers=8) as ledger:
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: service.log.read_text().count("Finished server process") == 2)
+        ledger.wait_for_acknowledgements()
+    ledger.verify(service.url)
+    assert set(ledger.counts) == {200, 201}
+
+
+def test_before_it_stops_a_service_reports_that_it_is_not_ready(run: Run) -> None:
+    service = run(SHUTDOWN_DELAY="2")
+    with AuthedClient(service.url, new_user_id()) as alice:
+        alice.create_task()
+        service.process.terminate()
+        wait_until(lambda: not is_ready(service))
+        assert len(alice.list_tasks()) == 1
+        assert httpx.get(f"{service.url}/health").status_code == 200
+    assert service.process.wait(TIMEOUT_SECONDS) in {0, 143}
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{service.url}/health")
+
+
+def test_a_request_on_its_way_during_shutdown_is_answered(run: Run) -> None:
+    service = run()
+    with raw_http.connect(service) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert "connection" not in raw_http.read_response(connection).headers
+        service.process.terminate()
+        wait_until(lambda: "Waiting for connections" in service.log.read_text())
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n")
+        response = raw_http.read_response(connection)
+        assert (response.status_code, response.headers["connection"]) == (200, "close")
+        assert connection.recv(1) == b""
+
+
 # Overload
 
 
@@ -279,6 +316,30 @@ def test_a_statement_that_exceeds_its_timeout_is_cancelled(
             assert alice.list_tasks() == [task]  # reading needs no lock
         assert "due to statement timeout" in service.log.read_text()
         assert alice.patch(f"{path}/complete").json()["completed"]
+
+
+def test_connections_beyond_the_limit_get_503_while_all_others_are_in_use(
+    postgres: Postgres, run: Run, submit: Submit
+) -> None:
+    service = run(MAX_CONNECTIONS="2", **PATIENT)
+    user = new_user_id()
+    with AuthedClient(service.url, user) as alice:
+        task = alice.create_task("Busy")
+        with postgres.task_locked(task["id"]):
+
+            def complete() -> httpx.Response:
+                with AuthedClient(service.url, user) as client:
+                    return client.patch(f"/api/tasks/{task['id']}/complete")
+
+            requests = submit(complete, 2)  # the first closes the idle connection of alice
+            wait_until(lambda: postgres.count_lock_waits() == 2)
+            with AuthedClient(service.url, user) as another:
+                response = another.get("/api/tasks")
+                assert response.status_code == 503
+                assert response.headers["retry-after"] == "1"
+                assert "connections" in response.json()["detail"]
+        assert statuses(requests) == [200] * 2
+        assert len(alice.list_tasks()) == 1
 
 
 # Clients that disconnect

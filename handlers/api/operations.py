@@ -65,7 +65,7 @@ class Operation:
     async def _arguments(self, scope: Scope, receive: Receive) -> dict[str, Any]:
         """Read and validate a request; return the handler's arguments."""
         validator = self._validator
-        expects_body = validator.takes_body and has_body(scope)
+        expects_body = validator.takes_body and has_body(scope, self._max_body)
         return validator.validate(
             path=scope["path_params"],
             query=scope["query_string"],

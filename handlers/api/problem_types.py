@@ -106,6 +106,16 @@ PROBLEM_TYPES = {
             advice="Use one of the methods in the `Allow` header.",
         ),
         ProblemType(
+            status=408,
+            slug="request-timeout",
+            title="Request timeout",
+            detail="The request took too long to arrive.",
+            happened="The request was not received in time, and the connection was closed. "
+            "Nothing was changed.",
+            why="The client, or the network, was too slow in sending the headers or the body.",
+            advice="Send the whole request at once, on a new connection.",
+        ),
+        ProblemType(
             status=410,
             slug="changes-expired",
             title="Changes expired",
@@ -170,6 +180,16 @@ PROBLEM_TYPES = {
             why="Each new task needs a new key; the same key is only for retries of the same "
             "request.",
             advice="Generate a new key, such as a UUID, and send the request again.",
+        ),
+        ProblemType(
+            status=431,
+            slug="request-header-fields-too-large",
+            title="Request header fields too large",
+            detail="The headers are too large, or too many.",
+            happened="The request was rejected for its headers, and the connection was closed.",
+            why="All headers together have more than 65,536 bytes, or there are more than 100 "
+            "of them, unless the operator has set other limits.",
+            advice="Send fewer or shorter headers; in a browser, delete the site's cookies.",
         ),
         ProblemType(
             status=500,

@@ -4,13 +4,18 @@ import logging
 import socket
 import sys
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from math import ceil
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from handlers.server.limits import ConnectionLimiter, Limits, raise_file_limit
+from handlers.server.protocol import Protocol
+
 ACCEPT_HANDLES = 8
-SHUTDOWN_TIMEOUT = 10  # seconds for requests in flight
 # Workers that are still importing do not reply yet. With uvicorn's default of 5 seconds, a
 # busy machine would replace them again and again.
 STARTUP_TIMEOUT = 60
@@ -20,6 +25,16 @@ _log = logging.getLogger("todo.server")
 
 class CannotListen(Exception):
     """The address cannot be listened on; the text is one sentence that says why."""
+
+
+class Supervisor(Multiprocess):
+    """uvicorn's parent of worker processes; SIGHUP replaces one worker after the other."""
+
+    def terminate_all(self) -> None:
+        """Stop all workers, and refuse connections that none of them would accept."""
+        for handle in self.sockets:
+            handle.close()
+        super().terminate_all()
 
 
 def check_address(host: str, port: int) -> None:
@@ -35,12 +50,23 @@ def check_address(host: str, port: int) -> None:
         raise CannotListen(msg) from None
 
 
-def run(factory: str, *, host: str, port: int, workers: int) -> None:
+def run(
+    factory: str,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    limits: Limits,
+    shutdown_timeout: float,
+) -> None:
     """Serve the application that `factory` builds until a signal stops the process.
 
     `factory` is an import string, such as `app:from_environment`, which each worker
-    process calls. Exits with STARTUP_FAILURE if serving cannot begin.
+    process calls. Exits with STARTUP_FAILURE if serving cannot begin. Requests in flight get
+    `shutdown_timeout` seconds to end.
     """
+    most = min(limits.max_connections, raise_file_limit())
+    limiter = ConnectionLimiter(replace(limits, max_connections=most))
     _serve(
         uvicorn.Config(
             factory,
@@ -48,14 +74,14 @@ def run(factory: str, *, host: str, port: int, workers: int) -> None:
             host=host,
             port=port,
             workers=workers,
-            http="handlers.server.protocol:Protocol",
+            http=partial(Protocol, limiter=limiter),  # type: ignore[arg-type]
             ws="none",
             lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,  # nothing here depends on the client's address
-            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
+            timeout_graceful_shutdown=ceil(shutdown_timeout),
             timeout_worker_healthcheck=STARTUP_TIMEOUT,
         )
     )
@@ -80,7 +106,7 @@ def _serve(config: uvicorn.Config) -> None:
     handles = [listener, *(listener.dup() for _ in range(ACCEPT_HANDLES - 1))]
     with suppress(KeyboardInterrupt):
         if config.workers > 1:
-            Multiprocess(config, sockets=handles).run()
+            Supervisor(config, sockets=handles).run()
             return
         server = uvicorn.Server(config)
         server.run(handles)

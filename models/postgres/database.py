@@ -59,6 +59,7 @@ class Database:
         )
         self._statement_timeout = statement_timeout
         self._constants = constants
+        self._draining = False
 
     @property
     def pool_stats(self) -> PoolStats:
@@ -72,6 +73,10 @@ class Database:
     async def close(self, drain_timeout: float = 5) -> None:
         """Drain requests in flight for up to `drain_timeout` seconds, and disconnect."""
         await self._pool.close(drain_timeout)
+
+    def drain(self) -> None:
+        """Report from now on that this process is not ready; statements are still run."""
+        self._draining = True
 
     async def fetch(
         self, user_id: str, statement: Statement, values: Mapping[str, object]
@@ -99,7 +104,9 @@ class Database:
         return _rows(results[-1])
 
     async def ready(self) -> bool:
-        """Return within a second whether statements can be run."""
+        """Return within a second whether statements can be run, and will be in a moment."""
+        if self._draining:
+            return False
         with suppress(TodoError, TimeoutError):
             async with asyncio.timeout(_READY_TIMEOUT):
                 await self.fetch(_NO_USER, _PING, {})

@@ -22,7 +22,7 @@ RESPONSES = dict(document.responses())
 SCHEMAS = dict(document.schemas())
 # Constructs that mean different things in different regex dialects.
 REQUEST_SCHEMAS = {"TaskCreate", "TaskUpdate", "TaskCompletion"}
-HTTP_STATUSES = {405, 414}  # of any HTTP server; `default` describes them
+HTTP_STATUSES = {405, 408, 414, 431}  # of any HTTP server; `default` describes them
 DIALECT = re.compile(r"\\[sSwWdDbB]|(?<!\\)\.(?![^\[]*\])")
 
 

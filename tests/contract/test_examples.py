@@ -195,10 +195,16 @@ def with_a_lost_connection(alice: AuthedClient, *_: Any) -> httpx.Response:
         return without_database(alice)
 
 
-def with_a_long_target(alice: AuthedClient, *_: Any) -> httpx.Response:
-    with socket.create_connection((alice.base_url.host, alice.base_url.port)) as connection:
-        connection.sendall(b"GET /%b HTTP/1.1\r\nHost: test\r\n\r\n" % (b"x" * 65_536))
-        return raw_http.read_response(connection)
+def sending(request: bytes) -> Provoke:
+    """Return a function that sends exactly these bytes."""
+
+    def send(alice: AuthedClient, *_: Any) -> httpx.Response:
+        address = (alice.base_url.host, alice.base_url.port)
+        with socket.create_connection(address, timeout=30) as connection:
+            connection.sendall(request)
+            return raw_http.read_response(connection)
+
+    return send
 
 
 PROVOCATIONS: dict[str, Provoke] = {
@@ -221,7 +227,9 @@ PROVOCATIONS: dict[str, Provoke] = {
     "Unavailable": without_database,
     "NoKeys": without_keys,
     "OutcomeUnknown": with_a_lost_connection,
-    "LongTarget": with_a_long_target,
+    "LongTarget": sending(b"GET /%b HTTP/1.1\r\nHost: test\r\n\r\n" % (b"x" * 65_536)),
+    "SlowRequest": sending(b"GET /api/tasks HTTP/1.1\r\nHost: test\r\n"),
+    "LargeHeaders": sending(b"GET / HTTP/1.1\r\n" + b"X: x\r\n" * 101 + b"\r\n"),
 }
 
 

@@ -22,7 +22,7 @@ OPERATIONS = operations_of(CONTRACT)
 REPLAY = Replay(CONTRACT)
 
 # Statuses of any HTTP server, which `default` describes.
-HTTP_STATUSES = {"405", "414"}
+HTTP_STATUSES = {"405", "408", "414", "431"}
 
 # The statuses of each operationId that this process has received.
 seen_statuses: dict[str, set[str]] = defaultdict(set)

@@ -25,6 +25,7 @@ def service(data_dir: Path) -> Iterator[Service]:
         "BETTER_AUTH_SECRET": SECRET,
         "ACCESS_LOG": "true",
         "LOG_LEVEL": "info",
+        "HEAD_TIMEOUT": "3",
     }
     service = Service(environment, data_dir / "service.log")
     yield service.wait_until_healthy()

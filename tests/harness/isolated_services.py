@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from harness import command
 from harness.command import RunInProcess
-from harness.postgres import Postgres, kill_postmasters
+from harness.postgres import Postgres, is_running, kill_postmasters
 from harness.service import Serve, Service
 from models import embedded, migrate
 
@@ -74,3 +75,9 @@ def run_in_process(
 ) -> RunInProcess:
     """Return a function that runs short commands in this process, a second faster."""
     return partial(command.run_in_process, monkeypatch, capsys)
+
+
+def server_processes(service: Service) -> set[psutil.Process]:
+    """Return the worker processes, without the helper process of multiprocessing."""
+    workers = filter(is_running, service.workers())
+    return {worker for worker in workers if "spawn_main" in str(worker.cmdline())}

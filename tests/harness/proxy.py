@@ -61,6 +61,10 @@ class Proxy:
     ) -> None:
         session = asyncio.current_task()
         assert session
+        assert self._listener
+        if not self._listener.is_serving():  # accepted just before
+            client_out.transport.abort()
+            return
         self._sessions.add(session)
         self._clients.add(client_out)
         server_out = None

@@ -64,6 +64,12 @@ class WriteLedger:
             lambda: all(self._acknowledged[user] >= goal for user, goal in goals.items())
         )
 
+    def wait_for_recovery(self) -> float:
+        """Wait until each client has had a write acknowledged; return the seconds it took."""
+        started = time.monotonic()
+        self.wait_for_acknowledgements(1)
+        return time.monotonic() - started
+
     def wait_for(self, outcome: int | str, number: int = 10) -> None:
         """Wait until `number` more writes have had this outcome."""
         goal = self.counts[outcome] + number
@@ -119,7 +125,10 @@ class WriteLedger:
             self._over.wait(PAUSE)
             return None
         self._acknowledged[client.id] += 1
-        return response.json()
+        task = response.json()
+        if task["user_id"] != client.id:
+            self.unexpected.append(f"{client.id} got a task of {task['user_id']}")
+        return task
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + TIMEOUT_SECONDS

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from handlers.api import request_body
 from handlers.api.request_body import ContentTooLarge, has_body, read_body
 from handlers.api.responses import JSONBytesResponse, header
 from openapi.errors import BadRequest
@@ -52,23 +51,14 @@ def test_one_byte_more_than_the_limit_is_too_large() -> None:
         read(Client(b"0123456789a"))
 
 
-def test_a_body_that_is_too_large_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_body, "MAX_DRAIN_BYTES", 30)
+def test_a_body_that_is_too_large_is_read_no_further() -> None:
     client = Client(*3 * [b"0123456789"])
     with pytest.raises(ContentTooLarge):
         read(client)
-    assert client.sent == 3
+    assert client.sent == 2
 
 
-def test_a_body_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_body, "MAX_DRAIN_BYTES", 30)
-    client = Client(*10 * [b"0123456789"])
-    with pytest.raises(ContentTooLarge):
-        read(client)
-    assert client.sent == 4  # the first message with which it has more than 30 bytes
-
-
-@pytest.mark.parametrize("chunks", [(), (b"{}",), (b"0123456789", b"a")])
+@pytest.mark.parametrize("chunks", [(), (b"{}",), (b"0123456789", b"")])
 def test_a_body_that_is_cut_off_is_never_taken_for_a_whole_one(
     chunks: tuple[bytes, ...],
 ) -> None:
@@ -96,7 +86,22 @@ def test_a_body_that_is_cut_off_is_never_taken_for_a_whole_one(
 def test_headers_say_whether_there_is_a_body(
     version: str, headers: list[tuple[bytes, bytes]], expected: object
 ) -> None:
-    assert has_body({"http_version": version, "headers": headers}) is expected
+    assert has_body({"http_version": version, "headers": headers}, LIMIT) is expected
+
+
+@pytest.mark.parametrize(
+    "headers", [[], [(b"transfer-encoding", b"chunked")]], ids=["alone", "with another framing"]
+)
+def test_a_length_above_the_limit_is_too_large(headers: list[tuple[bytes, bytes]]) -> None:
+    def scope(length: bytes) -> dict[str, Any]:
+        return {
+            "http_version": "1.1",
+            "headers": [*headers, (b"content-length", length)],
+        }
+
+    assert has_body(scope(b"10"), LIMIT)
+    with pytest.raises(ContentTooLarge):
+        has_body(scope(b"11"), LIMIT)
 
 
 def test_a_response_has_its_length_its_type_and_its_headers() -> None:

@@ -588,7 +588,7 @@ def test_a_body_is_expected_if_the_request_may_have_one(
     http_version: str, headers: dict[bytes, bytes], *, expected: bool
 ) -> None:
     scope = {"http_version": http_version, "headers": [*headers.items()]}
-    assert has_body(scope) is expected
+    assert has_body(scope, LIMIT) is expected
 
 
 @every_transfer

@@ -1,7 +1,7 @@
 """The HTTP protocol sends the same bytes as uvicorn's, but a whole response in one write."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
@@ -12,7 +12,9 @@ from starlette.types import ASGIApp, Message
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from handlers.server.protocol import COALESCE_LIMIT, Protocol
+from handlers.server.coalescing import COALESCE_LIMIT
+from handlers.server.limits import ConnectionLimiter, Limits
+from handlers.server.protocol import Protocol
 
 pytestmark = pytest.mark.anyio
 
@@ -46,19 +48,26 @@ class RecordingTransport(asyncio.Transport):
         pass
 
 
+def limited_protocol(**options: Any) -> Protocol:
+    return Protocol(limiter=ConnectionLimiter(Limits()), **options)
+
+
+ProtocolFactory = Callable[..., HttpToolsProtocol]
+
+
 def connect(
-    app: ASGIApp, protocol_class: type[HttpToolsProtocol] = Protocol, **options: Any
+    app: ASGIApp, factory: ProtocolFactory = limited_protocol, **options: Any
 ) -> tuple[RecordingTransport, HttpToolsProtocol]:
-    """Connect a protocol of this class to an application."""
+    """Connect a protocol to an application."""
     options = {"access_log": False, "headers": [("Server", "x")], **options}
     config = uvicorn.Config(
-        app, http=protocol_class, ws="none", lifespan="off", log_config=None, **options
+        app, http=HttpToolsProtocol, ws="none", lifespan="off", log_config=None, **options
     )
     config.load()
     state = ServerState()
     state.default_headers = config.encoded_headers
     transport = RecordingTransport()
-    protocol = protocol_class(config=config, server_state=state, app_state={})
+    protocol = factory(config=config, server_state=state, app_state={})
     protocol.connection_made(transport)
     return transport, protocol
 
@@ -66,11 +75,11 @@ def connect(
 async def serve(
     app: ASGIApp,
     request: bytes,
-    protocol_class: type[HttpToolsProtocol] = Protocol,
+    factory: ProtocolFactory = limited_protocol,
     **options: Any,
 ) -> RecordingTransport:
     """Send a request to an application, and wait until every task is blocked or done."""
-    transport, protocol = connect(app, protocol_class, **options)
+    transport, protocol = connect(app, factory, **options)
     protocol.data_received(request)
     await anyio.wait_all_tasks_blocked()
     return transport

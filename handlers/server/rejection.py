@@ -1,0 +1,57 @@
+"""Responses to requests that the application never sees."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from handlers.api.problem_types import PROBLEM_TYPES
+from handlers.api.problems import MEDIA_TYPE, problem_document
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a request, or a connection, is rejected."""
+
+    slug: str
+    """The problem type."""
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    """Members of the problem document, in addition to those of its type."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def response(self) -> bytes:
+        """Return the response, after which the connection is closed."""
+        request_id = secrets.token_hex(16)
+        scope = {"raw_path": b"/", "state": {"request_id": request_id}}
+        body = problem_document(scope, self.slug, **self.extensions)
+        headers = {
+            "content-type": MEDIA_TYPE,
+            "content-length": str(len(body)),
+            "x-request-id": request_id,
+            "x-content-type-options": "nosniff",
+            "connection": "close",
+            **self.headers,
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        return STATUS_LINE[PROBLEM_TYPES[self.slug].status] + f"{lines}\r\n".encode() + body
+
+
+def _malformed(detail: str) -> Rejection:
+    error = {"parameter": "request", "code": "malformed", "detail": detail}
+    return Rejection("bad-request", {"detail": f"request: {detail}.", "errors": [error]})
+
+
+MALFORMED = _malformed(
+    "cannot be read as HTTP: in an address, percent-encode what is not ASCII"
+)
+TOO_MANY_PIPELINED = _malformed("was sent without waiting for the responses to too many others")
+URI_TOO_LONG = Rejection("uri-too-long")
+HEAD_TOO_LARGE = Rejection("request-header-fields-too-large")
+TOO_SLOW = Rejection("request-timeout")
+OVERLOADED = Rejection(
+    "service-unavailable",
+    {"detail": "Too many connections are open. Try again in a moment."},
+    {"retry-after": "1"},
+)
