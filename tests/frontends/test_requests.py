@@ -236,6 +236,15 @@ def test_12_a_body_in_latin_1(alice: AuthedClient) -> None:
     assert alice.list_tasks() == []
 
 
+def test_13_a_user_whose_id_is_tasks_has_the_unscoped_form_only(
+    make_client: Callable[[str], AuthedClient],
+) -> None:
+    client = make_client("tasks")
+    task = client.create_task()
+    assert task in client.list_tasks()
+    assert "task_id" in validation_errors(client.get("/api/tasks/tasks"))
+
+
 def test_14_a_large_list_is_compressed_and_still_revalidated(alice: AuthedClient) -> None:
     for _ in range(70):
         alice.create_task("x", description="x" * 1000)
