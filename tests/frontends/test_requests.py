@@ -3,6 +3,7 @@
 The numbers are those of the collection of such requests.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx
