@@ -6,6 +6,7 @@ place that uses private names of uvicorn (pinned to its minor version in pyproje
 `_start_asgi_task`, and the attributes of its `RequestResponseCycle`.
 """
 
+import asyncio
 import secrets
 from collections.abc import Awaitable
 from functools import lru_cache
@@ -20,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from handlers.api.problems import MEDIA_TYPE, problem_document
+from handlers.server.stats import connection_stats
 
 MAX_URL = 65_535  # bytes, the limit of the parser
 COALESCE_LIMIT = 16_384  # bytes; sending a larger body separately takes less time
@@ -120,6 +122,16 @@ def _content_length_index(names: tuple[bytes, ...]) -> int | None:
 
 class Protocol(HttpToolsProtocol):
     """uvicorn's protocol; its own 400 is plain text, and the application never sees it."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Count the connection."""
+        super().connection_made(transport)
+        connection_stats.open += 1
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count it no more."""
+        connection_stats.open -= 1
+        super().connection_lost(exc)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         super()._start_asgi_task(cycle, CoalescingApp(app, cycle))  # type: ignore[arg-type]
