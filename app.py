@@ -32,6 +32,7 @@ from handlers.auth.keys import KeyRing, Keys, SharedSecret
 from handlers.auth.verifier import TokenVerifier
 from handlers.middleware.cors import CORSMiddleware
 from handlers.middleware.request_context import Observer, RequestContextMiddleware
+from handlers.observability import create_tracing
 from handlers.observability.access_log import AccessLog
 from handlers.observability.logs import configure_logging
 from handlers.observability.metrics import Figures, RequestMetrics, writing_snapshots
@@ -73,6 +74,10 @@ def create_app(
         observers.append(AccessLog(contract.user_scope))
     if published is not None:
         background.append(published.running())
+    routes = {name: path for name, (path, _) in contract.operations.items()}
+    if tracing := create_tracing(os.environ, contract.version, routes):
+        observers.append(tracing)
+        background.append(tracing.running())
     if metrics_dir is not None:
         requests = RequestMetrics({name: each[1] for name, each in contract.operations.items()})
         observers.append(requests)

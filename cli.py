@@ -120,7 +120,7 @@ def _serve(options: argparse.Namespace) -> None:
     configure_logging(given.log_level, given.log_format)
     settings = _with_dev_secret(given, create=True)
     check_address(settings.host, settings.port)
-    with _with_database(settings) as complete, _with_metrics(settings):
+    with _with_metrics(settings), _with_database(settings) as complete:
         _upgrade(complete)
         asyncio.run(check_database(complete))
         _export_to_workers(complete, development=is_development(given))

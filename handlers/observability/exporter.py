@@ -36,10 +36,26 @@ GAUGES = {
 """Sums over the processes that are running; where they are among the figures, what they are."""
 
 COUNTERS = {
-    "todo_connections_rejected": ("connections", "rejected", "There were too many."),
-    "todo_connections_timed_out": ("connections", "timed_out", "The client was too slow."),
-    "todo_database_queue_rejections": ("pool_totals", "rejected", "The queue was full."),
-    "todo_database_queue_timeouts": ("pool_totals", "expired", "No connection in time."),
+    "todo_connections_rejected": (
+        "connections",
+        "rejected",
+        "Connections closed because too many were open.",
+    ),
+    "todo_connections_timed_out": (
+        "connections",
+        "timed_out",
+        "Connections closed because the client was too slow.",
+    ),
+    "todo_database_queue_rejections": (
+        "pool_totals",
+        "rejected",
+        "Requests rejected because the queue was full.",
+    ),
+    "todo_database_queue_timeouts": (
+        "pool_totals",
+        "expired",
+        "Requests rejected because no connection was free in time.",
+    ),
     "todo_token_cache_hits": ("token_cache", "hits", "Tokens found in the cache."),
     "todo_token_cache_misses": ("token_cache", "misses", "Tokens that had to be verified."),
     "todo_key_fetches": ("keys", "fetches", "Fetches of the published keys."),
@@ -83,7 +99,7 @@ class SnapshotCollector(Collector):
         yield from _metrics(running, total)
         yield GaugeMetricFamily(
             "todo_snapshot_age_seconds",
-            "Since when a process has not reported; more than 2 seconds if it is blocked.",
+            "The age of the oldest figures of a worker; above 2, its event loop is blocked.",
             age,
         )
 
@@ -172,8 +188,8 @@ def _metrics(running: Figures, total: Figures) -> Iterator[Metric]:
 
 def _latencies(figures: Figures) -> Metric:
     family = HistogramMetricFamily(
-        "todo_request_seconds",
-        "Time until the response began, by operationId.",
+        "todo_request_duration_seconds",
+        "Time until the response begins, by operationId.",
         labels=("operation",),
     )
     for operation, latency in figures.items():

@@ -30,7 +30,8 @@ def configure_logging(level: str, log_format: str) -> None:
         JSONFormatter() if log_format == "json" else TextFormatter(TEXT_FORMAT)
     )
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    for verbose in ("alembic", "httpx"):  # they log each start, and each fetch of keys
+    # They log each migration, each fetch of keys, and each line of a page that is rendered.
+    for verbose in ("alembic", "httpx", "markdown_it"):
         logging.getLogger(verbose).setLevel(logging.WARNING)
 
 
