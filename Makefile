@@ -39,7 +39,7 @@ lock: .venv/dev ## Upgrade the dependencies and lock them with hashes
 	$(PIP) install uv
 	$(BIN)/uv pip compile $(COMPILE) --extra embedded --group build \
 		pyproject.toml --output-file requirements/run.txt
-	$(BIN)/uv pip compile $(COMPILE) --extra embedded --group dev \
+	$(BIN)/uv pip compile $(COMPILE) --extra embedded --extra otel --group dev \
 		--constraint requirements/run.txt pyproject.toml --output-file requirements/dev.txt
 
 COMPILE := --quiet --upgrade --universal --python-version 3.11 \

@@ -2,15 +2,17 @@
 
 import contextlib
 import gc
-import logging
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 import handlers  # first: it imports Connexion without a warning
@@ -29,9 +31,14 @@ from handlers.auth.jwks import JWKSClient
 from handlers.auth.keys import KeyRing, Keys, SharedSecret
 from handlers.auth.verifier import TokenVerifier
 from handlers.middleware.cors import CORSMiddleware
-from handlers.middleware.request_context import RequestContextMiddleware
+from handlers.middleware.request_context import Observer, RequestContextMiddleware
+from handlers.observability import create_tracing
+from handlers.observability.access_log import AccessLog
+from handlers.observability.logs import configure_logging
+from handlers.observability.metrics import Figures, RequestMetrics, writing_snapshots
 from handlers.server.drain import on_sigterm
 from handlers.server.limits import Limits
+from handlers.server.stats import connection_stats
 from handlers.site import dev_tokens
 from handlers.site.dev_tokens import DevTokensMiddleware
 from handlers.site.pages import PagesMiddleware
@@ -44,23 +51,48 @@ from settings import Settings
 DEVELOPMENT = "TODO_API_DEVELOPMENT"
 """Set by `serve` for its worker processes, whatever its value was before."""
 
+METRICS_DIR = "TODO_API_METRICS_DIR"
+"""Set by `serve` for its worker processes: where they write figures for /metrics."""
+
 _GC_THRESHOLD = 10_000  # objects, as many as a hundred requests in flight have
 
 
-def create_app(settings: Settings, *, development: bool = False) -> ConnexionMiddleware:
+def create_app(
+    settings: Settings, *, development: bool = False, metrics_dir: Path | None = None
+) -> ConnexionMiddleware:
     """Build the service; its lifespan opens and closes connections.
 
-    In development, the page /docs offers tokens to a browser on this machine. Raises
-    LookupError at startup if an operation of the contract has no handler.
+    In development, the page /docs offers tokens to a browser on this machine. Figures for
+    /metrics are written to `metrics_dir`, if given. Raises LookupError at startup if an
+    operation of the contract has no handler.
     """
     contract = contracts.load()
     database = create_database(settings)
     published = JWKSClient(settings.jwks_url) if settings.jwks_url else None
-    auth = create_auth(settings, published)
+    tokens = create_token_cache(settings, published)
+    observers: list[Observer] = []
+    background: list[AbstractAsyncContextManager[None]] = []
+    if settings.access_log:
+        observers.append(AccessLog(contract.user_scope))
+    if published is not None:
+        background.append(published.running())
+    routes = {name: path for name, (path, _) in contract.operations.items()}
+    if tracing := create_tracing(os.environ, contract.version, routes):
+        observers.append(tracing)
+        background.append(tracing.running())
+    if metrics_dir is not None:
+        requests = RequestMetrics({name: each[1] for name, each in contract.operations.items()})
+        observers.append(requests)
+        figures = partial(_figures, contract.version, requests, database, tokens, published)
+        background.append(writing_snapshots(figures, metrics_dir))
     app = ConnexionMiddleware(
         Operations(),
         middlewares=[
-            partial(RequestContextMiddleware, user_scope=contract.user_scope),
+            partial(
+                RequestContextMiddleware,
+                user_scope=contract.user_scope,
+                observers=observers,
+            ),
             partial(
                 CORSMiddleware, allow_origins=settings.cors_origins, reject=preflight_error
             ),
@@ -72,9 +104,9 @@ def create_app(settings: Settings, *, development: bool = False) -> ConnexionMid
             ),
             LifespanMiddleware,
         ],
-        lifespan=lambda _app: _lifespan(database, published, settings.shutdown_delay),
+        lifespan=lambda _app: _lifespan(database, background, settings.shutdown_delay),
         resolver=Resolver(partial(_handler, database)),
-        security_map={"bearer": lambda: auth},
+        security_map={"bearer": lambda: BearerAuth(tokens)},
     )
     app.add_api(contract.document)
     return app
@@ -83,10 +115,15 @@ def create_app(settings: Settings, *, development: bool = False) -> ConnexionMid
 def from_environment() -> ConnexionMiddleware:
     """Build the service from environment variables; each worker process calls this."""
     settings = configuration.load(os.environ)
-    configure_logging(settings)
+    configure_logging(settings.log_level, settings.log_format)
     if parent := multiprocessing.parent_process():
         threading.Thread(target=_terminate_after, args=[parent], daemon=True).start()
-    return create_app(settings, development=os.environ.get(DEVELOPMENT) == "true")
+    metrics_dir = os.environ.get(METRICS_DIR)
+    return create_app(
+        settings,
+        development=os.environ.get(DEVELOPMENT) == "true",
+        metrics_dir=Path(metrics_dir) if metrics_dir else None,
+    )
 
 
 def create_database(settings: Settings) -> Database:
@@ -99,12 +136,13 @@ def create_database(settings: Settings) -> Database:
         queue_size=settings.queue_size,
         queue_timeout=settings.queue_timeout,
         statement_timeout=settings.statement_timeout,
+        slow_statement=settings.slow_statement,
         constants={"deletion_retention": f"{settings.deletion_retention} days"},
     )
 
 
-def create_auth(settings: Settings, published: JWKSClient | None) -> BearerAuth:
-    """Return the security handler for the shared secret, published keys, or both."""
+def create_token_cache(settings: Settings, published: JWKSClient | None) -> TokenCache:
+    """Return what verifies tokens, by the shared secret, published keys, or both."""
     keys: Keys
     if settings.secret is None:
         assert published is not None, "there are keys before the service is built"
@@ -118,7 +156,7 @@ def create_auth(settings: Settings, published: JWKSClient | None) -> BearerAuth:
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
     )
-    return BearerAuth(TokenCache(verifier, keys))
+    return TokenCache(verifier, keys)
 
 
 def create_limits(settings: Settings) -> Limits:
@@ -175,16 +213,6 @@ async def erase_user(settings: Settings, user: str) -> bool:
         return await tasks.erase_user(database, user)
 
 
-def configure_logging(settings: Settings) -> None:
-    """Log to standard error; requests are logged only if the settings say so."""
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log every fetch of keys
-    logging.getLogger("todo.access").disabled = not settings.access_log
-
-
 def _handler(database: Database, operation_id: str) -> Callable[..., Any]:
     """Return the handler of an operation. Raises LookupError."""
     if operation_id not in handlers.__all__:
@@ -193,13 +221,38 @@ def _handler(database: Database, operation_id: str) -> Callable[..., Any]:
     return partial(getattr(handlers, operation_id), database)
 
 
+def _figures(
+    version: str,
+    requests: RequestMetrics,
+    database: Database,
+    tokens: TokenCache,
+    published: JWKSClient | None,
+) -> Figures:
+    """Return what this process has counted, as the exporter expects it."""
+    return {
+        "process": {"running": 1},
+        "versions": {version: 1},
+        "connections": asdict(connection_stats),
+        "pool": asdict(database.pool_stats),
+        "pool_totals": asdict(database.pool_totals),
+        "token_cache": {"hits": tokens.hits, "misses": tokens.misses},
+        "keys": {"fetches": published.fetches, "failures": published.failures}
+        if published
+        else {},
+        **requests.figures(),
+    }
+
+
 @contextlib.asynccontextmanager
 async def _lifespan(
-    database: Database, published: JWKSClient | None, shutdown_delay: float
+    database: Database,
+    background: Iterable[AbstractAsyncContextManager[None]],
+    shutdown_delay: float,
 ) -> AsyncIterator[None]:
     """Open what requests need; starting does not wait for Better Auth."""
-    keys = published.running() if published else contextlib.nullcontext()
-    async with keys, _opened(database):
+    async with contextlib.AsyncExitStack() as stack:
+        for each in (*background, _opened(database)):
+            await stack.enter_async_context(each)
         # What exists now stays: collecting it again took a tenth of every request. The default
         # threshold of 700 new objects took another, and requests leave next to no garbage.
         gc.collect()

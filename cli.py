@@ -15,6 +15,7 @@ from pydantic import SecretBytes, SecretStr
 import settings as configuration
 from app import (
     DEVELOPMENT,
+    METRICS_DIR,
     check_database,
     create_limits,
     erase_user,
@@ -25,6 +26,7 @@ from app import (
 from handlers.auth import dev_secret
 from handlers.auth.dev_secret import DevSecretError
 from handlers.auth.verifier import is_user_id
+from handlers.observability.logs import configure_logging
 from handlers.server.run import CannotListen, check_address, run
 from handlers.site.dev_tokens import LOOPBACK
 from models import embedded, migrate
@@ -116,9 +118,10 @@ def _serve(options: argparse.Namespace) -> None:
         if getattr(options, name) is not None:
             os.environ[name.upper()] = getattr(options, name)
     given = configuration.load(os.environ)
+    configure_logging(given.log_level, given.log_format)
     settings = _with_dev_secret(given, create=True)
     check_address(settings.host, settings.port)
-    with _with_database(settings) as complete:
+    with _with_metrics(settings), _with_database(settings) as complete:
         _upgrade(complete)
         asyncio.run(check_database(complete))
         _export_to_workers(complete, development=is_development(given))
@@ -201,6 +204,22 @@ def _with_database(settings: Settings) -> Iterator[Settings]:
             "migration_database_url": SecretStr(urls.owner),
         }
         yield settings.model_copy(update=provided)
+
+
+@contextmanager
+def _with_metrics(settings: Settings) -> Iterator[None]:
+    """Serve /metrics, if there is a port for it, and tell the workers where to report."""
+    if settings.metrics_port is None:
+        os.environ.pop(METRICS_DIR, None)
+        yield
+        return
+    from handlers.observability.exporter import serving_metrics  # noqa: PLC0415 (takes 50 ms)
+
+    address = settings.metrics_host, settings.metrics_port
+    check_address(*address, "METRICS_HOST or METRICS_PORT")
+    with serving_metrics(*address) as directory:
+        os.environ[METRICS_DIR] = str(directory)
+        yield
 
 
 def _upgrade(settings: Settings) -> None:

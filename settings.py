@@ -6,7 +6,8 @@ which alone the settings are then read. So `load` selects the variables and pass
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ DEFAULT_ORIGINS = tuple(
     f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 3001)
 )
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
 
 _DATABASE_URL = re.compile(
     r"postgres(?:ql)?(?:\+\w+)?://((?:[^/@]*@)?[^?]*)\??(.*)", re.IGNORECASE | re.DOTALL
@@ -135,11 +137,19 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _log_level(text: str) -> str:
-    if text.lower() not in LOG_LEVELS:
-        msg = f"must be one of {', '.join(LOG_LEVELS)}, not {text!r}"
-        raise ValueError(msg)
-    return text.lower()
+def _seconds_or_off(text: str) -> float:
+    """Parse a number of seconds; 0 is infinity."""
+    return inf if text == "0" else _seconds(text)
+
+
+def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            msg = f"must be one of {', '.join(choices)}, not {text!r}"
+            raise ValueError(msg)
+        return text.lower()
+
+    return parse
 
 
 def _boolean(text: str) -> bool:
@@ -223,8 +233,11 @@ class Settings(BaseSettings):
     max_head_bytes: Annotated[int, _text(_integer(1024, 1_048_576))] = 65_536
     max_headers: Annotated[int, _text(_integer(10, 10_000))] = 100
     max_connections: Annotated[int, _text(_integer(1, 65_536))] = 10_000
-    log_level: Annotated[str, _text(_log_level)] = "info"
+    log_level: Annotated[str, _text(_one_of(LOG_LEVELS))] = "info"
+    log_format: Annotated[str, _text(_one_of(LOG_FORMATS))] = "text"
     access_log: Annotated[bool, _text(_boolean)] = False
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int | None, _text(_integer(1, 65535))] = None
     data_dir: Path = Path(".data")
     database_url: _DatabaseURL | None = None
     migration_database_url: _DatabaseURL | None = None
@@ -237,6 +250,9 @@ class Settings(BaseSettings):
     queue_timeout: _Seconds = Field(default=2.0, validation_alias="DATABASE_QUEUE_TIMEOUT")
     statement_timeout: _Seconds = Field(
         default=5.0, validation_alias="DATABASE_STATEMENT_TIMEOUT"
+    )
+    slow_statement: Annotated[float, _text(_seconds_or_off)] = Field(
+        default=0.5, validation_alias="DATABASE_SLOW_STATEMENT"
     )
     deletion_retention: Annotated[int, _text(_integer(1, 3650))] = Field(
         default=90, validation_alias="DELETION_RETENTION_DAYS"

@@ -40,6 +40,7 @@ ROLE_PROBLEMS = Statement(
     """.encode(),  # noqa: S608 (constants)
     (),
     writes=False,
+    name="check_app_role",
 )
 """Selects a phrase for everything that would let users see each other's tasks."""
 

@@ -26,6 +26,21 @@ class Contract:
         scope = self.document["x-user-scoped-paths"]
         return scope["prefix"], scope["same-as"]
 
+    @property
+    def version(self) -> str:
+        """The version of the contract, which is that of the service."""
+        return str(self.document["info"]["version"])
+
+    @cached_property
+    def operations(self) -> dict[str, tuple[str, list[int]]]:
+        """The path and the documented statuses of each operation, by its operationId."""
+        return {
+            node["operationId"]: (path, [int(s) for s in node["responses"] if s.isdigit()])
+            for path, item in self.document["paths"].items()
+            for node in item.values()
+            if "operationId" in node
+        }
+
     def resolve(self, node: Json) -> Json:
         """Return a copy of a part of the document with its references resolved."""
         if isinstance(node, dict):

@@ -42,6 +42,10 @@ MAY_IMPORT = {
     "handlers.api": {"handlers.api", *ERRORS, *MODELS, *OPENAPI},
     "handlers.auth": {"handlers.auth"},
     "handlers.middleware": set[str](),
+    "handlers.observability": {
+        "handlers.observability",
+        "handlers.middleware.request_context",
+    },
     "handlers.site": {"handlers.site", "handlers.api", *OPENAPI},
     "handlers.server": {"handlers.server", "handlers.api", *OPENAPI},
     "app": {"handlers", "models", "openapi", "settings"},

@@ -40,6 +40,7 @@ class Operation:
 
     def __init__(
         self,
+        operation_id: str,
         handler: Handler,
         authenticate: Authenticate | None,
         validator: RequestValidator,
@@ -49,6 +50,7 @@ class Operation:
 
         A request body may have up to `max_body` bytes.
         """
+        self.operation_id = operation_id
         self._handler = handler
         self._authenticate = authenticate
         self._validator = validator
@@ -108,8 +110,9 @@ class OperationsAPI(AbstractRoutingAPI):  # type: ignore[misc]  # Connexion is u
     def match(self, scope: Scope) -> Operation:
         """Return the operation for a request, and set `path_params` in its scope.
 
-        Concrete paths are matched before templated ones (OpenAPI, Paths Object). Raises
-        PathNotFound or MethodNotAllowed.
+        The state of the scope gets its `operation_id`, for observers. Concrete paths are
+        matched before templated ones (OpenAPI, Paths Object). Raises PathNotFound or
+        MethodNotAllowed.
         """
         parameters: dict[str, str] = {}
         route = self._concrete.get(scope["path"])
@@ -124,11 +127,13 @@ class OperationsAPI(AbstractRoutingAPI):  # type: ignore[misc]  # Connexion is u
         if operation is None:
             raise MethodNotAllowed(list(route.operations))
         scope["path_params"] = parameters
+        scope["state"]["operation_id"] = operation.operation_id
         return operation
 
     def make_operation(self, operation: AbstractOperation) -> Operation:
         """Compile one of Connexion's operations."""
         return Operation(
+            operation.operation_id,
             operation.function,
             self._authenticate(operation),
             RequestValidator(operation.parameters, operation.request_body),

@@ -133,7 +133,7 @@ def _unavailable(slug: str, detail: str | None = None) -> Callable[[Scope, Any],
 
 
 def _internal_error(scope: Scope, error: Exception) -> Response:
-    logger.error("request %s failed", scope["state"]["request_id"], exc_info=error)
+    logger.error("the request failed", exc_info=error)
     return problem(scope, "internal-server-error")
 
 

@@ -23,6 +23,8 @@ class TokenCache:
         self._verifier = verifier
         self._keys = keys
         self._capacity = capacity
+        self.hits = 0
+        self.misses = 0
         self._version = keys.version
         self._claims: OrderedDict[str, Claims] = OrderedDict()
 
@@ -33,7 +35,9 @@ class TokenCache:
         # As PyJWT decides; `nbf` and `iat` only ever recede further into the past.
         if claims is not None and int(claims["exp"]) > time.time() - LEEWAY_SECONDS:
             cache.move_to_end(token)
+            self.hits += 1
             return claims
+        self.misses += 1
         claims = await self._verifier.verify(token)
         if len(token) <= MAX_CACHED_TOKEN:
             cache = self._current_cache()

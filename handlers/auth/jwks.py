@@ -46,6 +46,8 @@ class JWKSClient:
     def __init__(self, url: str) -> None:
         """Do no I/O until `running` is entered."""
         self.version = 0
+        self.failures = 0
+        """Fetches that have failed since the start."""
         self._url = url
         self._text = b""
         self._keys: KeySet | None = None
@@ -55,6 +57,11 @@ class JWKSClient:
         self._fetch_finished = asyncio.Event()
         # SSL_CERT_FILE and SSL_CERT_DIR may name private certificate authorities.
         self._tls = httpx.create_ssl_context()
+
+    @property
+    def fetches(self) -> int:
+        """How many fetches have ended since the start."""
+        return self._finished
 
     async def key_for(self, header: Mapping[str, Any]) -> jwt.PyJWK:
         """Return the key for a token by its header, after another fetch if necessary.
@@ -125,6 +132,7 @@ class JWKSClient:
                 reason = str(error) or type(error).__name__
                 logger.warning("The keys at %s cannot be fetched: %s.", self._url, reason)
             self._failing = True
+            self.failures += 1
         else:
             if self._failing:
                 logger.info("The keys at %s can be fetched again.", self._url)

@@ -1,29 +1,36 @@
-"""What all requests and responses have in common: an id, a canonical path, the access log."""
+"""What all requests and responses have in common: an id, a canonical path, observers."""
 
-import logging
 import random
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 
-access_log = logging.getLogger("todo.access")
+Observer = Callable[[Scope, int, float], None]
+"""Called with a request, the status of its response, and the seconds until that began."""
+
+current_request: ContextVar[Scope] = ContextVar("current_request")
+"""The request that the current task handles; the server has a task for each."""
 
 
 class RequestContextMiddleware:
-    """Gives each request an id and its path one form, and logs the response.
+    """Gives each request an id and its path one form, and reports the response to observers.
 
     `scope["path"]` becomes the canonical path: never user-scoped, without a trailing slash.
     `scope["state"]` gets `request_id`, `path_user` (the user id of a user-scoped path, or
     None) and `headers`: headers that inner layers append there are added to every response.
     """
 
-    def __init__(self, app: ASGIApp, *, user_scope: tuple[str, str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, user_scope: tuple[str, str], observers: Sequence[Observer] = ()
+    ) -> None:
         """Rewrite paths that begin with the first of `user_scope` to begin with the second."""
         self._app = app
+        self._observers = observers
         prefix, alias_of = user_scope
         self._scoped = prefix.split("/")
         self._canonical = alias_of.split("/")
@@ -47,13 +54,15 @@ class RequestContextMiddleware:
             scope["method"] = "GET"
         scope["path"] = path
         scope["state"] = {"request_id": request_id, "path_user": user, "headers": headers}
+        current_request.set(scope)
+        observers = self._observers
         started = time.perf_counter()
 
         def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *headers]
-                if access_log.isEnabledFor(logging.INFO):
-                    _log(scope, request_id, message["status"], started)
+                for observe in observers:
+                    observe(scope, message["status"], time.perf_counter() - started)
             return send(message)
 
         return self._app(scope, receive, send_with_headers)
@@ -82,16 +91,3 @@ class RequestContextMiddleware:
             return False
         head[self._user_index] = self._scoped[self._user_index]
         return head == self._scoped
-
-
-def _log(scope: Scope, request_id: str, status: int, started: float) -> None:
-    """Log one response, without the query, where some clients put tokens."""
-    milliseconds = (time.perf_counter() - started) * 1000
-    access_log.info(
-        "%s %s %d %.1f ms %s",
-        scope["method"],
-        scope["path"].encode("unicode_escape").decode(),
-        status,
-        milliseconds,
-        request_id,
-    )

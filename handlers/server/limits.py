@@ -9,6 +9,8 @@ from heapq import nsmallest
 from math import inf
 from typing import Protocol
 
+from handlers.server.stats import connection_stats
+
 SWEEP_INTERVAL = 0.25  # seconds
 RESERVED_FILES = 100  # for the database, logs, sockets that listen, and keys
 MAX_FILES = 65_536  # more than that are not asked for
@@ -69,10 +71,6 @@ class ConnectionLimiter:
     def __init__(self, limits: Limits) -> None:
         """Apply these limits, once the first connection is admitted."""
         self.limits = limits
-        self.timed_out = 0
-        """How many connections were closed because the client was too slow."""
-        self.evicted = 0
-        """How many connections were closed because there were too many."""
         self._timer: asyncio.TimerHandle | None = None
         self._warned_at = -inf
 
@@ -96,7 +94,7 @@ class ConnectionLimiter:
         evicted = nsmallest(count, waiting, key=lambda each: (each.served, each.deadline))
         for connection in evicted:
             connection.abort()
-        self.evicted += len(evicted)
+        connection_stats.rejected += max(excess, len(evicted))
         return len(evicted) >= excess
 
     def _sweep(
@@ -105,7 +103,7 @@ class ConnectionLimiter:
         now = loop.time()
         for connection in list(connections):
             if connection.write_deadline < now:
-                self.timed_out += 1
+                connection_stats.timed_out += 1
                 connection.abort()
             elif connection.closing:
                 if connection.write_deadline == inf:

@@ -25,6 +25,7 @@ from handlers.server.rejection import (
     URI_TOO_LONG,
     Rejection,
 )
+from handlers.server.stats import connection_stats
 
 MAX_URL = 65_535  # bytes, the limit of the parser
 MAX_PIPELINED = 100  # requests that wait for the responses to earlier ones
@@ -83,10 +84,16 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Serve the connection, or reject it if there are too many."""
         super().connection_made(transport)
+        connection_stats.open += 1
         if self._limiter.admit(self.connections, self.loop):  # type: ignore[arg-type]
             self.deadline = self.loop.time() + self._limits.head_timeout
         else:
             self._reject(OVERLOADED)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count the connection no more."""
+        connection_stats.open -= 1
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse what has been received; discard it if the connection is about to close."""
@@ -175,7 +182,7 @@ class Protocol(HttpToolsProtocol):
         """Close the connection, whose client was too slow; say so if it is in a request."""
         self.deadline = inf
         if self._phase in {HEAD, BODY}:
-            self._limiter.timed_out += 1
+            connection_stats.timed_out += 1
             self._reject(TOO_SLOW)
         else:
             self.transport.close()

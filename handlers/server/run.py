@@ -37,8 +37,8 @@ class Supervisor(Multiprocess):
         super().terminate_all()
 
 
-def check_address(host: str, port: int) -> None:
-    """Check that the address can be bound. Raises CannotListen."""
+def check_address(host: str, port: int, names: str = "HOST or PORT") -> None:
+    """Check that the address in these settings can be bound. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
@@ -46,7 +46,7 @@ def check_address(host: str, port: int) -> None:
             probe.bind((host, port))
     except (OSError, UnicodeError) as error:  # UnicodeError: what cannot be a host name
         reason = getattr(error, "strerror", None) or "no such host"
-        msg = f"Cannot listen on {host}:{port} ({reason}): set HOST or PORT."
+        msg = f"Cannot listen on {host}:{port} ({reason}): set {names}."
         raise CannotListen(msg) from None
 
 

@@ -38,6 +38,8 @@ class Batch:
     future: asyncio.Future[list[PGresult]]
     queued_at: float = 0.0
     """When it was queued, by the event loop's clock, if no connection was free."""
+    seconds: float = 0.0
+    """How long it took once it was the first in flight."""
     results: list[PGresult] = field(default_factory=list)
 
     def succeed(self) -> None:
@@ -148,8 +150,9 @@ class Connection:
                 if result is None:  # without a query in progress: the connection is bad
                     self._raise_if_bad()
                 elif result.status == _SYNC:
-                    self.first_sent_at = time.monotonic()
-                    self.in_flight.popleft().succeed()
+                    batch, now = self.in_flight.popleft(), time.monotonic()
+                    batch.seconds, self.first_sent_at = now - self.first_sent_at, now
+                    batch.succeed()
                     if self.on_available:
                         self.on_available(self)
                 else:

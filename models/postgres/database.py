@@ -1,10 +1,12 @@
 """The only way to run a statement: as a named user, in one round trip."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import repeat
+from math import inf
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +15,7 @@ from psycopg.pq.abc import PGresult
 
 from models.errors import OutcomeUnknown, TodoError, Unavailable
 from models.postgres.identity import set_identity
-from models.postgres.pool import Pool, PoolStats
+from models.postgres.pool import Pool, PoolStats, PoolTotals
 from models.postgres.prepare import prepare
 from models.postgres.sqlstate import error_from
 from models.postgres.statements import Statement
@@ -23,13 +25,15 @@ _READY_TIMEOUT = 1.0  # seconds
 _NO_USER = ""
 _FAILED = ExecStatus.FATAL_ERROR
 _ROWS = ExecStatus.TUPLES_OK
-_PING = Statement(b"SELECT 1", (), writes=False)
+_PING = Statement(b"SELECT 1", (), writes=False, name="ping")
+
+logger = logging.getLogger("todo.database")
 
 
 class Database:
     """PostgreSQL, as this service uses it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (each is a setting)
         self,
         url: str,
         *,
@@ -38,15 +42,17 @@ class Database:
         queue_size: int,
         queue_timeout: float,
         statement_timeout: float,
+        slow_statement: float = inf,
         max_lifetime: float = 3600,
         constants: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         """Plan for `pool_size` connections, on each of which `statements` are prepared.
 
         Up to `queue_size` requests wait for a connection, for up to `queue_timeout` seconds.
-        A statement may take `statement_timeout` seconds; a connection is replaced after
-        `max_lifetime` seconds. All numbers are greater than 0. `constants` are parameters
-        that every statement may use. Does no I/O until `open`.
+        A statement may take `statement_timeout` seconds; its name is logged if it takes more
+        than `slow_statement`. A connection is replaced after `max_lifetime` seconds. All
+        numbers are greater than 0. `constants` are parameters that every statement may use.
+        Does no I/O until `open`.
         """
         self._pool = Pool(
             url,
@@ -58,6 +64,7 @@ class Database:
             prepare=partial(prepare, statements=statements),
         )
         self._statement_timeout = statement_timeout
+        self._slow_statement = slow_statement
         self._constants = constants
         self._draining = False
 
@@ -65,6 +72,11 @@ class Database:
     def pool_stats(self) -> PoolStats:
         """The figures of the connection pool at this moment."""
         return self._pool.stats
+
+    @property
+    def pool_totals(self) -> PoolTotals:
+        """What the connection pool has counted since it was made."""
+        return self._pool.totals
 
     async def open(self, connect_timeout: float = 10) -> None:
         """Connect; raises NotConnected after `connect_timeout` seconds of trying."""
@@ -94,11 +106,14 @@ class Database:
             statement.bind({**self._constants, **values, "user_id": user_id}),
         )
         try:
-            results = await self._pool.run(queries)
+            batch = await self._pool.run(queries)
         except OutcomeUnknown:
             if statement.writes:
                 raise
             raise Unavailable from None
+        if batch.seconds > self._slow_statement:
+            logger.warning("the statement %s took %.3f s", statement.name, batch.seconds)
+        results = batch.results
         if results[-1].status != _ROWS:  # whichever query failed, the last has no rows
             raise error_from(next(result for result in results if result.status == _FAILED))
         return _rows(results[-1])

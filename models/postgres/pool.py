@@ -7,8 +7,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from psycopg.pq.abc import PGresult
-
 from models.errors import Unavailable
 from models.postgres.connection import Batch, Connection, Queries
 from models.postgres.reconnector import Reconnector
@@ -29,6 +27,28 @@ class PoolStats:
     """Batches sent and not answered yet."""
     queued: int
     """Batches that wait for a connection."""
+
+
+@dataclass(slots=True)
+class PoolTotals:
+    """What a pool has counted since it was made; times are in seconds."""
+
+    round_trips: int = 0
+    """Batches whose results have arrived."""
+    round_trip_time: float = 0.0
+    """How long these took, without what they waited for before."""
+    queued: int = 0
+    """Batches that waited for a connection and got one."""
+    queue_time: float = 0.0
+    """How long these waited for it."""
+    rejected: int = 0
+    """Batches that found the queue full."""
+    expired: int = 0
+    """Batches that waited for too long."""
+
+
+class QueueTimeout(Unavailable):
+    """A batch has waited for a connection for too long."""
 
 
 class Pool:
@@ -58,6 +78,7 @@ class Pool:
             on_available=self._send_queued,
             on_down=self._fail_queued,
         )
+        self.totals = PoolTotals()
         self._queue_size = queue_size
         self._queue_timeout = queue_timeout
         self._queue: deque[Batch] = deque()
@@ -87,8 +108,8 @@ class Pool:
             await asyncio.wait(futures, timeout=drain_timeout)
         await self._reconnector.close()
 
-    async def run(self, queries: Queries) -> list[PGresult]:
-        """Run queries as one transaction; return a result for each, as a Batch does.
+    async def run(self, queries: Queries) -> Batch:
+        """Run queries as one transaction; return the batch with its results.
 
         Raises Unavailable if there is no connection in time, OutcomeUnknown if it is lost
         meanwhile.
@@ -102,10 +123,17 @@ class Pool:
                 self._enqueue(batch)
             else:
                 connection.send(batch)
-            return await batch.future
+            await batch.future
+        except QueueTimeout:
+            logger.warning("no connection within %s s", self._queue_timeout)
+            raise
         except asyncio.CancelledError:
             self._cancel(batch)
             raise
+        totals = self.totals
+        totals.round_trips += 1
+        totals.round_trip_time += batch.seconds
+        return batch
 
     def _select(self) -> Connection | None:
         if self._queue:
@@ -125,6 +153,7 @@ class Pool:
 
     def _enqueue(self, batch: Batch) -> None:
         if len(self._queue) == self._queue_size:
+            self.totals.rejected += 1
             logger.warning("the queue of %d requests is full", self._queue_size)
             raise Unavailable
         batch.queued_at = self._loop.time()
@@ -141,6 +170,8 @@ class Pool:
         ):
             batch = self._queue.popleft()
             if not batch.future.done():  # its request may have been cancelled just now
+                self.totals.queued += 1
+                self.totals.queue_time += self._loop.time() - batch.queued_at
                 connection.send(batch)
 
     def _expire_queued(self) -> None:
@@ -151,8 +182,8 @@ class Pool:
             if deadline > self._loop.time():
                 self._timer = self._loop.call_at(deadline, self._expire_queued)
                 return
-            logger.warning("no connection within %s s", self._queue_timeout)
-            self._queue.popleft().fail(Unavailable())
+            self.totals.expired += 1
+            self._queue.popleft().fail(QueueTimeout())
 
     def _fail_queued(self) -> None:
         queued, self._queue = self._queue, deque()

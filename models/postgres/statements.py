@@ -39,7 +39,7 @@ class Statement:
     writes: bool
 
     name: str = ""
-    """The name of the prepared statement; empty if it is never prepared."""
+    """What it is prepared as, if it is, and logged as; empty for neither."""
 
     def bind(self, values: Mapping[str, object]) -> Query:
         """Bind values to the parameters; other values are ignored.

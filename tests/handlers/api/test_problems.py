@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from handlers.api.problem_types import PROBLEM_TYPES
+from handlers.observability.logs import TEXT_FORMAT, TextFormatter
 from harness.anonymous import AnonymousClient
 from harness.clients import AuthedClient, token
 from harness.contract import CONTRACT, OPERATIONS
@@ -148,12 +149,13 @@ async def test_an_internal_error_is_logged_in_full_and_not_shown_to_the_client(
     operation: Operation,
 ) -> None:
     fail_with(monkeypatch, RuntimeError(SECRET))
+    monkeypatch.setattr(caplog.handler, "formatter", TextFormatter(TEXT_FORMAT))
     async with InProcessClient() as client:
         response = await send(client, operation)
     assert_reveals_nothing(response, path(operation))
     (record,) = (each for each in caplog.records if each.levelno >= logging.ERROR)
-    assert response.headers["x-request-id"] in record.getMessage()
     assert record.exc_info
+    assert f"the request failed {response.headers['x-request-id']}\n" in caplog.text
     assert SECRET in caplog.text
     assert "Traceback" in caplog.text
 

@@ -1,0 +1,42 @@
+"""The access log: how each form of a path is logged."""
+
+import pytest
+
+from handlers.observability.access_log import MAX_PATH, AccessLog
+from openapi import contract
+
+FORMS = {
+    "/api/tasks": "/api/tasks",
+    "/api/tasks/": "/api/tasks/",
+    "/api/tasks/7d3f9a52": "/api/tasks/7d3f9a52",
+    "/api/alice/tasks": "/api/{user_id}/tasks",
+    "/api/alice/tasks/7d3f9a52/complete": "/api/{user_id}/tasks/7d3f9a52/complete",
+    "/api/a%2Fb%20c/tasks": "/api/{user_id}/tasks",
+    "/api/tasks2/tasks": "/api/{user_id}/tasks",
+    # Of what is no path of the service, either.
+    "/api/alice": "/api/{user_id}",
+    "/api/alice/task": "/api/{user_id}/task",
+    "/todo/api/alice/tasks": "/todo/api/{user_id}/tasks",
+    "/docs": "/docs",
+    "/a\nb\xe9": r"/a\nb\xe9",
+}
+
+
+def logged(caplog: pytest.LogCaptureFixture, raw_path: str, status: int = 200) -> str:
+    caplog.set_level("INFO", "todo.access")
+    caplog.clear()
+    log = AccessLog(contract.load().user_scope)
+    log({"method": "GET", "raw_path": raw_path.encode("latin-1")}, status, 0.00123)
+    return caplog.messages[0]
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_a_path_is_logged_as_it_was_asked_for_without_the_users_id(
+    caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    assert logged(caplog, path, 404) == f"GET {FORMS[path]} 404 1.2 ms"
+
+
+def test_a_long_path_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+    path = logged(caplog, "/" + "x" * 60_000).split()[1]
+    assert len(path) == MAX_PATH
