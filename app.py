@@ -26,7 +26,7 @@ from handlers.api.problems import preflight_error
 from handlers.auth import BearerAuth
 from handlers.auth.cache import TokenCache
 from handlers.auth.jwks import JWKSClient
-from handlers.auth.keys import KeyRing, Keys, SharedSecret
+from handlers.auth.keys import KeyRing, Keys, SharedSecrets
 from handlers.auth.verifier import TokenVerifier
 from handlers.middleware.cors import CORSMiddleware
 from handlers.middleware.request_context import RequestContextMiddleware
@@ -102,13 +102,14 @@ def create_database(settings: Settings) -> Database:
 
 
 def create_auth(settings: Settings, published: JWKSClient | None) -> BearerAuth:
-    """Return the security handler for the shared secret, published keys, or both."""
+    """Return the security handler for the shared secrets, published keys, or both."""
     keys: Keys
     if settings.secret is None:
         assert published is not None, "there are keys before the service is built"
         keys = published
     else:
-        keys = SharedSecret(settings.secret.get_secret_value())
+        given = filter(None, (settings.secret, settings.previous_secret))
+        keys = SharedSecrets(*(secret.get_secret_value() for secret in given))
         keys = KeyRing(keys, published) if published else keys
     verifier = TokenVerifier(
         keys,

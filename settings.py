@@ -200,6 +200,10 @@ class Settings(BaseSettings):
     secret: Annotated[SecretBytes | None, _text(_secret)] = Field(
         default=None, validation_alias="BETTER_AUTH_SECRET"
     )
+    previous_secret: Annotated[SecretBytes | None, _text(_secret)] = Field(
+        default=None, validation_alias="BETTER_AUTH_SECRET_PREVIOUS"
+    )
+    """Accepted, but never signed with."""
     better_auth_url: _WebURL | None = None
     jwks_url: _WebURL | None = Field(default_factory=_jwks_url)
     jwt_user_claim: Annotated[tuple[tuple[str, ...], ...], _text(_claims)] = (
@@ -250,9 +254,16 @@ class Settings(BaseSettings):
                 "where its keys are published"
             )
             raise ValueError(msg)
+        if self.previous_secret and self.secret is None:
+            msg = (
+                "BETTER_AUTH_SECRET is not set: BETTER_AUTH_SECRET_PREVIOUS is only for "
+                "tokens signed before BETTER_AUTH_SECRET was changed"
+            )
+            raise ValueError(msg)
         return self
 
 
+_SECRETS = {"BETTER_AUTH_SECRET", "BETTER_AUTH_SECRET_PREVIOUS"}
 NAMES = tuple(str(field.validation_alias) for field in Settings.model_fields.values())
 
 
@@ -271,12 +282,13 @@ def read_env_file(path: Path = Path(".env")) -> None:
 def load(environment: Mapping[str, str | None]) -> Settings:
     """Read the settings from these variables alone; an empty one counts as not set.
 
-    Blanks around a value are removed, except from the secret, which Better Auth uses as it
-    is. Raises SettingError for the first setting that is invalid.
+    Blanks around a value are removed, except from secrets, which Better Auth uses as they
+    are. Raises SettingError for the first setting that is invalid.
     """
     variables = {name: environment.get(name) or "" for name in NAMES}
-    secret = {"BETTER_AUTH_SECRET": variables.pop("BETTER_AUTH_SECRET")}
-    values = secret | {name: text.strip() for name, text in variables.items()}
+    values = {
+        name: text if name in _SECRETS else text.strip() for name, text in variables.items()
+    }
     try:
         return Settings.model_validate({name: text for name, text in values.items() if text})
     except ValidationError as error:

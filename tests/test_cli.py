@@ -260,6 +260,34 @@ def test_with_a_database_url_no_token_is_printed(postgres: Postgres, serve: Serv
         alice.create_task("In a database of one's own")
 
 
+def test_rotating_the_secret_signs_nobody_out_until_the_previous_one_is_removed(
+    migrated_data_dir: Path, serve: Serve
+) -> None:
+    old, new = (f"{name} secret, which is long enough for HS256" for name in ("old", "new"))
+    user = new_user_id()
+    by_old, by_new = (hs256(user, secret=secret) for secret in (old, new))
+
+    def statuses(by: str, previous: str, *arguments: str) -> list[int]:
+        """Serve with these secrets; return the status for a token of each."""
+        environment = settings_for(
+            migrated_data_dir, BETTER_AUTH_SECRET=by, BETTER_AUTH_SECRET_PREVIOUS=previous
+        )
+        service = serve(environment, *arguments).wait_until_healthy()
+        # On a connection each, so that every worker gets some.
+        found = [
+            tasks(service, token).status_code for _ in range(6) for token in (by_old, by_new)
+        ]
+        printed = printed_token(service)
+        assert jwt.decode(printed, by.encode(), ["HS256"])["sub"] == "alice"
+        service.stop()
+        assert found == found[:2] * 6
+        return found[:2]
+
+    assert statuses(old, "") == [200, 401]
+    assert statuses(new, old, "--workers", "2") == [200, 200]
+    assert statuses(new, "") == [401, 200]
+
+
 def test_without_a_secret_the_service_needs_published_keys_only(
     postgres: Postgres, serve: Serve
 ) -> None:

@@ -9,7 +9,7 @@ blocks the event loop, and fails for known keys, too, when the endpoint is down.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from ssl import SSLContext
 from typing import Any
 
@@ -56,8 +56,8 @@ class JWKSClient:
         # SSL_CERT_FILE and SSL_CERT_DIR may name private certificate authorities.
         self._tls = httpx.create_ssl_context()
 
-    async def key_for(self, header: Mapping[str, Any]) -> jwt.PyJWK:
-        """Return the key for a token by its header, after another fetch if necessary.
+    async def keys_for(self, header: Mapping[str, Any]) -> Sequence[jwt.PyJWK]:
+        """Return the one key for a token by its header, after another fetch if necessary.
 
         Raises jwt.InvalidKeyError if there is none, KeysUnavailable if that is unknown.
         """
@@ -68,7 +68,7 @@ class JWKSClient:
             await self._wait_for_refresh()
             key = self._find(header)
         if key is not None:
-            return key
+            return (key,)
         if self._failing or self._keys is None:
             raise KeysUnavailable
         raise jwt.InvalidKeyError
