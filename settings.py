@@ -99,8 +99,8 @@ def _origins(text: str) -> tuple[str, ...]:
     return origins
 
 
-def _database_url(text: str) -> str:
-    """Rewrite the URL of another driver or ORM as libpq reads it."""
+def libpq_url(text: str) -> str:
+    """Rewrite the URL of another driver or ORM as libpq reads it. Raises ValueError."""
     match = _DATABASE_URL.fullmatch(text)
     if match is None:
         msg = "must be a URL such as postgresql://user:password@host:5432/todo"
@@ -177,7 +177,7 @@ def _cors_origins(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 _WebURL = Annotated[str, _text(_web_url)]
-_DatabaseURL = Annotated[SecretStr, _text(_database_url)]
+_DatabaseURL = Annotated[SecretStr, _text(libpq_url)]
 _Seconds = Annotated[float, _text(_seconds)]
 
 
