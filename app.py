@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from datetime import timedelta
 from functools import partial
 from multiprocessing.process import BaseProcess
@@ -33,7 +33,8 @@ from handlers.middleware.request_context import RequestContextMiddleware
 from handlers.site import dev_tokens
 from handlers.site.dev_tokens import DevTokensMiddleware
 from handlers.site.pages import PagesMiddleware
-from models import queries, tasks
+from models import queries
+from models.blocked_users import BlockedUsers
 from models.postgres.database import Database
 from models.role_check import check_app_role
 from openapi import contract as contracts
@@ -54,7 +55,8 @@ def create_app(settings: Settings, *, development: bool = False) -> ConnexionMid
     contract = contracts.load()
     database = create_database(settings)
     published = JWKSClient(settings.jwks_url) if settings.jwks_url else None
-    auth = create_auth(settings, published)
+    blocked = BlockedUsers(database)
+    auth = create_auth(settings, published, blocked)
     app = ConnexionMiddleware(
         Operations(),
         middlewares=[
@@ -70,7 +72,7 @@ def create_app(settings: Settings, *, development: bool = False) -> ConnexionMid
             ),
             LifespanMiddleware,
         ],
-        lifespan=lambda _app: _lifespan(database, published),
+        lifespan=lambda _app: _lifespan(database, published, blocked),
         resolver=Resolver(partial(_handler, database)),
         security_map={"bearer": lambda: auth},
     )
@@ -101,8 +103,13 @@ def create_database(settings: Settings) -> Database:
     )
 
 
-def create_auth(settings: Settings, published: JWKSClient | None) -> BearerAuth:
-    """Return the security handler for the shared secrets, published keys, or both."""
+def create_auth(
+    settings: Settings, published: JWKSClient | None, blocked: Container[str]
+) -> BearerAuth:
+    """Return the security handler for the shared secrets, published keys, or both.
+
+    It refuses the users that are `blocked`.
+    """
     keys: Keys
     if settings.secret is None:
         assert published is not None, "there are keys before the service is built"
@@ -117,7 +124,7 @@ def create_auth(settings: Settings, published: JWKSClient | None) -> BearerAuth:
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
     )
-    return BearerAuth(TokenCache(verifier, keys))
+    return BearerAuth(TokenCache(verifier, keys), blocked)
 
 
 def sign_token(settings: Settings, user: str, ttl: timedelta) -> str:
@@ -139,26 +146,15 @@ def origin(settings: Settings) -> str:
     return f"http://{host}:{settings.port}"
 
 
-async def check_database(settings: Settings) -> None:
-    """Open the database as the service will, and close it again.
+@contextlib.asynccontextmanager
+async def opened_database(settings: Settings) -> AsyncIterator[Database]:
+    """Open the database as the service will, with one connection, for a command.
 
     Raises NotConnected or UnsafeRole, with a message for the operator.
     """
     database = create_database(settings.model_copy(update={"pool_size": 1}))
     async with _opened(database, connect_timeout=0):
-        pass
-
-
-async def export_tasks(settings: Settings, user: str) -> list[bytes]:
-    """Return a user's tasks as JSON objects, oldest first. Raises TodoError."""
-    async with _opened(create_database(settings), connect_timeout=0) as database:
-        return await tasks.export_tasks(database, user)
-
-
-async def erase_user(settings: Settings, user: str) -> bool:
-    """Delete everything about a user; return whether there was anything. Raises TodoError."""
-    async with _opened(create_database(settings), connect_timeout=0) as database:
-        return await tasks.erase_user(database, user)
+        yield database
 
 
 def configure_logging(settings: Settings) -> None:
@@ -180,10 +176,14 @@ def _handler(database: Database, operation_id: str) -> Callable[..., Any]:
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(database: Database, published: JWKSClient | None) -> AsyncIterator[None]:
+async def _lifespan(
+    database: Database,
+    published: JWKSClient | None,
+    blocked: BlockedUsers,
+) -> AsyncIterator[None]:
     """Open what requests need; starting does not wait for Better Auth."""
     keys = published.running() if published else contextlib.nullcontext()
-    async with keys, _opened(database):
+    async with keys, _opened(database), blocked.running():
         # What exists now stays: collecting it again took a tenth of every request. The default
         # threshold of 700 new objects took another, and requests leave next to no garbage.
         gc.collect()
@@ -193,11 +193,11 @@ async def _lifespan(database: Database, published: JWKSClient | None) -> AsyncIt
 
 
 @contextlib.asynccontextmanager
-async def _opened(database: Database, connect_timeout: float = 10) -> AsyncIterator[Database]:
+async def _opened(database: Database, connect_timeout: float = 10) -> AsyncIterator[None]:
     await database.open(connect_timeout)
     try:
         await check_app_role(database)
-        yield database
+        yield
     finally:
         await database.close()
 

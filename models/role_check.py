@@ -3,7 +3,7 @@
 from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
 
 from models.errors import UnsafeRole
-from models.postgres.database import Database
+from models.postgres.database import NO_USER, Database
 from models.postgres.identity import APP_ROLE
 from models.postgres.statements import Statement
 from models.tables import MIN_SERVER_VERSION, PROBE_ROLE, SCHEMA
@@ -32,8 +32,8 @@ ROLE_PROBLEMS = Statement(
     UNION ALL SELECT format('%s is a member of %s, which %s', rolname, role::regrole, why)
     FROM me JOIN above ON role <> oid AND NOT rolsuper AND pg_has_role(oid, role, 'MEMBER')
     UNION ALL SELECT format('row security is not enabled and forced on table %s', name)
-    FROM (VALUES ('users'), ('tasks'), ('deleted_tasks'), ('idempotency_keys'))
-        AS tables (name) WHERE NOT EXISTS (
+    FROM (VALUES ('users'), ('tasks'), ('deleted_tasks'), ('idempotency_keys'),
+        ('blocked_users')) AS tables (name) WHERE NOT EXISTS (
         SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE nspname = '{SCHEMA}' AND relname = name AND relrowsecurity AND relforcerowsecurity
     )
@@ -50,7 +50,7 @@ async def check_app_role(database: Database) -> None:
     Raises UnsafeRole if it would not isolate users, Unavailable if it does not respond.
     """
     try:
-        problems = await database.fetch("", ROLE_PROBLEMS, {})
+        problems = await database.fetch(NO_USER, ROLE_PROBLEMS, {})
     except InsufficientPrivilege:
         message = (
             f"The database login cannot SET ROLE {APP_ROLE}. As an administrator or the "

@@ -82,6 +82,10 @@ def test_the_app_role_has_no_problems(superuser: Connection) -> None:
             "row security is not enabled and forced on table idempotency_keys",
         ),
         (
+            "ALTER TABLE todo.blocked_users NO FORCE ROW LEVEL SECURITY",
+            "row security is not enabled and forced on table blocked_users",
+        ),
+        (
             "ALTER TABLE todo.deleted_tasks OWNER TO todo_serving",
             "todo_serving owns table deleted_tasks",
         ),

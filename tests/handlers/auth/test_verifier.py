@@ -62,7 +62,7 @@ class Verifier:
 def authenticated(path_user: str | None) -> Claims:
     headers = [(b"authorization", b"Bearer alice")]
     scope = {"headers": headers, "state": {"path_user": path_user}}
-    return asyncio.run(BearerAuth(Verifier()).bearer_auth(scope))
+    return asyncio.run(BearerAuth(Verifier(), {"mallory"}).bearer_auth(scope))
 
 
 def test_the_user_in_the_path_must_be_that_of_the_token() -> None:
