@@ -36,7 +36,7 @@ from handlers.site.pages import PagesMiddleware
 from models import queries
 from models.blocked_users import BlockedUsers
 from models.postgres.database import Database
-from models.role_check import check_app_role
+from models.role_check import check_app_role, check_login
 from openapi import contract as contracts
 from settings import Settings
 
@@ -72,7 +72,7 @@ def create_app(settings: Settings, *, development: bool = False) -> ConnexionMid
             ),
             LifespanMiddleware,
         ],
-        lifespan=lambda _app: _lifespan(database, published, blocked),
+        lifespan=lambda _app: _lifespan(settings, database, published, blocked),
         resolver=Resolver(partial(_handler, database)),
         security_map={"bearer": lambda: auth},
     )
@@ -153,7 +153,7 @@ async def opened_database(settings: Settings) -> AsyncIterator[Database]:
     Raises NotConnected or UnsafeRole, with a message for the operator.
     """
     database = create_database(settings.model_copy(update={"pool_size": 1}))
-    async with _opened(database, connect_timeout=0):
+    async with _opened(settings, database, connect_timeout=0):
         yield database
 
 
@@ -177,13 +177,14 @@ def _handler(database: Database, operation_id: str) -> Callable[..., Any]:
 
 @contextlib.asynccontextmanager
 async def _lifespan(
+    settings: Settings,
     database: Database,
     published: JWKSClient | None,
     blocked: BlockedUsers,
 ) -> AsyncIterator[None]:
     """Open what requests need; starting does not wait for Better Auth."""
     keys = published.running() if published else contextlib.nullcontext()
-    async with keys, _opened(database), blocked.running():
+    async with keys, _opened(settings, database), blocked.running():
         # What exists now stays: collecting it again took a tenth of every request. The default
         # threshold of 700 new objects took another, and requests leave next to no garbage.
         gc.collect()
@@ -193,10 +194,14 @@ async def _lifespan(
 
 
 @contextlib.asynccontextmanager
-async def _opened(database: Database, connect_timeout: float = 10) -> AsyncIterator[None]:
+async def _opened(
+    settings: Settings, database: Database, connect_timeout: float = 10
+) -> AsyncIterator[None]:
     await database.open(connect_timeout)
     try:
         await check_app_role(database)
+        if not settings.allow_privileged_login:
+            await check_login(database)
         yield
     finally:
         await database.close()

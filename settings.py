@@ -223,6 +223,9 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".data")
     database_url: _DatabaseURL | None = None
     migration_database_url: _DatabaseURL | None = None
+    allow_privileged_login: Annotated[bool, _text(_boolean)] = Field(
+        default=False, validation_alias="DATABASE_ALLOW_PRIVILEGED_LOGIN"
+    )
     pool_size: Annotated[int, _text(_integer(1, 1000))] = Field(
         default=10, validation_alias="DATABASE_POOL_SIZE"
     )

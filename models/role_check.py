@@ -1,4 +1,4 @@
-"""The check, at start, that the database isolates users: the privileges of the app role."""
+"""The check, at start, that the database isolates users: the app role, and the login."""
 
 from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
 
@@ -43,6 +43,30 @@ ROLE_PROBLEMS = Statement(
 )
 """Selects a phrase for everything that would let users see each other's tasks."""
 
+LOGIN_PROBLEM = Statement(
+    b"""
+    SELECT login.rolname,
+        CASE WHEN role.oid <> login.oid
+            THEN format('is a member of %s, which ', role.rolname) ELSE '' END
+        || CASE WHEN role.rolsuper THEN 'is a superuser' ELSE 'bypasses row security' END
+    FROM pg_roles login JOIN pg_roles role ON pg_has_role(login.oid, role.oid, 'MEMBER')
+    WHERE login.rolname = session_user AND (role.rolsuper OR role.rolbypassrls)
+    ORDER BY role.oid <> login.oid LIMIT 1
+    """,
+    (),
+    writes=False,
+)
+"""Selects the login, and why row security would not restrict it; nothing if it would."""
+
+_LOGIN_ADVICE = f"""\
+Create a role for the service; as an administrator, run there:
+
+CREATE ROLE todo_login LOGIN NOINHERIT PASSWORD '...';
+
+Then set DATABASE_URL to connect as that role, and MIGRATION_DATABASE_URL, unless it is set,
+to the URL that DATABASE_URL has now. The next start grants {APP_ROLE} to the role. For a
+database that has nothing to protect, set DATABASE_ALLOW_PRIVILEGED_LOGIN=true instead."""
+
 
 async def check_app_role(database: Database) -> None:
     """Check an open database.
@@ -63,4 +87,21 @@ async def check_app_role(database: Database) -> None:
     if problems:
         phrases = "; ".join(phrase.decode() for (phrase,) in problems)
         message = f"The database would not isolate users: {phrases}."
+        raise UnsafeRole(message)
+
+
+async def check_login(database: Database) -> None:
+    """Check the role that an open database has logged in as.
+
+    Owning the tables does no harm, since row security is forced. Raises UnsafeRole if only
+    SET ROLE would stand between a statement and everybody's rows.
+    """
+    rows = await database.fetch(NO_USER, LOGIN_PROBLEM, {})
+    if rows:
+        ((login, problem),) = rows
+        message = (
+            f"DATABASE_URL logs in as {login.decode()}, which {problem.decode()}: row security "
+            "does not restrict that role, so a mistake in the service could show a user the "
+            f"tasks of another. {_LOGIN_ADVICE}"
+        )
         raise UnsafeRole(message)

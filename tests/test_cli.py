@@ -696,6 +696,46 @@ def test_a_database_that_would_not_isolate_users_is_refused(
     assert sentence == f"The database would not isolate users: {reason}."
 
 
+@pytest.fixture
+def as_superuser(postgres: Postgres) -> dict[str, str]:
+    """Return settings with a DATABASE_URL like that of many a first try."""
+    password = postgres.cluster.passwords()["postgres"]
+    url = f"postgresql://postgres:{password}@127.0.0.1:{postgres.port}/todo"
+    return {"BETTER_AUTH_SECRET": SECRET, "DATABASE_URL": url}
+
+
+def test_a_superuser_as_login_is_refused_with_advice_that_works(
+    postgres: Postgres, as_superuser: dict[str, str], serve: Serve
+) -> None:
+    refused = todo_api("serve", environment=as_superuser)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    message = refused.stderr
+    assert message.startswith(
+        "todo-api: DATABASE_URL logs in as postgres, which is a superuser: row security does "
+        "not restrict that role, so a mistake in the service could show a user the tasks of "
+        "another. Create a role for the service;"
+    )
+    url = as_superuser["DATABASE_URL"]
+    assert str(urlsplit(url).password) not in message
+    (statement,) = re.findall(r"^CREATE ROLE todo_login .*;$", message, re.MULTILINE)
+    # The embedded PostgreSQL has a role of this name.
+    postgres.database.execute(statement.replace("todo_login", "web").replace("...", "x"))
+    advised = {
+        "DATABASE_URL": f"postgresql://web:x@127.0.0.1:{postgres.port}/todo",
+        "MIGRATION_DATABASE_URL": url,
+    }
+    service = serve(as_superuser | advised).wait_until_healthy()
+    assert tasks(service, hs256(new_user_id())).json() == []
+
+
+def test_a_superuser_as_login_is_accepted_on_request(
+    as_superuser: dict[str, str], serve: Serve
+) -> None:
+    environment = as_superuser | {"DATABASE_ALLOW_PRIVILEGED_LOGIN": "true"}
+    service = serve(environment).wait_until_healthy()
+    assert tasks(service, hs256(new_user_id())).json() == []
+
+
 def test_after_a_refusal_the_embedded_postgresql_is_stopped(migrated_data_dir: Path) -> None:
     postgres = Postgres(migrated_data_dir / "postgres")
     postgres.database.execute("ALTER ROLE todo_serving BYPASSRLS")

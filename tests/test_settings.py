@@ -221,6 +221,7 @@ def test_origins_are_separated_by_commas() -> None:
         ("MIGRATION_DATABASE_URL", "localhost/todo", "URL such as postgresql://"),
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("ACCESS_LOG", "yes", "true or false"),
+        ("DATABASE_ALLOW_PRIVILEGED_LOGIN", "1", "true or false"),
         ("DATABASE_POOL_SIZE", "0", "whole number from 1 to 1000"),
         ("DATABASE_QUEUE_TIMEOUT", "soon", "number of seconds"),
         ("DATABASE_STATEMENT_TIMEOUT", "-1", "number of seconds"),
