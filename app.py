@@ -28,7 +28,7 @@ from handlers.api.problems import preflight_error
 from handlers.auth import BearerAuth
 from handlers.auth.cache import TokenCache
 from handlers.auth.jwks import JWKSClient
-from handlers.auth.keys import KeyRing, Keys, SharedSecret
+from handlers.auth.keys import KeyRing, Keys, SharedSecrets
 from handlers.auth.verifier import TokenVerifier
 from handlers.middleware.cors import CORSMiddleware
 from handlers.middleware.request_context import Observer, RequestContextMiddleware
@@ -42,9 +42,10 @@ from handlers.server.stats import connection_stats
 from handlers.site import dev_tokens
 from handlers.site.dev_tokens import DevTokensMiddleware
 from handlers.site.pages import PagesMiddleware
-from models import queries, tasks
+from models import queries
+from models.blocked_users import BlockedUsers
 from models.postgres.database import Database
-from models.role_check import check_app_role
+from models.role_check import check_app_role, check_login
 from openapi import contract as contracts
 from settings import Settings
 
@@ -70,8 +71,9 @@ def create_app(
     database = create_database(settings)
     published = JWKSClient(settings.jwks_url) if settings.jwks_url else None
     tokens = create_token_cache(settings, published)
+    blocked = BlockedUsers(database)
     observers: list[Observer] = []
-    background: list[AbstractAsyncContextManager[None]] = []
+    background: list[AbstractAsyncContextManager[object]] = []
     if settings.access_log:
         observers.append(AccessLog(contract.user_scope))
     if published is not None:
@@ -85,6 +87,7 @@ def create_app(
         observers.append(requests)
         figures = partial(_figures, contract.version, requests, database, tokens, published)
         background.append(writing_snapshots(figures, metrics_dir))
+    background += [_opened(settings, database), blocked.running()]
     app = ConnexionMiddleware(
         Operations(),
         middlewares=[
@@ -104,9 +107,9 @@ def create_app(
             ),
             LifespanMiddleware,
         ],
-        lifespan=lambda _app: _lifespan(database, background, settings.shutdown_delay),
+        lifespan=lambda _app: _lifespan(background, database, settings.shutdown_delay),
         resolver=Resolver(partial(_handler, database)),
-        security_map={"bearer": lambda: BearerAuth(tokens)},
+        security_map={"bearer": lambda: BearerAuth(tokens, blocked)},
     )
     app.add_api(contract.document)
     return app
@@ -142,13 +145,14 @@ def create_database(settings: Settings) -> Database:
 
 
 def create_token_cache(settings: Settings, published: JWKSClient | None) -> TokenCache:
-    """Return what verifies tokens, by the shared secret, published keys, or both."""
+    """Return what verifies tokens, by the shared secrets, published keys, or both."""
     keys: Keys
     if settings.secret is None:
         assert published is not None, "there are keys before the service is built"
         keys = published
     else:
-        keys = SharedSecret(settings.secret.get_secret_value())
+        given = filter(None, (settings.secret, settings.previous_secret))
+        keys = SharedSecrets(*(secret.get_secret_value() for secret in given))
         keys = KeyRing(keys, published) if published else keys
     verifier = TokenVerifier(
         keys,
@@ -191,26 +195,15 @@ def origin(settings: Settings) -> str:
     return f"http://{host}:{settings.port}"
 
 
-async def check_database(settings: Settings) -> None:
-    """Open the database as the service will, and close it again.
+@contextlib.asynccontextmanager
+async def opened_database(settings: Settings) -> AsyncIterator[Database]:
+    """Open the database as the service will, with one connection, for a command.
 
     Raises NotConnected or UnsafeRole, with a message for the operator.
     """
     database = create_database(settings.model_copy(update={"pool_size": 1}))
-    async with _opened(database, connect_timeout=0):
-        pass
-
-
-async def export_tasks(settings: Settings, user: str) -> list[bytes]:
-    """Return a user's tasks as JSON objects, oldest first. Raises TodoError."""
-    async with _opened(create_database(settings), connect_timeout=0) as database:
-        return await tasks.export_tasks(database, user)
-
-
-async def erase_user(settings: Settings, user: str) -> bool:
-    """Delete everything about a user; return whether there was anything. Raises TodoError."""
-    async with _opened(create_database(settings), connect_timeout=0) as database:
-        return await tasks.erase_user(database, user)
+    async with _opened(settings, database, connect_timeout=0):
+        yield database
 
 
 def _handler(database: Database, operation_id: str) -> Callable[..., Any]:
@@ -245,13 +238,13 @@ def _figures(
 
 @contextlib.asynccontextmanager
 async def _lifespan(
+    background: Iterable[AbstractAsyncContextManager[object]],
     database: Database,
-    background: Iterable[AbstractAsyncContextManager[None]],
     shutdown_delay: float,
 ) -> AsyncIterator[None]:
-    """Open what requests need; starting does not wait for Better Auth."""
+    """Open what requests need, in this order; starting does not wait for Better Auth."""
     async with contextlib.AsyncExitStack() as stack:
-        for each in (*background, _opened(database)):
+        for each in background:
             await stack.enter_async_context(each)
         # What exists now stays: collecting it again took a tenth of every request. The default
         # threshold of 700 new objects took another, and requests leave next to no garbage.
@@ -263,11 +256,15 @@ async def _lifespan(
 
 
 @contextlib.asynccontextmanager
-async def _opened(database: Database, connect_timeout: float = 10) -> AsyncIterator[Database]:
+async def _opened(
+    settings: Settings, database: Database, connect_timeout: float = 10
+) -> AsyncIterator[None]:
     await database.open(connect_timeout)
     try:
         await check_app_role(database)
-        yield database
+        if not settings.allow_privileged_login:
+            await check_login(database)
+        yield
     finally:
         await database.close()
 

@@ -1,4 +1,4 @@
-"""The command `todo-api`: serve, migrate, export, erase, and tokens for development."""
+"""The command `todo-api`: serve, migrate, what concerns one user, and development tokens."""
 
 import argparse
 import asyncio
@@ -6,9 +6,10 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TypeVar
 
 from pydantic import SecretBytes, SecretStr
 
@@ -16,10 +17,8 @@ import settings as configuration
 from app import (
     DEVELOPMENT,
     METRICS_DIR,
-    check_database,
     create_limits,
-    erase_user,
-    export_tasks,
+    opened_database,
     origin,
     sign_token,
 )
@@ -29,9 +28,13 @@ from handlers.auth.verifier import is_user_id
 from handlers.observability.logs import configure_logging
 from handlers.server.run import CannotListen, check_address, run
 from handlers.site.dev_tokens import LOOPBACK
-from models import embedded, migrate
+from models import embedded, migrate, tasks
+from models.blocked_users import EFFECTIVE_WITHIN, block_user, unblock_user
 from models.errors import TodoError
+from models.postgres.database import Database
 from settings import SettingError, Settings
+
+Result = TypeVar("Result")
 
 UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 MAX_TTL = timedelta(days=36_500)
@@ -41,6 +44,10 @@ DESCRIPTION = """\
 The todo API. Without a DATABASE_URL it brings its own PostgreSQL, with the
 data under DATA_DIR (.data). Every setting is an environment variable, or a
 line in .env; .env.example explains them all."""
+
+ERASE = """\
+A user whose token is still valid may come back, with an empty list. To prevent
+that, block the user first; a block outlasts the erasure."""
 
 WELCOME = """
 Todo API
@@ -82,6 +89,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    user = argparse.ArgumentParser(add_help=False)
+    user.add_argument(
+        "--user", required=True, type=_user_id, metavar="ID", help="the user's id"
+    )
 
     command = commands.add_parser("serve", help="migrate the database, then serve the API")
     command.add_argument("--workers", metavar="N", help="processes that serve (WORKERS, 1)")
@@ -92,17 +103,26 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("migrate", help="bring the database up to date, and stop")
     command.set_defaults(run=_migrate)
 
-    command = commands.add_parser("export", help="print a user's tasks as JSON Lines")
-    command.add_argument("--user", required=True, metavar="ID", help="the user's id")
+    command = commands.add_parser(
+        "export", parents=[user], help="print a user's tasks as JSON Lines"
+    )
     command.set_defaults(run=_export)
 
-    command = commands.add_parser("erase", help="delete everything about a user")
-    command.add_argument("--user", required=True, metavar="ID", help="the user's id")
+    command = commands.add_parser(
+        "erase", parents=[user], help="delete everything about a user", epilog=ERASE
+    )
     command.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     command.set_defaults(run=_erase)
 
-    command = commands.add_parser("token", help="print a token for development")
-    command.add_argument("--user", required=True, metavar="ID", help="whose it is")
+    command = commands.add_parser(
+        "block", parents=[user], help="refuse a user, whatever token they have"
+    )
+    command.set_defaults(run=_block)
+
+    command = commands.add_parser("unblock", parents=[user], help="serve a blocked user again")
+    command.set_defaults(run=_unblock)
+
+    command = commands.add_parser("token", parents=[user], help="print a token for development")
     command.add_argument(
         "--ttl",
         type=_duration,
@@ -123,7 +143,7 @@ def _serve(options: argparse.Namespace) -> None:
     check_address(settings.host, settings.port)
     with _with_metrics(settings), _with_database(settings) as complete:
         _upgrade(complete)
-        asyncio.run(check_database(complete))
+        asyncio.run(_check_database(complete))
         _export_to_workers(complete, development=is_development(given))
         if given.database_url is None:
             _welcome(complete)
@@ -142,10 +162,14 @@ def _migrate(_options: argparse.Namespace) -> None:
         _upgrade(settings)
 
 
+async def _check_database(settings: Settings) -> None:
+    async with opened_database(settings):
+        pass
+
+
 def _export(options: argparse.Namespace) -> None:
-    with _with_database(configuration.load(os.environ)) as settings:
-        for task in asyncio.run(export_tasks(settings, options.user)):
-            print(task.decode())
+    for task in _on_database(tasks.export_tasks, options.user):
+        print(task.decode())
 
 
 def _erase(options: argparse.Namespace) -> None:
@@ -153,18 +177,41 @@ def _erase(options: argparse.Namespace) -> None:
     if not options.yes and input(question) != "yes":
         msg = "Nothing was deleted."
         raise SettingError(msg)
-    with _with_database(configuration.load(os.environ)) as settings:
-        erased = asyncio.run(erase_user(settings, options.user))
+    erased = _on_database(tasks.erase_user, options.user)
     print(
         f"Erased {options.user!r}." if erased else f"There is nothing about {options.user!r}."
     )
 
 
+def _block(options: argparse.Namespace) -> None:
+    if _on_database(block_user, options.user):
+        print(f"Blocked {options.user!r}, in every process within {EFFECTIVE_WITHIN} seconds.")
+    else:
+        print(f"{options.user!r} is blocked already.")
+
+
+def _unblock(options: argparse.Namespace) -> None:
+    if _on_database(unblock_user, options.user):
+        print(
+            f"Unblocked {options.user!r}, in every process within {EFFECTIVE_WITHIN} seconds."
+        )
+    else:
+        print(f"{options.user!r} is not blocked.")
+
+
+def _on_database(operation: Callable[[Database, str], Awaitable[Result]], user: str) -> Result:
+    """Run one operation on the database of the settings, for one user."""
+
+    async def run(settings: Settings) -> Result:
+        async with opened_database(settings) as database:
+            return await operation(database, user)
+
+    with _with_database(configuration.load(os.environ)) as settings:
+        return asyncio.run(run(settings))
+
+
 def _token(options: argparse.Namespace) -> None:
     settings = configuration.load(os.environ)
-    if not is_user_id(options.user):
-        msg = "A user id is 1 to 255 characters, none of them a control character."
-        raise SettingError(msg)
     settings = _with_dev_secret(settings)
     if settings.secret is None:
         msg = "BETTER_AUTH_SECRET is not set: without it only Better Auth can sign tokens."
@@ -240,6 +287,13 @@ def _export_to_workers(settings: Settings, *, development: bool) -> None:
 def _welcome(settings: Settings) -> None:
     token = sign_token(settings, "alice", ONE_DAY)
     print(WELCOME.format(url=origin(settings), token=token), flush=True)
+
+
+def _user_id(text: str) -> str:
+    if not is_user_id(text):
+        msg = "a user id is 1 to 255 characters, none of them a control character"
+        raise argparse.ArgumentTypeError(msg)
+    return text
 
 
 def _duration(text: str) -> timedelta:

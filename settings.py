@@ -101,8 +101,8 @@ def _origins(text: str) -> tuple[str, ...]:
     return origins
 
 
-def _database_url(text: str) -> str:
-    """Rewrite the URL of another driver or ORM as libpq reads it."""
+def libpq_url(text: str) -> str:
+    """Rewrite the URL of another driver or ORM as libpq reads it. Raises ValueError."""
     match = _DATABASE_URL.fullmatch(text)
     if match is None:
         msg = "must be a URL such as postgresql://user:password@host:5432/todo"
@@ -187,7 +187,7 @@ def _cors_origins(data: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 _WebURL = Annotated[str, _text(_web_url)]
-_DatabaseURL = Annotated[SecretStr, _text(_database_url)]
+_DatabaseURL = Annotated[SecretStr, _text(libpq_url)]
 _Seconds = Annotated[float, _text(_seconds)]
 
 
@@ -210,6 +210,10 @@ class Settings(BaseSettings):
     secret: Annotated[SecretBytes | None, _text(_secret)] = Field(
         default=None, validation_alias="BETTER_AUTH_SECRET"
     )
+    previous_secret: Annotated[SecretBytes | None, _text(_secret)] = Field(
+        default=None, validation_alias="BETTER_AUTH_SECRET_PREVIOUS"
+    )
+    """Accepted, but never signed with."""
     better_auth_url: _WebURL | None = None
     jwks_url: _WebURL | None = Field(default_factory=_jwks_url)
     jwt_user_claim: Annotated[tuple[tuple[str, ...], ...], _text(_claims)] = (
@@ -241,6 +245,9 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".data")
     database_url: _DatabaseURL | None = None
     migration_database_url: _DatabaseURL | None = None
+    allow_privileged_login: Annotated[bool, _text(_boolean)] = Field(
+        default=False, validation_alias="DATABASE_ALLOW_PRIVILEGED_LOGIN"
+    )
     pool_size: Annotated[int, _text(_integer(1, 1000))] = Field(
         default=10, validation_alias="DATABASE_POOL_SIZE"
     )
@@ -275,9 +282,16 @@ class Settings(BaseSettings):
                 "where its keys are published"
             )
             raise ValueError(msg)
+        if self.previous_secret and self.secret is None:
+            msg = (
+                "BETTER_AUTH_SECRET is not set: BETTER_AUTH_SECRET_PREVIOUS is only for "
+                "tokens signed before BETTER_AUTH_SECRET was changed"
+            )
+            raise ValueError(msg)
         return self
 
 
+_SECRETS = {"BETTER_AUTH_SECRET", "BETTER_AUTH_SECRET_PREVIOUS"}
 NAMES = tuple(str(field.validation_alias) for field in Settings.model_fields.values())
 
 
@@ -296,12 +310,13 @@ def read_env_file(path: Path = Path(".env")) -> None:
 def load(environment: Mapping[str, str | None]) -> Settings:
     """Read the settings from these variables alone; an empty one counts as not set.
 
-    Blanks around a value are removed, except from the secret, which Better Auth uses as it
-    is. Raises SettingError for the first setting that is invalid.
+    Blanks around a value are removed, except from secrets, which Better Auth uses as they
+    are. Raises SettingError for the first setting that is invalid.
     """
     variables = {name: environment.get(name) or "" for name in NAMES}
-    secret = {"BETTER_AUTH_SECRET": variables.pop("BETTER_AUTH_SECRET")}
-    values = secret | {name: text.strip() for name, text in variables.items()}
+    values = {
+        name: text if name in _SECRETS else text.strip() for name, text in variables.items()
+    }
     try:
         return Settings.model_validate({name: text for name, text in values.items() if text})
     except ValidationError as error:

@@ -1,18 +1,20 @@
 """Alembic's environment: migrations run in one transaction, one process at a time.
 
 `todo-api migrate` passes its connection. Alembic's own command line, for writing migrations,
-takes MIGRATION_DATABASE_URL or DATABASE_URL from the environment.
+takes MIGRATION_DATABASE_URL or DATABASE_URL, as the service reads them.
 """
 
 import os
 from typing import Any
 
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.schema import CreateIndex
 
 from models.migrate import connected
 from models.tables import SCHEMA, Base
+from settings import libpq_url, read_env_file
 
 # Any number that nothing else in the same database locks.
 LOCK_ID = 7_020_184
@@ -51,10 +53,23 @@ def run(connection: Connection) -> None:
         context.run_migrations()
 
 
+def configured_url() -> str:
+    """Return the URL from the environment or `.env`. Raises CommandError."""
+    read_env_file()
+    for name in ("MIGRATION_DATABASE_URL", "DATABASE_URL"):
+        if text := os.environ.get(name, "").strip():
+            try:
+                return libpq_url(text)
+            except ValueError as error:
+                message = f"{name} {error}."
+                raise CommandError(message) from None
+    message = "Set MIGRATION_DATABASE_URL or DATABASE_URL."
+    raise CommandError(message)
+
+
 passed = context.config.attributes.get("connection")
 if passed is not None:
     run(passed)
 else:
-    url = os.environ.get("MIGRATION_DATABASE_URL") or os.environ["DATABASE_URL"]
-    with connected(url) as connection:
+    with connected(configured_url()) as connection:
         run(connection)

@@ -29,13 +29,18 @@ def upgrade(owner_url: str, app_url: str) -> None:
 
     Both happen in one transaction. Raises MigrationFailed.
     """
+    try:
+        app_login = dsn_user(app_url)
+    except psycopg.ProgrammingError:  # the message may quote the password
+        message = f"Cannot connect to {describe_dsn(app_url)}"
+        raise MigrationFailed(message) from None
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     with connected(owner_url) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         owner = connection.scalar(sa.text("SELECT current_user"))
-        for login in (owner, dsn_user(app_url)):
+        for login in (owner, app_login):
             if login is not None:
                 _grant_app_role(connection, login)
 

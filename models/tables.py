@@ -141,6 +141,18 @@ class IdempotencyKey(Base, table=True):
     created_at: datetime = _now()
 
 
+class BlockedUser(Base, table=True):
+    """A user who is refused, however valid their tokens; they may have no row in `users`."""
+
+    __tablename__: ClassVar[str] = "blocked_users"
+    __table_args__ = (
+        sa.CheckConstraint("char_length(user_id) BETWEEN 1 AND 255", name="id_length"),
+    )
+
+    user_id: str = Field(sa_type=sa.Text, primary_key=True)
+    blocked_at: datetime = _now()
+
+
 tasks = Base.metadata.tables["todo.tasks"]
 
 sa.Index("ix_tasks_created", tasks.c.user_id, tasks.c.created_at.desc(), tasks.c.id.desc())

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "models": {"models", "openapi.types"},
     "models.postgres": {"models.postgres", "models.errors"},
     "models.embedded": {"models.embedded", "models.errors"},
-    "migrations": {"models"},
+    "migrations": {"models", "settings"},
     "handlers": {"handlers.changes", "handlers.health", "handlers.tasks"},
     "handlers.changes": {*RESPONSES, "models", DATABASE},
     "handlers.health": {*RESPONSES, "models.errors", DATABASE},

@@ -255,6 +255,34 @@ def test_with_a_database_url_no_token_is_printed(postgres: Postgres, serve: Serv
         alice.create_task("In a database of one's own")
 
 
+def test_rotating_the_secret_signs_nobody_out_until_the_previous_one_is_removed(
+    migrated_data_dir: Path, serve: Serve
+) -> None:
+    old, new = (f"{name} secret, which is long enough for HS256" for name in ("old", "new"))
+    user = new_user_id()
+    by_old, by_new = (hs256(user, secret=secret) for secret in (old, new))
+
+    def statuses(by: str, previous: str, *arguments: str) -> list[int]:
+        """Serve with these secrets; return the status for a token of each."""
+        environment = settings_for(
+            migrated_data_dir, BETTER_AUTH_SECRET=by, BETTER_AUTH_SECRET_PREVIOUS=previous
+        )
+        service = serve(environment, *arguments).wait_until_healthy()
+        # On a connection each, so that every worker gets some.
+        found = [
+            tasks(service, token).status_code for _ in range(6) for token in (by_old, by_new)
+        ]
+        printed = printed_token(service)
+        assert jwt.decode(printed, by.encode(), ["HS256"])["sub"] == "alice"
+        service.stop()
+        assert found == found[:2] * 6
+        return found[:2]
+
+    assert statuses(old, "") == [200, 401]
+    assert statuses(new, old, "--workers", "2") == [200, 200]
+    assert statuses(new, "") == [401, 200]
+
+
 def test_without_a_secret_the_service_needs_published_keys_only(
     postgres: Postgres, serve: Serve
 ) -> None:
@@ -588,12 +616,27 @@ def test_a_database_that_is_down_is_reported(command: str) -> None:
         "postgresql://me:hunter2@[half/todo",
         "postgresql://me:hunter2%zz@127.0.0.1/todo",
         "postgresql://me:hunter2@127.0.0.1/todo?no_such_option=hunter2",
+        "postgresql://me:what?hunter2=1@[half/todo",
+        "postgresql://me:what/ever?hunter=1&hunter2=1@127.0.0.1/todo",
+        "postgresql://me@127.0.0.1/todo?password=what&hunter=2&hunter2=1",
     ],
 )
 def test_an_invalid_database_url_is_reported_without_the_password(url: str) -> None:
     environment = {"DATABASE_URL": url, "BETTER_AUTH_SECRET": SECRET}
     sentence = error_message(todo_api("serve", environment=environment))
-    assert "hunter2" not in sentence
+    assert "hunter" not in sentence
+
+
+@pytest.mark.parametrize("setting", ["DATABASE_URL", "MIGRATION_DATABASE_URL"])
+def test_a_parameter_that_postgresql_does_not_know_is_named(
+    postgres: Postgres, run_in_process: RunInProcess, setting: str
+) -> None:
+    url = f"{postgres.environment[setting]}?sslmode=prefer&no_such_option=1"
+    environment = {**postgres.environment, setting: url}
+    sentence = error_message(run_in_process("serve", **environment))
+    assert sentence == (
+        "Cannot connect to a URL whose parameter no_such_option PostgreSQL does not know"
+    )
 
 
 @pytest.mark.parametrize("setting", ["DATABASE_URL", "MIGRATION_DATABASE_URL"])
@@ -646,6 +689,46 @@ def test_a_database_that_would_not_isolate_users_is_refused(
     postgres.database.execute(danger)
     sentence = error_message(todo_api("serve", environment=postgres.environment))
     assert sentence == f"The database would not isolate users: {reason}."
+
+
+@pytest.fixture
+def as_superuser(postgres: Postgres) -> dict[str, str]:
+    """Return settings with a DATABASE_URL like that of many a first try."""
+    password = postgres.cluster.passwords()["postgres"]
+    url = f"postgresql://postgres:{password}@127.0.0.1:{postgres.port}/todo"
+    return {"BETTER_AUTH_SECRET": SECRET, "DATABASE_URL": url}
+
+
+def test_a_superuser_as_login_is_refused_with_advice_that_works(
+    postgres: Postgres, as_superuser: dict[str, str], serve: Serve
+) -> None:
+    refused = todo_api("serve", environment=as_superuser)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    message = refused.stderr
+    assert message.startswith(
+        "todo-api: DATABASE_URL logs in as postgres, which is a superuser: row security does "
+        "not restrict that role, so a mistake in the service could show a user the tasks of "
+        "another. Create a role for the service;"
+    )
+    url = as_superuser["DATABASE_URL"]
+    assert str(urlsplit(url).password) not in message
+    (statement,) = re.findall(r"^CREATE ROLE todo_login .*;$", message, re.MULTILINE)
+    # The embedded PostgreSQL has a role of this name.
+    postgres.database.execute(statement.replace("todo_login", "web").replace("...", "x"))
+    advised = {
+        "DATABASE_URL": f"postgresql://web:x@127.0.0.1:{postgres.port}/todo",
+        "MIGRATION_DATABASE_URL": url,
+    }
+    service = serve(as_superuser | advised).wait_until_healthy()
+    assert tasks(service, hs256(new_user_id())).json() == []
+
+
+def test_a_superuser_as_login_is_accepted_on_request(
+    as_superuser: dict[str, str], serve: Serve
+) -> None:
+    environment = as_superuser | {"DATABASE_ALLOW_PRIVILEGED_LOGIN": "true"}
+    service = serve(environment).wait_until_healthy()
+    assert tasks(service, hs256(new_user_id())).json() == []
 
 
 def test_after_a_refusal_the_embedded_postgresql_is_stopped(migrated_data_dir: Path) -> None:
@@ -745,15 +828,22 @@ def test_an_invalid_duration_is_refused(run_in_process: RunInProcess, ttl: str) 
 
 
 @pytest.mark.parametrize("user", ["", "a\nb", "\x7f", "a" * 256, b"\xff"])
-def test_an_invalid_user_id_gets_no_token(
-    run_in_process: RunInProcess, user: str | bytes
-) -> None:
-    command = ["token", "--user", os.fsdecode(user)]
-    sentence = error_message(run_in_process(*command, BETTER_AUTH_SECRET=SECRET))
-    assert sentence == "A user id is 1 to 255 characters, none of them a control character."
+def test_an_invalid_user_id_is_refused(run_in_process: RunInProcess, user: str | bytes) -> None:
+    refused = run_in_process("token", "--user", os.fsdecode(user), BETTER_AUTH_SECRET=SECRET)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "a user id is 1 to 255 characters, none of them a control char" in refused.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["migrate"], ["token"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        *(
+            [name]
+            for name in ("serve", "migrate", "export", "erase", "block", "unblock", "token")
+        ),
+    ],
+)
 def test_every_command_explains_itself(
     run_in_process: RunInProcess, command: list[str]
 ) -> None:

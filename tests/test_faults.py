@@ -17,7 +17,13 @@ import pytest
 
 from harness import clients, raw_http
 from harness.clients import AuthedClient, new_user_id
-from harness.postgres import TIMEOUT_SECONDS, Postgres, wait_until
+from harness.postgres import (
+    TIMEOUT_SECONDS,
+    Postgres,
+    find_postmasters,
+    kill_postmasters,
+    wait_until,
+)
 from harness.service import SECRET, Serve, Service
 from harness.write_ledger import WriteLedger
 
@@ -103,6 +109,25 @@ def test_no_acknowledged_write_is_lost_when_postgresql_ends_under_load(
             ledger.wait_for_acknowledgements()
     ledger.verify(service.url)
     assert set(ledger.counts) == {200, 201, 503}
+
+
+def test_an_embedded_postgresql_that_is_killed_under_load_is_back_within_ten_seconds(
+    migrated_data_dir: Path, serve: Serve
+) -> None:
+    environment = {"DATA_DIR": str(migrated_data_dir), "BETTER_AUTH_SECRET": SECRET}
+    service = serve(environment, "--workers", "2").wait_until_healthy()
+    home = migrated_data_dir / "postgres"
+    with WriteLedger(service.url) as ledger:
+        for _ in range(2):
+            before = find_postmasters(home)
+            killed = time.monotonic()
+            kill_postmasters(home)
+            wait_until(lambda: find_postmasters(home) not in ([], before))  # noqa: B023
+            wait_until(lambda: is_ready(service))
+            assert time.monotonic() - killed < 10
+            ledger.wait_for_acknowledgements()
+    ledger.verify(service.url)
+    assert service.log.read_text().count("has died and is started again") == 2
 
 
 def test_requests_get_503_while_the_database_is_down_and_succeed_afterwards(

@@ -35,6 +35,19 @@ def secret_of(text: str) -> bytes | None:
     return None if secret is None else secret.get_secret_value()
 
 
+def test_the_previous_secret_is_read_as_the_current_one_is() -> None:
+    loaded = settings.load(
+        {"BETTER_AUTH_SECRET": SECRET, "BETTER_AUTH_SECRET_PREVIOUS": f" {SECRET}\n"}
+    )
+    assert loaded.previous_secret is not None
+    assert loaded.previous_secret.get_secret_value() == f" {SECRET}\n".encode()
+
+
+def test_a_previous_secret_needs_a_current_one() -> None:
+    with pytest.raises(SettingError, match="BETTER_AUTH_SECRET is not set"):
+        settings.load({"BETTER_AUTH_SECRET_PREVIOUS": SECRET})
+
+
 def database_url(text: str) -> str | None:
     """Return the URL that the database is opened with if DATABASE_URL is this text."""
     url = settings.load({"BETTER_AUTH_SECRET": SECRET, "DATABASE_URL": text}).database_url
@@ -52,8 +65,13 @@ def test_a_secret_is_measured_in_bytes() -> None:
 
 def test_neither_the_secret_nor_a_password_is_printed_with_the_settings() -> None:
     url = "postgresql://me:hunter2@localhost/todo"
-    variables = {"DATABASE_URL": url, "MIGRATION_DATABASE_URL": url}
-    loaded = settings.load({"BETTER_AUTH_SECRET": SECRET, **variables})
+    variables = {
+        "BETTER_AUTH_SECRET": SECRET,
+        "BETTER_AUTH_SECRET_PREVIOUS": SECRET,
+        "DATABASE_URL": url,
+        "MIGRATION_DATABASE_URL": url,
+    }
+    loaded = settings.load(variables)
     for text in (repr(loaded), str(loaded), loaded.model_dump_json()):
         assert SECRET not in text
         assert "hunter2" not in text
@@ -178,6 +196,7 @@ def test_origins_are_separated_by_commas() -> None:
     [
         ("BETTER_AUTH_SECRET", "short", "at least 32 bytes long, and has 5"),
         ("BETTER_AUTH_SECRET", "s" * 31, "at least 32 bytes long, and has 31"),
+        ("BETTER_AUTH_SECRET_PREVIOUS", "short", "at least 32 bytes long, and has 5"),
         ("BETTER_AUTH_URL", "todo.example", "URL such as https://todo.example"),
         ("BETTER_AUTH_URL", "ftp://todo.example", "URL such as https://todo.example"),
         ("BETTER_AUTH_URL", "https://", "URL such as https://todo.example"),
@@ -202,6 +221,7 @@ def test_origins_are_separated_by_commas() -> None:
         ("MIGRATION_DATABASE_URL", "localhost/todo", "URL such as postgresql://"),
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("ACCESS_LOG", "yes", "true or false"),
+        ("DATABASE_ALLOW_PRIVILEGED_LOGIN", "1", "true or false"),
         ("DATABASE_POOL_SIZE", "0", "whole number from 1 to 1000"),
         ("DATABASE_QUEUE_TIMEOUT", "soon", "number of seconds"),
         ("DATABASE_STATEMENT_TIMEOUT", "-1", "number of seconds"),

@@ -1,15 +1,21 @@
-"""`todo-api export` and `todo-api erase`: everything about one user."""
+"""`todo-api` export, erase, block and unblock: what an operator can do about one user."""
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
-from harness.clients import AuthedClient
+from handlers.auth import dev_secret
+from harness.clients import AuthedClient, token
 from harness.cluster import Cluster
 from harness.command import RunInProcess, error_message, run_in_process
-from harness.service import SECRET
+from harness.operations import SECURED, request_operation
+from harness.postgres import wait_until
+from harness.service import SECRET, Service
+from models.blocked_users import EFFECTIVE_WITHIN
 
 TABLES = ("tasks", "deleted_tasks", "idempotency_keys")
 
@@ -102,3 +108,103 @@ def test_erasing_asks(
     else:
         assert error_message(result) == "Nothing was deleted."
     assert alice.list_tasks() == ([] if is_erased else [task])
+
+
+def is_blocked(response: httpx.Response) -> bool:
+    """Return whether a response says that the user is blocked, and nothing else."""
+    return (
+        response.status_code == httpx.codes.FORBIDDEN
+        and response.json()["type"] == "/problems/user-blocked"
+        and response.json()["detail"] == "Your access to this service is blocked."
+    )
+
+
+def wait_until_blocked(client: AuthedClient, *, blocked: bool = True) -> None:
+    wait_until(lambda: is_blocked(client.get("/api/tasks")) is blocked)
+
+
+def test_a_blocked_user_is_refused_by_every_process_within_seconds(
+    alice: AuthedClient,
+    run: RunInProcess,
+    service: Service,
+    dev_service: Service,
+    data_dir: Path,
+) -> None:
+    alice.create_task()
+    secret = (data_dir / dev_secret.FILE_NAME).read_text()
+    headers = {
+        each: {"Authorization": f"Bearer {text}"}
+        for each, text in (
+            (service, token(alice.id)),
+            (dev_service, token(alice.id, secret=secret)),
+        )
+    }
+
+    def served() -> list[bool]:
+        """Send requests with tokens that are cached, on connections to all three processes."""
+        return [
+            not is_blocked(httpx.get(f"{each.url}/api/tasks", headers=header, verify=False))
+            for each, header in headers.items()
+            for _ in range(10)
+        ]
+
+    for command, verb, expected in (
+        ("block", "Blocked", False),
+        ("unblock", "Unblocked", True),
+    ):
+        assert served() == [not expected] * 20
+        result = run(command, "--user", alice.id)
+        acknowledged = time.monotonic()
+        within = f"in every process within {EFFECTIVE_WITHIN} seconds"
+        assert (result.returncode, result.stdout) == (0, f"{verb} {alice.id!r}, {within}.\n")
+        wait_until(lambda: served() == [expected] * 20)  # noqa: B023 (called in this iteration)
+        assert time.monotonic() - acknowledged < EFFECTIVE_WITHIN
+
+
+def test_a_blocked_user_is_refused_whatever_they_ask_for_and_with_every_token(
+    alice: AuthedClient, bob: AuthedClient, run: RunInProcess
+) -> None:
+    task, bobs = alice.create_task()["id"], bob.create_task()["id"]
+    run("block", "--user", alice.id)
+    wait_until_blocked(alice)
+    for operation in SECURED:
+        for user in (None, alice.id, bob.id):
+            assert is_blocked(request_operation(alice, operation, task, user=user))
+    assert is_blocked(alice.get(f"/api/tasks/{bobs}"))
+    alice.headers["Authorization"] = f"Bearer {token(alice.id, iat=1)}"
+    assert is_blocked(alice.post("/api/tasks", content=b"not even JSON"))
+    assert alice.get("/ready").status_code == 200
+    assert alice.get("/api/nothing").status_code == 404
+    alice.headers["Authorization"] = f"Bearer {token(alice.id, exp=1)}"
+    assert alice.get("/api/tasks").status_code == 401
+    assert [each["id"] for each in bob.list_tasks()] == [bobs]
+
+
+def test_nobody_else_can_tell_that_a_user_is_blocked(
+    alice: AuthedClient, bob: AuthedClient, run: RunInProcess
+) -> None:
+    task = alice.create_task()["id"]
+    where = [f"/api/tasks/{task}", f"/api/{alice.id}/tasks", f"/api/{alice.id}/tasks/{task}"]
+
+    def asked_by_bob() -> list[object]:
+        varying = {"request_id"}
+        return [bob.get(path).json() | dict.fromkeys(varying) for path in where]
+
+    before = asked_by_bob()
+    run("block", "--user", alice.id)
+    wait_until_blocked(alice)
+    assert asked_by_bob() == before
+
+
+def test_a_block_outlasts_an_erasure_and_needs_no_tasks(
+    alice: AuthedClient, run: RunInProcess
+) -> None:
+    run("block", "--user", alice.id)
+    assert run("block", "--user", alice.id).stdout == f"{alice.id!r} is blocked already.\n"
+    wait_until_blocked(alice)
+    run("erase", "--user", alice.id, "--yes")
+    assert is_blocked(alice.post("/api/tasks", json={"title": "Back again"}))
+    run("unblock", "--user", alice.id)
+    assert run("unblock", "--user", alice.id).stdout == f"{alice.id!r} is not blocked.\n"
+    wait_until_blocked(alice, blocked=False)
+    assert alice.list_tasks() == []

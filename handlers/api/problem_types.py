@@ -86,6 +86,17 @@ PROBLEM_TYPES = {
             "must be that of your token.",
         ),
         ProblemType(
+            status=403,
+            slug="user-blocked",
+            title="User blocked",
+            detail="Your access to this service is blocked.",
+            happened="The token is valid, but its user is blocked. Nothing was changed.",
+            why="The operator of the service has blocked the user. Every token of this user "
+            "is refused; their tasks are kept.",
+            advice="Ask the operator. Neither a new token nor a retry helps until the user "
+            "is unblocked.",
+        ),
+        ProblemType(
             status=404,
             slug="not-found",
             title="Not found",

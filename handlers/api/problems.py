@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from handlers.api.problem_types import PROBLEM_TYPES
 from handlers.api.request_body import ContentTooLarge
-from handlers.auth import Forbidden
+from handlers.auth import Forbidden, UserBlocked
 from handlers.auth.jwks import KeysUnavailable
 from handlers.auth.verifier import InvalidToken
 from models.errors import (
@@ -140,6 +140,7 @@ def _internal_error(scope: Scope, error: Exception) -> Response:
 _RESPONSES: dict[type[Exception], Callable[[Scope, Any], Response]] = {
     BadRequest: _bad_request,
     InvalidToken: _unauthorized,
+    UserBlocked: _problem("user-blocked"),
     Forbidden: _problem("forbidden"),
     PermissionDenied: _problem("forbidden"),
     PathNotFound: _problem("not-found"),

@@ -1,6 +1,6 @@
 """The contract's `bearerAuth`: the security function that identifies the caller."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from typing import Any
 
 from connexion.security import AbstractSecurityHandler
@@ -13,12 +13,17 @@ class Forbidden(Exception):
     """The token is valid, but the path names another user."""
 
 
+class UserBlocked(Exception):
+    """The token is valid, but the operator has blocked its user."""
+
+
 class BearerAuth(AbstractSecurityHandler):  # type: ignore[misc]  # Connexion is untyped
     """The security handler for HTTP bearer authentication (RFC 6750)."""
 
-    def __init__(self, verifier: Verifier) -> None:
-        """Accept the tokens that `verifier` accepts."""
+    def __init__(self, verifier: Verifier, blocked: Container[str]) -> None:
+        """Accept the tokens that `verifier` accepts, unless their users are `blocked`."""
         self._verifier = verifier
+        self._blocked = blocked
 
     def get_fn(
         self, _scheme: dict[str, Any], _scopes: list[str]
@@ -30,12 +35,15 @@ class BearerAuth(AbstractSecurityHandler):  # type: ignore[misc]  # Connexion is
         """Return the claims of the bearer token of a request; `sub` is the user's id.
 
         Takes the ASGI scope, since making Connexion's request object of it takes longer
-        than looking up a cached token. Raises InvalidToken, KeysUnavailable, and Forbidden
-        if the path names another user.
+        than looking up a cached token. Raises InvalidToken, KeysUnavailable, UserBlocked, and
+        Forbidden if the path names another user.
         """
         claims = await self._verifier.verify(bearer_token(scope["headers"]))
+        user = claims["sub"]
+        if user in self._blocked:
+            raise UserBlocked
         path_user = scope["state"]["path_user"]
-        if path_user is not None and path_user != claims["sub"]:
+        if path_user is not None and path_user != user:
             raise Forbidden
         return claims
 

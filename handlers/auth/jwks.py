@@ -9,7 +9,7 @@ blocks the event loop, and fails for known keys, too, when the endpoint is down.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from ssl import SSLContext
 from typing import Any
 
@@ -63,8 +63,8 @@ class JWKSClient:
         """How many fetches have ended since the start."""
         return self._finished
 
-    async def key_for(self, header: Mapping[str, Any]) -> jwt.PyJWK:
-        """Return the key for a token by its header, after another fetch if necessary.
+    async def keys_for(self, header: Mapping[str, Any]) -> Sequence[jwt.PyJWK]:
+        """Return the one key for a token by its header, after another fetch if necessary.
 
         Raises jwt.InvalidKeyError if there is none, KeysUnavailable if that is unknown.
         """
@@ -75,7 +75,7 @@ class JWKSClient:
             await self._wait_for_refresh()
             key = self._find(header)
         if key is not None:
-            return key
+            return (key,)
         if self._failing or self._keys is None:
             raise KeysUnavailable
         raise jwt.InvalidKeyError

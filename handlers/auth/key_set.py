@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import jwt
@@ -9,12 +10,15 @@ import orjson
 
 # The algorithms of a key by `kty` and `crv`; the first is the default without `alg`.
 ALGORITHMS = {
-    ("OKP", "Ed25519"): ("EdDSA",),
+    ("OKP", "Ed25519"): ("EdDSA", "Ed25519"),
     ("EC", "P-256"): ("ES256",),
     ("EC", "P-521"): ("ES512",),
     ("RSA", None): ("RS256", "PS256"),
 }
 PUBLISHED_ALGORITHMS = tuple(name for names in ALGORITHMS.values() for name in names)
+# RFC 9864 names the algorithm anew that `EdDSA` means for a key on this curve; PyJWT has the
+# older name only.
+ALIASES = {"Ed25519": "EdDSA"}
 
 # The minimum of NIST SP 800-131A, and a maximum, since verification blocks the event loop.
 RSA_BITS = range(2048, 8192 + 1)
@@ -50,12 +54,19 @@ class KeySet:
         """Return the key that the header of a token names by `kid`; None if there is none.
 
         `kid` is optional (RFC 7515, 4.1.4). Without it, the only key for the algorithm is
-        used; if there are several, none.
+        used; if there are several, none. The key calls its algorithm as the header does.
         """
+        name = header["alg"]
+        algorithm = ALIASES.get(name, name)
         if "kid" in header:
-            return self._by_id.get(header["kid"])
-        candidates = [key for key in self._keys if key.algorithm_name == header["alg"]]
-        return candidates[0] if len(candidates) == 1 else None
+            key = self._by_id.get(header["kid"])
+        else:
+            candidates = [key for key in self._keys if key.algorithm_name == algorithm]
+            key = candidates[0] if len(candidates) == 1 else None
+        if key is not None and key.algorithm_name == algorithm != name:
+            key = copy(key)
+            key.algorithm_name = name
+        return key
 
 
 def _usable(entries: list[Any]) -> list[jwt.PyJWK]:
@@ -91,7 +102,7 @@ def _key(entry: Any, taken: list[str]) -> jwt.PyJWK:
         if found:
             raise UnusableKey(problem)
     try:
-        key = jwt.PyJWK.from_dict(entry, algorithm)
+        key = jwt.PyJWK.from_dict(entry, ALIASES.get(algorithm, algorithm))
     except jwt.PyJWTError as error:
         raise UnusableKey(str(error)) from None
     if entry["kty"] == "RSA" and key.key.key_size not in RSA_BITS:

@@ -1,5 +1,6 @@
 """Verification of JSON Web Tokens (RFC 7519), as RFC 8725 advises."""
 
+import contextlib
 import logging
 import re
 import unicodedata
@@ -80,8 +81,8 @@ class TokenVerifier:
         if len(token) > MAX_TOKEN or not COMPACT_JWS.fullmatch(token):
             raise InvalidToken(MALFORMED)
         try:
-            key = await self._keys.key_for(jwt.get_unverified_header(token))
-            claims = self._decode(token, key)
+            keys = await self._keys.keys_for(jwt.get_unverified_header(token))
+            claims = self._decode(token, keys)
         except jwt.ExpiredSignatureError:
             raise InvalidToken(EXPIRED) from None
         except jwt.InvalidSignatureError:
@@ -102,7 +103,15 @@ class TokenVerifier:
             raise InvalidToken(INVALID)
         return claims | {"sub": user}
 
-    def _decode(self, token: str, key: jwt.PyJWK) -> Claims:
+    def _decode(self, token: str, keys: Sequence[jwt.PyJWK]) -> Claims:
+        """Decode a token with whichever key has signed it. Raises jwt.PyJWTError."""
+        *others, last = keys
+        for key in others:
+            with contextlib.suppress(jwt.InvalidSignatureError):
+                return self._decode_with(key, token)
+        return self._decode_with(last, token)
+
+    def _decode_with(self, key: jwt.PyJWK, token: str) -> Claims:
         return jwt.decode(
             token,
             key,

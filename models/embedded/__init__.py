@@ -25,6 +25,7 @@ import psycopg
 
 from models.embedded.binaries import EmbeddedError
 from models.embedded.cluster import Cluster, Urls, locked
+from models.embedded.supervisor import supervised
 
 __all__ = ["EmbeddedError", "Urls", "running"]
 
@@ -33,9 +34,9 @@ __all__ = ["EmbeddedError", "Urls", "running"]
 def running(data_dir: Path) -> Iterator[Urls]:
     """Run PostgreSQL in `data_dir`, where the first call creates a cluster.
 
-    Yields the URLs of its database. Processes that do this at the same time share one
-    server; the last one to exit stops it. Raises EmbeddedError if it cannot be started or
-    stopped.
+    Yields the URLs of its database, which stay valid: if the server dies, it is started
+    again on the same port. Processes that do this at the same time share one server; the
+    last one to exit stops it. Raises EmbeddedError if it cannot be started or stopped.
     """
     home = data_dir.absolute() / "postgres"
     cluster = Cluster(home)
@@ -47,7 +48,8 @@ def running(data_dir: Path) -> Iterator[Urls]:
         try:
             with _as_embedded_error(home), locked(home / "start.lock"):
                 urls = cluster.start()
-            yield urls
+            with supervised(cluster, use):
+                yield urls
         finally:
             with (
                 _as_embedded_error(home),

@@ -57,6 +57,8 @@ class Cluster:
         self.lock = home / "server.lock"
         self.binaries = Binaries(self.pgdata, home / "log")
         self.unresponsive = False
+        self.port = 0
+        """The port of the server, once `start` has found or started it."""
 
     def start(self) -> Urls:
         """Create what is missing, find or start the server, and return its URLs."""
@@ -65,7 +67,8 @@ class Cluster:
             self.initialise(passwords[_SUPERUSER])
         with self.connect() as superuser:
             _create_roles(superuser, passwords)
-            address = f"{_HOST}:{superuser.info.port}/todo"
+            self.port = superuser.info.port
+            address = f"{_HOST}:{self.port}/todo"
         return Urls(
             app=f"postgresql://{_LOGIN}:{passwords[_LOGIN]}@{address}",
             owner=f"postgresql://{_OWNER}:{passwords[_OWNER]}@{address}",
@@ -122,8 +125,9 @@ class Cluster:
                     return superuser
                 time.sleep(_POLL_INTERVAL)
             elif starts < _MAX_STARTS:
+                port = None if starts else self.port_before_crash()
                 starts += 1
-                self.start_postmaster(_free_port())
+                self.start_postmaster(port or _free_port())
             else:
                 self.binaries.fail("PostgreSQL does not start")
         self.unresponsive = True
@@ -136,6 +140,15 @@ class Cluster:
             # No server runs, so the pid in this file is stale, or another process's by now.
             (self.pgdata / "postmaster.pid").unlink(missing_ok=True)
             self.binaries.postgres(*_SERVER, f"-cport={port}", lock=lock)
+
+    def port_before_crash(self) -> int | None:
+        """Return the port of a server that was killed; None after a regular stop.
+
+        Other processes may still use it, and have the port in their URLs.
+        """
+        with suppress(FileNotFoundError, IndexError, ValueError):
+            return int((self.pgdata / "postmaster.pid").read_text().splitlines()[3])
+        return None
 
     def alive(self) -> bool:
         """Return whether any process of the server is running."""

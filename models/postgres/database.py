@@ -20,9 +20,11 @@ from models.postgres.prepare import prepare
 from models.postgres.sqlstate import error_from
 from models.postgres.statements import Statement
 
+NO_USER = ""
+"""The id of no user, for statements that are about no user's rows."""
+
 _MARGIN = 1.0  # seconds that a round trip may take beyond its statement
 _READY_TIMEOUT = 1.0  # seconds
-_NO_USER = ""
 _FAILED = ExecStatus.FATAL_ERROR
 _ROWS = ExecStatus.TUPLES_OK
 _PING = Statement(b"SELECT 1", (), writes=False, name="ping")
@@ -124,7 +126,7 @@ class Database:
             return False
         with suppress(TodoError, TimeoutError):
             async with asyncio.timeout(_READY_TIMEOUT):
-                await self.fetch(_NO_USER, _PING, {})
+                await self.fetch(NO_USER, _PING, {})
                 return True
         return False
 

@@ -1,7 +1,13 @@
 """Describing a DSN in messages, without its password."""
 
+import re
+
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+
+_UNKNOWN_PARAMETER = re.compile(r'invalid URI query parameter: "([a-z_]+)"\s*')
+# A password with a `?` or `&` that is not percent-encoded would be taken for a parameter.
+_MAY_BE_SECRET = re.compile(r"@|password|secret|key")
 
 
 def describe_dsn(url: str) -> str:
@@ -11,13 +17,19 @@ def describe_dsn(url: str) -> str:
     """
     try:
         parts = conninfo_to_dict(url)
-    except psycopg.ProgrammingError:  # its message may quote the password
+    except psycopg.ProgrammingError as error:  # its message may quote the password
+        unknown = _UNKNOWN_PARAMETER.fullmatch(str(error))
+        if unknown and not _MAY_BE_SECRET.search(url.partition("?")[2]):
+            return f"a URL whose parameter {unknown[1]} PostgreSQL does not know"
         return "a URL that cannot be read (postgresql://user:password@host:5432/database)"
     server = f"{parts.get('host', 'the default host')}:{parts.get('port', 5432)}"
     return f"{parts.get('dbname', 'the default database')} at {server} as {dsn_user(url)}"
 
 
 def dsn_user(url: str) -> str | None:
-    """Return the role that a URL connects as; None if it has none."""
+    """Return the role that a URL connects as; None if it has none.
+
+    Raises psycopg.ProgrammingError if it cannot be read.
+    """
     user = conninfo_to_dict(url).get("user")
     return None if user is None else str(user)

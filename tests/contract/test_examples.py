@@ -19,6 +19,7 @@ from harness.document import COMPONENTS
 from harness.in_process import app_without_database, broken_handler, request_in_process
 from harness.jwks_server import KeyPair
 from harness.operations import body, path, query
+from models.blocked_users import BlockedUsers
 from models.errors import OutcomeUnknown
 from openapi.schemas import Schema
 
@@ -178,6 +179,12 @@ def without_keys(*_: Any) -> httpx.Response:
     return asyncio.run(request_in_process(service, OPERATIONS["list_tasks"], signed=signed))
 
 
+def blocked(alice: AuthedClient, *_: Any) -> httpx.Response:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BlockedUsers, "__contains__", lambda *_: True)
+        return without_database(alice)
+
+
 def with_a_used_key(alice: AuthedClient, *_: Any) -> httpx.Response:
     for title in ("Water the plants", "Call the bank"):
         response = alice.post(
@@ -215,6 +222,7 @@ PROVOCATIONS: dict[str, Provoke] = {
     "MissingToken": lambda alice, *_: httpx.get(f"{alice.base_url}/api/tasks"),
     "ExpiredToken": expired,
     "NotYours": lambda _, bob, task: bob.get(f"/api/tasks/{task}"),
+    "Blocked": blocked,
     "NoSuchTask": lambda alice, *_: alice.get(f"/api/tasks/{DELETED}"),
     "OldToken": lambda alice, *_: alice.get("/api/tasks/changes?since=r1"),
     "StaleTask": lambda alice, _, task: alice.put(

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from harness.better_auth import conninfo_to_url
 from harness.cluster import Cluster, new_user_id, open_database
 from harness.waiting import poll_until
 from models import migrate
@@ -56,9 +57,13 @@ def definitions(cluster: Cluster) -> dict[str, list[Any]]:
         }
 
 
-def alembic(cluster: Cluster, *arguments: str) -> str:
-    """Run the alembic command; return its output."""
-    environment = {**os.environ, "MIGRATION_DATABASE_URL": cluster.owner}
+def alembic(
+    cluster: Cluster, *arguments: str, url: str = "{}", setting: str = "MIGRATION_DATABASE_URL"
+) -> str:
+    """Run the alembic command with a URL in one of the settings; return its output."""
+    unset = {"MIGRATION_DATABASE_URL": "", "DATABASE_URL": ""}
+    written = url.format(conninfo_to_url(cluster.owner))
+    environment = {**os.environ, **unset, setting: written}
     done = subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
         cwd=REPOSITORY,
@@ -105,6 +110,26 @@ def test_alembic_check_finds_a_difference(change: str, scratch_db: Cluster) -> N
     scratch_db.execute(change)
     with pytest.raises(AssertionError, match="New upgrade operations detected"):
         alembic(scratch_db, "check")
+
+
+@pytest.mark.parametrize("setting", ["MIGRATION_DATABASE_URL", "DATABASE_URL"])
+def test_alembic_reads_a_url_as_the_service_does(setting: str, scratch_db: Cluster) -> None:
+    alembic(scratch_db, "current", url=" {}?pgbouncer=true&schema=public\n", setting=setting)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("", "Set MIGRATION_DATABASE_URL or DATABASE_URL."),
+        ("mysql://me:hunter2@db/todo", "DATABASE_URL must be a URL such as postgresql://"),
+    ],
+)
+def test_alembic_says_what_is_wrong_with_the_url(
+    url: str, message: str, scratch_db: Cluster
+) -> None:
+    with pytest.raises(AssertionError, match=f"FAILED: {message}") as failed:
+        alembic(scratch_db, "current", url=url, setting="DATABASE_URL")
+    assert "hunter2" not in str(failed.value)
 
 
 def test_all_migrations_can_be_downgraded_and_upgraded_again(scratch_db: Cluster) -> None:

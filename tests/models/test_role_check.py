@@ -9,7 +9,7 @@ from psycopg.rows import TupleRow
 
 from harness.cluster import Cluster, identity_query, open_database, run_query, running_cluster
 from models.errors import UnsafeRole
-from models.role_check import ROLE_PROBLEMS, check_app_role
+from models.role_check import ROLE_PROBLEMS, check_app_role, check_login
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -82,6 +82,10 @@ def test_the_app_role_has_no_problems(superuser: Connection) -> None:
             "row security is not enabled and forced on table idempotency_keys",
         ),
         (
+            "ALTER TABLE todo.blocked_users NO FORCE ROW LEVEL SECURITY",
+            "row security is not enabled and forced on table blocked_users",
+        ),
+        (
             "ALTER TABLE todo.deleted_tasks OWNER TO todo_serving",
             "todo_serving owns table deleted_tasks",
         ),
@@ -126,6 +130,50 @@ async def test_a_login_that_cannot_set_the_app_role_is_rejected(
                 await check_app_role(database)
     finally:
         cluster.execute("DROP ROLE anonymous")
+
+
+@pytest.fixture
+def login(cluster: Cluster) -> Iterator[Cluster]:
+    """Return the database as a new login that may take on the app role."""
+    cluster.execute("CREATE ROLE privileged NOLOGIN BYPASSRLS")
+    cluster.execute("CREATE ROLE newcomer LOGIN NOINHERIT PASSWORD 'x' IN ROLE todo_serving")
+    yield cluster.with_params(user="newcomer", password="x")
+    cluster.execute("DROP ROLE newcomer, privileged")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("ALTER ROLE newcomer SUPERUSER", "is a superuser"),
+        ("ALTER ROLE newcomer BYPASSRLS", "bypasses row security"),
+        ("GRANT privileged TO newcomer",
+         "is a member of privileged, which bypasses row security"),
+        ("CREATE ROLE middle ROLE newcomer IN ROLE privileged",
+         "is a member of privileged, which bypasses row security"),
+        ("GRANT postgres TO newcomer", "is a member of postgres, which is a superuser"),
+    ],
+)  # fmt: skip
+async def test_a_login_that_row_security_does_not_restrict_is_rejected(
+    change: str, problem: str, login: Cluster, cluster: Cluster
+) -> None:
+    cluster.execute(change)
+    try:
+        async with open_database(login.app) as database:
+            await check_app_role(database)
+            with pytest.raises(UnsafeRole, match=f"logs in as newcomer, which {problem}: row"):
+                await check_login(database)
+    finally:
+        cluster.execute("DROP ROLE IF EXISTS middle")
+
+
+@pytest.mark.anyio
+async def test_an_ordinary_login_and_the_owner_are_accepted(
+    login: Cluster, cluster: Cluster
+) -> None:
+    for url in (login.app, cluster.app, cluster.owner):
+        async with open_database(url) as database:
+            await check_login(database)
 
 
 @pytest.mark.anyio

@@ -16,7 +16,7 @@ from handlers.api.problems import (
     problem_document,
 )
 from handlers.api.request_body import ContentTooLarge
-from handlers.auth import Forbidden
+from handlers.auth import Forbidden, UserBlocked
 from handlers.auth.jwks import KeysUnavailable
 from handlers.auth.verifier import InvalidToken
 from models.errors import (
@@ -55,6 +55,7 @@ def detail(*errors: dict[str, str]) -> str:
     [
         (BadRequest([]), "bad-request"),
         (Forbidden(), "forbidden"),
+        (UserBlocked(), "user-blocked"),
         (PermissionDenied(), "forbidden"),
         (PathNotFound(), "not-found"),
         (NotFound(), "not-found"),

@@ -45,7 +45,7 @@ def compiled(default: Any = None, **operation: Any) -> OperationsAPI:
     return OperationsAPI(
         Specification.from_dict(document),
         resolver=Resolver(lambda _: list_things),
-        security_map={"bearer": lambda: BearerAuth(Verifier())},
+        security_map={"bearer": lambda: BearerAuth(Verifier(), ())},
     )
 
 

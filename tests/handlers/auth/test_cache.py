@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from handlers.auth.cache import MAX_CACHED_TOKEN, TokenCache
-from handlers.auth.keys import SharedSecret
+from handlers.auth.keys import SharedSecrets
 from handlers.auth.verifier import LEEWAY_SECONDS, Claims, InvalidToken, TokenVerifier
 from harness.clients import AuthedClient, token
 from harness.service import SECRET, Service
@@ -16,7 +16,7 @@ from harness.waiting import TIMEOUT_SECONDS
 pytestmark = pytest.mark.anyio
 
 
-class WithdrawableSecret(SharedSecret):
+class WithdrawableSecret(SharedSecrets):
     """A shared secret that counts as withdrawn when its version changes."""
 
     def withdraw(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from handlers.auth import cache
 from handlers.auth.cache import MAX_CACHED_TOKEN, TokenCache
-from handlers.auth.keys import SharedSecret
+from handlers.auth.keys import SharedSecrets
 from handlers.auth.verifier import LEEWAY_SECONDS, Claims
 
 pytestmark = pytest.mark.anyio
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 NOW = 1_000_000
 
 
-class Keys(SharedSecret):
+class Keys(SharedSecrets):
     """Keys that can be withdrawn."""
 
     def __init__(self) -> None:

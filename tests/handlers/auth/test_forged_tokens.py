@@ -382,8 +382,8 @@ def test_the_algorithm_belongs_to_the_key_and_not_to_the_token() -> None:
     class OneKey:
         version = 0
 
-        async def key_for(self, _header: Mapping[str, Any]) -> jwt.PyJWK:
-            return key
+        async def keys_for(self, _header: Mapping[str, Any]) -> tuple[jwt.PyJWK, ...]:
+            return (key,)
 
     verifier = TokenVerifier(OneKey())
     accepted = asyncio.run(verifier.verify(with_own_key("RS256")))

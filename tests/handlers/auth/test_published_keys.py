@@ -46,15 +46,18 @@ UNUSABLE: dict[str, KeyPair] = {
     "short": KeyPair("RS256", bits=1024),
     "with another alg of its type": KeyPair("ES256"),
     "with an alg of another type": KeyPair("RS256"),
+    "Ed25519 for another curve": KeyPair("ES256"),
     "with the kid of another": KeyPair(kid=PAIRS["EdDSA"].kid),
     "without a point": KeyPair("ES512"),
 }
 WITHOUT_ALG = KeyPair()  # published without `alg`, as older versions may
+ED25519 = KeyPair()  # published under the name of RFC 9864
 SYMMETRIC = {"kty": "oct", "alg": "HS256", "k": base64url(b"published"), "kid": "symmetric"}
 
 ENTRIES: list[Any] = [
     *(pair.jwk() for pair in PAIRS.values()),
     WITHOUT_ALG.jwk(alg=...),
+    ED25519.jwk(alg="Ed25519"),
     UNUSABLE["ES384"].jwk(),
     UNUSABLE["for encryption"].jwk(use="enc"),
     UNUSABLE["for signing only"].jwk(key_ops=["sign"]),
@@ -62,6 +65,7 @@ ENTRIES: list[Any] = [
     UNUSABLE["short"].jwk(),
     UNUSABLE["with another alg of its type"].jwk(alg="ES512"),
     UNUSABLE["with an alg of another type"].jwk(alg="EdDSA"),
+    UNUSABLE["Ed25519 for another curve"].jwk(alg="Ed25519"),
     UNUSABLE["with the kid of another"].jwk(),
     UNUSABLE["without a point"].jwk(x=base64url(b"\1" * 66)),
     SYMMETRIC,
@@ -115,10 +119,17 @@ def pem(pair: KeyPair) -> bytes:
     return public
 
 
-def with_header(header: dict[str, Any], sign: Sign = ED.private.sign) -> str:
-    """Sign under any header, by default with the published Ed25519 key."""
-    signing_input = f"{encode_part(header)}.{encode_part(claims_json())}"
+def with_header(
+    header: dict[str, Any], sign: Sign = ED.private.sign, **claims: str | None
+) -> str:
+    """Sign under any header, by default with the published key for EdDSA."""
+    signing_input = f"{encode_part(header)}.{encode_part(claims_json(**claims))}"
     return f"{signing_input}.{base64url(sign(signing_input.encode()))}"
+
+
+def by_es256(data: bytes) -> bytes:
+    r, s = decode_dss_signature(ES.private.sign(data, ec.ECDSA(SHA256())))
+    return r.to_bytes(32) + s.to_bytes(32)
 
 
 def by_es256_with_sha512(data: bytes) -> bytes:
@@ -152,6 +163,14 @@ FORGED: dict[str, Callable[[], str]] = {
             "JWK": lambda pair: json.dumps(pair.jwk()).encode(),
         }.items()
     },
+    "Ed25519 declared with a key for ES256": lambda: with_header(
+        {"alg": "Ed25519", "kid": ES.kid}, by_es256
+    ),
+    "Ed25519 declared, HS256 signed with our secret": lambda: forge_token(
+        {"alg": "Ed25519", "kid": ED.kid}
+    ),
+    "Ed448 declared with a key for EdDSA": lambda: with_header({"alg": "Ed448", "kid": ED.kid}),
+    "Ed25519 in lower case": lambda: with_header({"alg": "ed25519", "kid": ED.kid}),
     "HS256 with the raw bytes of EdDSA": key_confusion(
         lambda pair: pair.private.public_key().public_bytes_raw(), "EdDSA"
     ),
@@ -253,6 +272,19 @@ def test_a_key_without_alg_has_the_algorithm_of_its_type(anonymous: AnonymousCli
     assert anonymous.list_tasks(WITHOUT_ALG.token()).status_code == 200
 
 
+@pytest.mark.parametrize("pair", [ED, ED25519, WITHOUT_ALG], ids=["old", "new", "none"])
+def test_ed25519_and_eddsa_are_two_names_of_one_algorithm(
+    anonymous: AnonymousClient, pair: KeyPair
+) -> None:
+    for name in ("EdDSA", "Ed25519"):
+        header = {"alg": name, "kid": pair.kid}
+        assert anonymous.list_tasks(with_header(header, pair.private.sign)).status_code == 200
+        forged = with_header(header, UNPUBLISHED.private.sign)
+        assert anonymous.unauthorized_details(forged) == {INVALID}
+        expired = with_header(header, pair.private.sign, exp="1")
+        assert anonymous.unauthorized_details(expired) == {EXPIRED}
+
+
 def test_a_token_without_kid_matches_the_only_key_of_its_algorithm(
     anonymous: AnonymousClient,
 ) -> None:
@@ -305,8 +337,8 @@ def test_claims_are_checked_as_with_the_shared_secret(anonymous: AnonymousClient
 
 def test_the_log_names_skipped_keys_and_contains_no_token(jwks_service: Service) -> None:
     log = jwks_service.log.read_text()
-    assert log.count("A published key is skipped: ") == len(ENTRIES) - len(PAIRS) - 1
-    assert f"Better Auth publishes {len(PAIRS) + 1} keys at " in log
+    assert log.count("A published key is skipped: ") == len(ENTRIES) - len(PAIRS) - 2
+    assert f"Better Auth publishes {len(PAIRS) + 2} keys at " in log
     assert base64url(b"\1" * 32) not in log
     assert "eyJ" not in log
 

@@ -8,7 +8,7 @@ import jwt
 import pytest
 
 from handlers.auth import BearerAuth, Forbidden, bearer_token
-from handlers.auth.keys import KeyRing, SharedSecret
+from handlers.auth.keys import KeyRing, SharedSecrets
 from handlers.auth.verifier import (
     EXPIRED,
     INVALID,
@@ -26,6 +26,7 @@ from handlers.auth.verifier import (
 )
 
 SECRET = b"a secret of the tests that is long enough"
+PREVIOUS = b"the secret of the tests before this one"
 
 
 @pytest.mark.parametrize("value", [b"Bearer a", b"bearer a", b"BEARER a", b"Bearer   a "])
@@ -61,7 +62,7 @@ class Verifier:
 def authenticated(path_user: str | None) -> Claims:
     headers = [(b"authorization", b"Bearer alice")]
     scope = {"headers": headers, "state": {"path_user": path_user}}
-    return asyncio.run(BearerAuth(Verifier()).bearer_auth(scope))
+    return asyncio.run(BearerAuth(Verifier(), {"mallory"}).bearer_auth(scope))
 
 
 def test_the_user_in_the_path_must_be_that_of_the_token() -> None:
@@ -120,7 +121,7 @@ def test_a_claim_is_found_through_nested_objects() -> None:
 
 
 def verified(token: str) -> Claims:
-    return asyncio.run(TokenVerifier(SharedSecret(SECRET)).verify(token))
+    return asyncio.run(TokenVerifier(SharedSecrets(SECRET)).verify(token))
 
 
 def token_of(length: int) -> str:
@@ -151,7 +152,7 @@ class Keys:
         self.version = version
         self.asked: list[Any] = []
 
-    async def key_for(self, header: Any) -> jwt.PyJWK:
+    async def keys_for(self, header: Any) -> tuple[jwt.PyJWK, ...]:
         self.asked.append(header.get("alg"))
         raise jwt.InvalidKeyError
 
@@ -161,7 +162,7 @@ def test_the_secret_is_for_hs256_and_published_keys_for_everything_else() -> Non
     keys = KeyRing(secret, published)
     for header in ({"alg": "HS256"}, {"alg": "EdDSA"}, {"alg": "HS512"}, {}):
         with pytest.raises(jwt.InvalidKeyError):
-            asyncio.run(keys.key_for(header))
+            asyncio.run(keys.keys_for(header))
     assert secret.asked == ["HS256"]
     assert published.asked == ["EdDSA", "HS512", None]
     assert keys.version == 2
@@ -170,7 +171,7 @@ def test_the_secret_is_for_hs256_and_published_keys_for_everything_else() -> Non
 @pytest.mark.parametrize("alg", ["HS512", "RS256", "none", None, "hs256"])
 def test_the_secret_has_no_other_algorithm(alg: str | None) -> None:
     with pytest.raises(jwt.InvalidKeyError):
-        asyncio.run(SharedSecret(SECRET).key_for({"alg": alg}))
+        asyncio.run(SharedSecrets(SECRET).keys_for({"alg": alg}))
 
 
 def signed(secret: bytes = SECRET, /, **claims: Any) -> str:
@@ -179,9 +180,9 @@ def signed(secret: bytes = SECRET, /, **claims: Any) -> str:
     return jwt.encode({k: v for k, v in payload.items() if v is not None}, secret)
 
 
-def reason(token: str, **settings: Any) -> str | None:
-    """Return why a token is not accepted; None if it is."""
-    verifier = TokenVerifier(SharedSecret(SECRET), **settings)
+def reason(token: str, *secrets: bytes, **settings: Any) -> str | None:
+    """Return why a token is not accepted, by default with SECRET; None if it is."""
+    verifier = TokenVerifier(SharedSecrets(*secrets or (SECRET,)), **settings)
     try:
         claims = asyncio.run(verifier.verify(token))
     except InvalidToken as refused:
@@ -209,6 +210,19 @@ def test_the_reason_says_what_is_wrong_with_a_token() -> None:
     assert reason(signed(exp=1)) == EXPIRED
     assert reason(signed(b"another secret that is just as long as it")) == INVALID
     assert reason(signed(b"another secret that is just as long as it", exp=1)) == INVALID
+
+
+def test_either_secret_is_accepted_and_the_reason_is_that_of_the_one_that_signed() -> None:
+    keys = (SECRET, PREVIOUS)
+    for secret in keys:
+        assert reason(signed(secret), *keys) is None
+        assert reason(signed(secret, exp=1), *keys) == EXPIRED
+        assert reason(signed(secret, nbf=2**33), *keys) == INVALID
+        assert reason(jwt.api_jws.encode(b"not JSON", secret), *keys) == MALFORMED
+    assert reason(signed(b"a third secret, which is as long as they are"), *keys) == INVALID
+    header, payload, _ = signed().split(".")
+    assert reason(f"{header}.{payload}.a", *keys) == MALFORMED
+    assert reason(jwt.encode({"exp": 2**33}, PREVIOUS + SECRET, "HS512"), *keys) == INVALID
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ import psycopg
 import pytest
 
 from models import embedded
-from models.embedded import binaries, cluster
+from models.embedded import binaries, cluster, supervisor
 from models.embedded.cluster import locked
 
 REPOSITORY = Path(__file__).parents[3]
@@ -470,6 +471,86 @@ def test_an_interrupted_first_start_is_completed(empty: Path, start: Start, step
     assert start(empty, kill_self + SERVICE).process.wait(20) == -signal.SIGKILL
     with embedded.running(empty) as urls:
         assert scalar(urls.app, "SELECT current_database()") == "todo"
+
+
+# Supervision
+
+
+def is_up(url: str) -> bool:
+    with suppress(psycopg.OperationalError):
+        return bool(scalar(url, "SELECT 1") == 1)
+    return False
+
+
+def starts(data_dir: Path) -> int:
+    """Return how often the server has been started, as its log says."""
+    return (data_dir / "postgres/log").read_text().count("starting PostgreSQL")
+
+
+def test_a_server_that_dies_is_started_again_on_its_port_with_all_data(data_dir: Path) -> None:
+    with embedded.running(data_dir) as urls:
+        scalar(urls.owner, "CREATE TABLE kept AS SELECT 42 AS answer")
+        for _ in range(2):
+            (dying,) = servers(data_dir)
+            dying.kill()
+            wait_until(lambda: is_up(urls.app))
+            assert servers(data_dir) != [dying]
+        assert scalar(urls.owner, "SELECT answer FROM kept") == 42
+    assert servers(data_dir) == []
+
+
+def test_of_several_processes_one_starts_the_server_again(data_dir: Path, start: Start) -> None:
+    services = [start(data_dir) for _ in range(4)]
+    (url,) = {service.url() for service in services}
+    before = starts(data_dir)
+    for number in (1, 2):
+        servers(data_dir)[0].kill()
+        wait_until(lambda: is_up(url))
+        assert starts(data_dir) == before + number
+    for service in services:
+        service.leave()
+    assert servers(data_dir) == []
+
+
+def test_a_process_that_starts_first_after_the_death_keeps_the_port(
+    data_dir: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_CHECK_INTERVAL", 60)
+    with embedded.running(data_dir) as urls:
+        servers(data_dir)[0].kill()
+        service = start(data_dir)
+        assert service.url() == urls.owner
+        assert is_up(urls.app)
+        service.leave()
+
+
+def test_a_directory_that_was_replaced_is_left_alone(
+    data_dir: Path, template_data_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(supervisor, "_CHECK_INTERVAL", 0.01)
+    threads = threading.active_count()
+    with embedded.running(data_dir):
+        (old_server,) = servers(data_dir)
+        data_dir.rename(tmp_path / "moved away")
+        subprocess.run(["cp", "-a", str(template_data_dir), str(data_dir)], check=True)
+        wait_until(lambda: threading.active_count() == threads)
+        old_server.kill()
+        assert servers(data_dir) == []
+
+
+def test_a_server_that_cannot_be_started_again_is_tried_until_it_can(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_CHECK_INTERVAL", 0.1)
+    with embedded.running(data_dir) as urls:
+        configuration = data_dir / "postgres/pgdata/postgresql.conf"
+        valid = configuration.read_text()
+        configuration.write_text(f"{valid}work_mem = 'plenty'\n")
+        servers(data_dir)[0].kill()
+        log = data_dir / "postgres/log"
+        wait_until(lambda: log.read_text().count("contains errors") == 3)
+        configuration.write_text(valid)
+        wait_until(lambda: is_up(urls.app))
 
 
 # Error messages

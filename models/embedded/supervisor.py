@@ -1,0 +1,65 @@
+"""Starts an embedded server again when it dies while it is in use."""
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_NB
+
+from models.embedded.binaries import EmbeddedError
+from models.embedded.cluster import Cluster, locked
+
+_CHECK_INTERVAL = 0.5  # seconds
+_MAX_PAUSE = (
+    10.0  # seconds between two starts, of which each that was in vain doubles the pause
+)
+
+logger = logging.getLogger("todo.database")
+
+
+@contextmanager
+def supervised(cluster: Cluster, use: int) -> Iterator[None]:
+    """Keep a running server running until the context exits.
+
+    `use` is the descriptor of its `use.lock`. Of several processes that supervise a server,
+    one starts it again.
+    """
+    stopping = threading.Event()
+    thread = threading.Thread(target=_supervise, args=(cluster, use, stopping), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+def _supervise(cluster: Cluster, use: int, stopping: threading.Event) -> None:
+    pause = _CHECK_INTERVAL
+    while not stopping.wait(pause) and _is_same_directory(cluster, use):
+        try:
+            restarted = _restart(cluster)
+        except (OSError, EmbeddedError) as error:
+            logger.warning("PostgreSQL in %s cannot be started: %s", cluster.home, error)
+            restarted = True
+        pause = min(2 * pause, _MAX_PAUSE) if restarted else _CHECK_INTERVAL
+
+
+def _restart(cluster: Cluster) -> bool:
+    """Start the server if it has died; return whether it had."""
+    if cluster.alive():
+        return False
+    with suppress(BlockingIOError), locked(cluster.home / "start.lock", LOCK_EX | LOCK_NB):
+        if not cluster.alive():
+            logger.warning("PostgreSQL in %s has died and is started again.", cluster.home)
+            cluster.start_postmaster(cluster.port)
+            return True
+    return False  # another process is about to start it
+
+
+def _is_same_directory(cluster: Cluster, use: int) -> bool:
+    """Return whether the directory is still there, and has not been replaced by another."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(use), (cluster.home / "use.lock").stat())
+    return False
