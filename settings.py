@@ -8,7 +8,7 @@ which alone the settings are then read. So `load` selects the variables and pass
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import dotenv
@@ -135,11 +135,14 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _log_level(text: str) -> str:
-    if text.lower() not in LOG_LEVELS:
-        msg = f"must be one of {', '.join(LOG_LEVELS)}, not {text!r}"
-        raise ValueError(msg)
-    return text.lower()
+def _choice(*names: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in names:
+            msg = f"must be one of {', '.join(names)}, not {text!r}"
+            raise ValueError(msg)
+        return text.lower()
+
+    return parse
 
 
 def _boolean(text: str) -> bool:
@@ -214,11 +217,14 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, _text(_integer(1, 65535))] = 8000
     workers: Annotated[int, _text(_integer(1, 64))] = 1
-    log_level: Annotated[str, _text(_log_level)] = "info"
+    log_level: Annotated[str, _text(_choice(*LOG_LEVELS))] = "info"
     access_log: Annotated[bool, _text(_boolean)] = False
     data_dir: Path = Path(".data")
     database_url: _DatabaseURL | None = None
     migration_database_url: _DatabaseURL | None = None
+    database_kind: Annotated[
+        Literal["postgresql", "citus"], _text(_choice("postgresql", "citus"))
+    ] = "postgresql"
     pool_size: Annotated[int, _text(_integer(1, 1000))] = Field(
         default=10, validation_alias="DATABASE_POOL_SIZE"
     )

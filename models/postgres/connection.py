@@ -1,9 +1,10 @@
 """One connection to PostgreSQL, with several batches of queries in flight.
 
-A batch is a few queries and a sync: one implicit transaction. It is sent at once, behind
-those in flight, and results arrive in the same order. This drives libpq's pipeline mode
-directly: psycopg's own `pipeline()` costs several times as much, and sends a Flush after the
-Sync; if PgBouncer receives that late, it keeps a server connection assigned for nothing.
+A batch is a few queries and a sync: one implicit transaction, unless they begin one. It is
+sent at once, behind those in flight, and results arrive in the same order. This drives
+libpq's pipeline mode directly: psycopg's own `pipeline()` costs several times as much, and
+sends a Flush after the Sync; if PgBouncer receives that late, it keeps a server connection
+assigned for nothing.
 """
 
 import asyncio
@@ -39,6 +40,8 @@ class Batch:
     queued_at: float = 0.0
     """When it was queued, by the event loop's clock, if no connection was free."""
     results: list[PGresult] = field(default_factory=list)
+    syncs: int = 1
+    """How many syncs are to be confirmed: the last, and each SYNC among the queries."""
 
     def succeed(self) -> None:
         """Set the results, unless the caller has gone."""
@@ -100,7 +103,11 @@ class Connection:
         try:
             for sql, values, name in batch.queries:
                 if values is None:
-                    self._pgconn.send_prepare(name, sql)
+                    if name:
+                        self._pgconn.send_prepare(name, sql)
+                    else:
+                        self._pgconn.pipeline_sync()
+                        batch.syncs += 1
                 elif name in self.prepared:
                     self._pgconn.send_query_prepared(name, values)
                 else:
@@ -148,15 +155,22 @@ class Connection:
                 if result is None:  # without a query in progress: the connection is bad
                     self._raise_if_bad()
                 elif result.status == _SYNC:
-                    self.first_sent_at = time.monotonic()
-                    self.in_flight.popleft().succeed()
-                    if self.on_available:
-                        self.on_available(self)
+                    self._on_sync()
                 else:
                     self.in_flight[0].results.append(result)
                     pgconn.get_result()  # the None that ends the results of each query
         except psycopg.OperationalError as error:
             self.close(self._server_error() or str(error))
+
+    def _on_sync(self) -> None:
+        batch = self.in_flight[0]
+        batch.syncs -= 1
+        if batch.syncs:
+            return
+        self.first_sent_at = time.monotonic()
+        self.in_flight.popleft().succeed()
+        if self.on_available:
+            self.on_available(self)
 
     def _raise_if_bad(self) -> None:
         if self._pgconn.status == _BAD:

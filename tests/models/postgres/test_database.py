@@ -19,7 +19,7 @@ from harness.waiting import poll_until, time_limit
 from models.errors import Unavailable
 from models.postgres.connection import Batch, Connection
 from models.postgres.database import Database
-from models.postgres.statements import Query, Statement
+from models.postgres.statements import Statement
 
 pytestmark = pytest.mark.anyio
 
@@ -102,9 +102,7 @@ async def test_the_identity_is_local_to_the_transaction(
     async with open_database(cluster.app, pool_size=1, statement_timeout=7) as database:
         during = await database.fetch("alice", LEFT, {})
         assert during == [(b"todo_serving", b"alice", b"7s", b"on")]
-        monkeypatch.setattr(
-            "models.postgres.database.set_identity", lambda *_, **__: Query(b"SELECT", [])
-        )
+        monkeypatch.setattr(database, "_begin", lambda *_, **__: ())
         after = await database.fetch("alice", LEFT, {})
         assert after == [(b"todo_login", b"", b"0", b"off")]
 
