@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.binaries import OTHER_BINARIES
 from harness.clients import AuthedClient, new_user_id
 from harness.cluster import KIND, Cluster, running_cluster
 from harness.service import SECRET, Service
@@ -14,25 +15,32 @@ from harness.service import SECRET, Service
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the DATA_DIR of the service; its path needs quoting and encoding."""
-    data_dir = tmp_path_factory.mktemp("it's a dätä dir")
-    if KIND == "citus":  # the service cannot pretend to be on Citus, but finds that done
-        with running_cluster(data_dir) as cluster:
-            cluster.migrate()
-    return data_dir
+    return tmp_path_factory.mktemp("it's a dätä dir")
 
 
 @pytest.fixture(scope="session")
 def service(data_dir: Path) -> Iterator[Service]:
-    """Run the service, with its embedded PostgreSQL; shared by tests that never stop it."""
+    """Run the service, with its embedded PostgreSQL; shared by tests that never stop it.
+
+    What these tests run instead is not the service's own.
+    """
     environment = {
         "DATA_DIR": str(data_dir),
         "BETTER_AUTH_SECRET": SECRET,
         "ACCESS_LOG": "true",
         "LOG_LEVEL": "info",
     }
-    service = Service(environment, data_dir / "service.log")
-    yield service.wait_until_healthy()
-    service.stop()
+    with ExitStack() as stack:
+        if OTHER_BINARIES or KIND == "citus":
+            cluster = stack.enter_context(running_cluster(data_dir))
+            cluster.migrate()
+            environment |= {
+                "DATABASE_URL": cluster.app,
+                "MIGRATION_DATABASE_URL": cluster.owner,
+            }
+        service = Service(environment, data_dir / "service.log")
+        yield service.wait_until_healthy()
+        service.stop()
 
 
 @pytest.fixture(scope="session")
