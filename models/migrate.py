@@ -73,7 +73,12 @@ def connected(url: str) -> Iterator[sa.Connection]:
 def _connect(url: str) -> psycopg.Connection:
     where = describe_dsn(url)
     try:
-        raw = psycopg.connect(url, connect_timeout=_CONNECT_TIMEOUT, prepare_threshold=None)
+        raw = psycopg.connect(
+            url,
+            connect_timeout=_CONNECT_TIMEOUT,
+            target_session_attrs="read-write",  # of several servers in the URL
+            prepare_threshold=None,
+        )
     except psycopg.OperationalError as error:
         message = f"Cannot connect to {where}: {' '.join(str(error).split())}"
         raise MigrationFailed(message) from None

@@ -13,8 +13,13 @@ def describe_dsn(url: str) -> str:
         parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError:  # its message may quote the password
         return "a URL that cannot be read (postgresql://user:password@host:5432/database)"
-    server = f"{parts.get('host', 'the default host')}:{parts.get('port', 5432)}"
-    return f"{parts.get('dbname', 'the default database')} at {server} as {dsn_user(url)}"
+    hosts = str(parts.get("host", "the default host")).split(",")
+    ports = str(parts.get("port", "")).split(",")
+    ports *= len(hosts) // len(ports)  # one port is that of all hosts
+    servers = ", ".join(
+        f"{host}:{port or 5432}" for host, port in zip(hosts, ports, strict=True)
+    )
+    return f"{parts.get('dbname', 'the default database')} at {servers} as {dsn_user(url)}"
 
 
 def dsn_user(url: str) -> str | None:
