@@ -15,10 +15,10 @@ def describe_dsn(url: str) -> str:
         return "a URL that cannot be read (postgresql://user:password@host:5432/database)"
     hosts = str(parts.get("host", "the default host")).split(",")
     ports = str(parts.get("port", "")).split(",")
-    ports *= len(hosts) // len(ports)  # one port is that of all hosts
-    servers = ", ".join(
-        f"{host}:{port or 5432}" for host, port in zip(hosts, ports, strict=True)
-    )
+    if len(ports) == 1:  # that of all hosts
+        ports *= len(hosts)
+    pairs = zip(hosts, ports, strict=False)
+    servers = ", ".join(f"{host}:{port or 5432}" for host, port in pairs)
     return f"{parts.get('dbname', 'the default database')} at {servers} as {dsn_user(url)}"
 
 

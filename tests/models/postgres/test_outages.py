@@ -318,6 +318,11 @@ async def test_open_waits_until_the_database_accepts_connections(
     ("change", "server", "reason"),
     [
         ({"port": 1}, "todo at 127.0.0.1:1 as todo_login", "Connection refused"),
+        (
+            {"host": "127.0.0.1,127.0.0.1", "port": "1,2"},
+            "todo at 127.0.0.1:1, 127.0.0.1:2 as todo_login",
+            "Connection refused",
+        ),
         ({"password": "wr0ng"}, "todo_login", "password authentication failed"),
         ({"dbname": "nowhere"}, "nowhere at", 'database "nowhere" does not exist'),
         ({"host": "nowhere.invalid"}, "at nowhere.invalid:", "resolve"),
