@@ -134,6 +134,7 @@ def create_database(settings: Settings) -> Database:
     assert settings.database_url is not None, "the database is provided before it is used"
     return Database(
         settings.database_url.get_secret_value(),
+        kind=settings.database_kind,
         statements=queries.PREPARED,
         pool_size=settings.pool_size,
         queue_size=settings.queue_size,

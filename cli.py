@@ -272,7 +272,11 @@ def _with_metrics(settings: Settings) -> Iterator[None]:
 def _upgrade(settings: Settings) -> None:
     assert settings.database_url is not None
     owner = settings.migration_database_url or settings.database_url
-    migrate.upgrade(owner.get_secret_value(), settings.database_url.get_secret_value())
+    migrate.upgrade(
+        owner.get_secret_value(),
+        settings.database_url.get_secret_value(),
+        distribute=settings.database_kind == "citus",
+    )
 
 
 def _export_to_workers(settings: Settings, *, development: bool) -> None:

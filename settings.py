@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import dotenv
@@ -248,6 +248,9 @@ class Settings(BaseSettings):
     allow_privileged_login: Annotated[bool, _text(_boolean)] = Field(
         default=False, validation_alias="DATABASE_ALLOW_PRIVILEGED_LOGIN"
     )
+    database_kind: Annotated[
+        Literal["postgresql", "citus"], _text(_one_of(("postgresql", "citus")))
+    ] = "postgresql"
     pool_size: Annotated[int, _text(_integer(1, 1000))] = Field(
         default=10, validation_alias="DATABASE_POOL_SIZE"
     )

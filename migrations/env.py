@@ -16,9 +16,6 @@ from models.migrate import connected
 from models.tables import SCHEMA, Base
 from settings import libpq_url, read_env_file
 
-# Any number that nothing else in the same database locks.
-LOCK_ID = 7_020_184
-
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:
     """Compare our schema only; others, perhaps Better Auth's, are not ours."""
@@ -34,8 +31,7 @@ def include_object(item: Any, _name: Any, kind: str, _reflected: Any, other: Any
 
 
 def run(connection: Connection) -> None:
-    """Wait for a migration in progress, then run those that are pending."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK_ID})
+    """Run the migrations that are pending."""
     # IF NOT EXISTS alone requires the privilege to create it even if it exists.
     exists = text("SELECT 1 FROM pg_namespace WHERE nspname = :schema")
     if not connection.execute(exists, {"schema": SCHEMA}).scalar():

@@ -12,6 +12,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 
+from models.distribution import distribute_tables
 from models.errors import MigrationFailed
 from models.postgres.dsn import describe_dsn, dsn_user
 from models.postgres.identity import APP_ROLE
@@ -21,13 +22,15 @@ logger = logging.getLogger("todo.migrations")
 # Beside this package in the repository, and where it is installed, which has no pyproject.toml.
 _SCRIPTS = Path(__file__).parents[1] / "migrations"
 _CONNECT_TIMEOUT = 10  # seconds
+_LOCK_ID = 7_020_184  # any number that nothing else in the same database locks
 _LOCK_TIMEOUT = 60  # seconds
 
 
-def upgrade(owner_url: str, app_url: str) -> None:
+def upgrade(owner_url: str, app_url: str, *, distribute: bool = False) -> None:
     """Run pending migrations, and grant the app role to the login of `app_url`.
 
-    Both happen in one transaction. Raises MigrationFailed.
+    Both happen in one transaction. In another one, if that is wanted, distribute the tables
+    over the workers of a Citus cluster. Raises MigrationFailed.
     """
     try:
         app_login = dsn_user(app_url)
@@ -40,14 +43,20 @@ def upgrade(owner_url: str, app_url: str) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         owner = connection.scalar(sa.text("SELECT current_user"))
-        for login in (owner, app_login):
-            if login is not None:
-                _grant_app_role(connection, login)
+        logins = [login for login in (owner, app_login) if login is not None]
+        for login in logins:
+            _grant_app_role(connection, login)
+    if distribute:
+        with connected(owner_url) as connection:
+            distribute_tables(connection, logins)
 
 
 @contextmanager
 def connected(url: str) -> Iterator[sa.Connection]:
-    """Connect, and commit one transaction on exit. Raises MigrationFailed."""
+    """Connect, and commit one transaction on exit. Raises MigrationFailed.
+
+    Waits for one that another process has begun in the same database.
+    """
     raw = _connect(url)
     engine = sa.create_engine(
         "postgresql+psycopg://", creator=lambda: raw, poolclass=sa.NullPool
@@ -57,6 +66,7 @@ def connected(url: str) -> Iterator[sa.Connection]:
         with engine.begin() as connection:
             admin_sql = _admin_sql(connection)
             connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}s'"))
+            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_LOCK_ID})"))
             yield connection
     except (sa.exc.DBAPIError, CommandError) as error:
         message = f"Cannot migrate {describe_dsn(url)}: {_reason(error, admin_sql)}"
@@ -68,7 +78,12 @@ def connected(url: str) -> Iterator[sa.Connection]:
 def _connect(url: str) -> psycopg.Connection:
     where = describe_dsn(url)
     try:
-        raw = psycopg.connect(url, connect_timeout=_CONNECT_TIMEOUT, prepare_threshold=None)
+        raw = psycopg.connect(
+            url,
+            connect_timeout=_CONNECT_TIMEOUT,
+            target_session_attrs="read-write",  # of several servers in the URL
+            prepare_threshold=None,
+        )
     except psycopg.OperationalError as error:
         message = f"Cannot connect to {where}: {' '.join(str(error).split())}"
         raise MigrationFailed(message) from None

@@ -274,9 +274,10 @@ async def _fetch_one(
     )
     if rows:
         return rows[0]
-    ((owner,),) = await database.fetch(user_id, queries.OWNERSHIP, {"task_id": task_id})
-    if owner == b"other":
-        raise PermissionDenied
-    if owner == b"own" and versions is not None:
+    if versions is not None and await database.fetch(
+        user_id, queries.GET, {"task_id": task_id}
+    ):
         raise VersionConflict
-    raise NotFound
+    # Not the user's, so perhaps another user's; ids are random, so it cannot be new.
+    ((exists,),) = await database.fetch(None, queries.EXISTS, {"task_id": task_id})
+    raise PermissionDenied if exists == b"t" else NotFound

@@ -103,6 +103,8 @@ def test_blanks_around_a_value_are_removed_but_belong_to_a_secret() -> None:
         ("postgresql://db/todo?pgbouncer=true", "postgresql://db/todo"),
         ("postgresql://db/todo?schema=public&sslmode=require&connection_limit=1",
          "postgresql://db/todo?sslmode=require"),
+        ("postgres://me:p@db1:5432,db2/todo?load_balance_hosts=random&pgbouncer=true",
+         "postgresql://me:p@db1:5432,db2/todo?load_balance_hosts=random"),
         ("postgresql:///todo?host=/run/a@b&pool_timeout=9", "postgresql:///todo?host=/run/a@b"),
         ("postgresql://me:is?pgbouncer=true@db/todo",
          "postgresql://me:is?pgbouncer=true@db/todo"),

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from harness.clients import AuthedClient, new_user_id
-from harness.cluster import Cluster, identity_query, run_query
+from harness.cluster import Cluster, run_query, set_user
 from harness.postgres import wait_until
 from harness.problems import validation_errors
 from harness.service import Service
@@ -139,7 +139,7 @@ def test_replicas_that_synchronize_while_others_write_end_up_with_the_list(
 def transaction(cluster: Cluster, user: str) -> Iterator[psycopg.Connection]:
     """Begin a transaction as the service does; it is rolled back unless committed."""
     with psycopg.connect(cluster.app) as connection:
-        run_query(connection, identity_query(user))
+        set_user(connection, user)
         yield connection
         connection.rollback()
 

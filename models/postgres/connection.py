@@ -1,9 +1,10 @@
 """One connection to PostgreSQL, with several batches of queries in flight.
 
-A batch is a few queries and a sync: one implicit transaction. It is sent at once, behind
-those in flight, and results arrive in the same order. This drives libpq's pipeline mode
-directly: psycopg's own `pipeline()` costs several times as much, and sends a Flush after the
-Sync; if PgBouncer receives that late, it keeps a server connection assigned for nothing.
+A batch is a few queries and a sync: one implicit transaction, unless they begin one. It is
+sent at once, behind those in flight, and results arrive in the same order. This drives
+libpq's pipeline mode directly: psycopg's own `pipeline()` costs several times as much, and
+sends a Flush after the Sync; if PgBouncer receives that late, it keeps a server connection
+assigned for nothing.
 """
 
 import asyncio
@@ -41,6 +42,8 @@ class Batch:
     seconds: float = 0.0
     """How long it took once it was the first in flight."""
     results: list[PGresult] = field(default_factory=list)
+    syncs: int = 1
+    """How many syncs are to be confirmed: the last, and each SYNC among the queries."""
 
     def succeed(self) -> None:
         """Set the results, unless the caller has gone."""
@@ -102,7 +105,11 @@ class Connection:
         try:
             for sql, values, name in batch.queries:
                 if values is None:
-                    self._pgconn.send_prepare(name, sql)
+                    if name:
+                        self._pgconn.send_prepare(name, sql)
+                    else:
+                        self._pgconn.pipeline_sync()
+                        batch.syncs += 1
                 elif name in self.prepared:
                     self._pgconn.send_query_prepared(name, values)
                 else:
@@ -150,16 +157,23 @@ class Connection:
                 if result is None:  # without a query in progress: the connection is bad
                     self._raise_if_bad()
                 elif result.status == _SYNC:
-                    batch, now = self.in_flight.popleft(), time.monotonic()
-                    batch.seconds, self.first_sent_at = now - self.first_sent_at, now
-                    batch.succeed()
-                    if self.on_available:
-                        self.on_available(self)
+                    self._on_sync()
                 else:
                     self.in_flight[0].results.append(result)
                     pgconn.get_result()  # the None that ends the results of each query
         except psycopg.OperationalError as error:
             self.close(self._server_error() or str(error))
+
+    def _on_sync(self) -> None:
+        batch = self.in_flight[0]
+        batch.syncs -= 1
+        if batch.syncs:
+            return
+        now = time.monotonic()
+        batch.seconds, self.first_sent_at = now - self.first_sent_at, now
+        self.in_flight.popleft().succeed()
+        if self.on_available:
+            self.on_available(self)
 
     def _raise_if_bad(self) -> None:
         if self._pgconn.status == _BAD:

@@ -8,13 +8,14 @@ from functools import partial
 from itertools import repeat
 from math import inf
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
 from models.errors import OutcomeUnknown, TodoError, Unavailable
-from models.postgres.identity import set_identity
+from models.postgres.citus import CITUS
+from models.postgres.identity import POSTGRESQL
 from models.postgres.pool import Pool, PoolStats, PoolTotals
 from models.postgres.prepare import prepare
 from models.postgres.sqlstate import error_from
@@ -22,6 +23,9 @@ from models.postgres.statements import Statement
 
 NO_USER = ""
 """The id of no user, for statements that are about no user's rows."""
+
+KINDS = {"postgresql": POSTGRESQL, "citus": CITUS}
+"""How each kind of PostgreSQL is told whose transaction it is."""
 
 _MARGIN = 1.0  # seconds that a round trip may take beyond its statement
 _READY_TIMEOUT = 1.0  # seconds
@@ -39,6 +43,7 @@ class Database:
         self,
         url: str,
         *,
+        kind: Literal["postgresql", "citus"] = "postgresql",
         statements: Sequence[Statement] = (),
         pool_size: int,
         queue_size: int,
@@ -50,12 +55,14 @@ class Database:
     ) -> None:
         """Plan for `pool_size` connections, on each of which `statements` are prepared.
 
+        Not for the `kind` citus, in whose way any PostgreSQL can be spoken to.
         Up to `queue_size` requests wait for a connection, for up to `queue_timeout` seconds.
         A statement may take `statement_timeout` seconds; its name is logged if it takes more
         than `slow_statement`. A connection is replaced after `max_lifetime` seconds. All
         numbers are greater than 0. `constants` are parameters that every statement may use.
         Does no I/O until `open`.
         """
+        self._begin, self._end, prepares = KINDS[kind]
         self._pool = Pool(
             url,
             size=pool_size,
@@ -63,7 +70,7 @@ class Database:
             queue_timeout=queue_timeout,
             read_timeout=statement_timeout + _MARGIN,
             max_lifetime=max_lifetime,
-            prepare=partial(prepare, statements=statements),
+            prepare=partial(prepare, statements=statements if prepares else ()),
         )
         self._statement_timeout = statement_timeout
         self._slow_statement = slow_statement
@@ -93,22 +100,22 @@ class Database:
         self._draining = True
 
     async def fetch(
-        self, user_id: str, statement: Statement, values: Mapping[str, object]
+        self, user_id: str | None, statement: Statement, values: Mapping[str, object]
     ) -> list[tuple[Any, ...]]:
         """Run a statement as a user and return its rows.
 
-        Its parameters are among the `values`, the constants and `user_id`. Each column is
-        None or `bytes`, as PostgreSQL writes it, in UTF-8. Raises Unavailable, OutcomeUnknown
-        for a statement that writes, psycopg.Error for what only a bug can cause,
-        psycopg.DataError for text with a NUL.
+        A `user_id` of None is no user, for what needs no row of anybody's. The statement's
+        parameters are among the `values`, the constants and `user_id`. Each column is None or
+        `bytes`, as PostgreSQL writes it, in UTF-8. Raises Unavailable, OutcomeUnknown for a
+        statement that writes, psycopg.Error for what only a bug can cause, psycopg.DataError
+        for text with a NUL.
         """
-        timeout = self._statement_timeout
-        queries = (
-            set_identity(user_id, writes=statement.writes, statement_timeout=timeout),
-            statement.bind({**self._constants, **values, "user_id": user_id}),
+        begin = self._begin(
+            user_id, writes=statement.writes, statement_timeout=self._statement_timeout
         )
+        query = statement.bind({**self._constants, **values, "user_id": user_id})
         try:
-            batch = await self._pool.run(queries)
+            batch = await self._pool.run((*begin, query, *self._end))
         except OutcomeUnknown:
             if statement.writes:
                 raise
@@ -116,9 +123,14 @@ class Database:
         if batch.seconds > self._slow_statement:
             logger.warning("the statement %s took %.3f s", statement.name, batch.seconds)
         results = batch.results
-        if results[-1].status != _ROWS:  # whichever query failed, the last has no rows
-            raise error_from(next(result for result in results if result.status == _FAILED))
-        return _rows(results[-1])
+        result = results[len(begin)]
+        if result.status == _ROWS and results[-1].status != _FAILED:
+            return _rows(result)
+        error = error_from(next(each for each in results if each.status == _FAILED))
+        at_commit = self._end and result.status == _ROWS
+        if at_commit and statement.writes and isinstance(error, Unavailable):
+            raise OutcomeUnknown  # a worker of Citus may have committed, and then been lost
+        raise error
 
     async def ready(self) -> bool:
         """Return within a second whether statements can be run, and will be in a moment."""

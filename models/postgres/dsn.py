@@ -22,8 +22,13 @@ def describe_dsn(url: str) -> str:
         if unknown and not _MAY_BE_SECRET.search(url.partition("?")[2]):
             return f"a URL whose parameter {unknown[1]} PostgreSQL does not know"
         return "a URL that cannot be read (postgresql://user:password@host:5432/database)"
-    server = f"{parts.get('host', 'the default host')}:{parts.get('port', 5432)}"
-    return f"{parts.get('dbname', 'the default database')} at {server} as {dsn_user(url)}"
+    hosts = str(parts.get("host", "the default host")).split(",")
+    ports = str(parts.get("port", "")).split(",")
+    if len(ports) == 1:  # that of all hosts
+        ports *= len(hosts)
+    pairs = zip(hosts, ports, strict=False)
+    servers = ", ".join(f"{host}:{port or 5432}" for host, port in pairs)
+    return f"{parts.get('dbname', 'the default database')} at {servers} as {dsn_user(url)}"
 
 
 def dsn_user(url: str) -> str | None:

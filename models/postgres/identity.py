@@ -1,11 +1,12 @@
 """How a transaction takes on a user's identity; nothing else decides whose rows it sees."""
 
 from functools import lru_cache
+from typing import NamedTuple, Protocol
 
 from models.postgres.statements import Query, Statement
 
 APP_ROLE = "todo_serving"
-"""The role that every statement runs as. It owns nothing; row security applies to it."""
+"""The role that statements run as. It owns nothing; row security applies to it."""
 
 USER_SETTING = "app.user_id"
 """The setting that has the user's id; row-level security policies compare with it."""
@@ -22,20 +23,42 @@ SET_IDENTITY = Statement(
 )
 
 
+class Begin(Protocol):
+    """Returns the queries before a statement, which make the transaction the user's."""
+
+    def __call__(
+        self, user_id: str | None, *, writes: bool, statement_timeout: float
+    ) -> tuple[Query, ...]:
+        """Later queries see the user's rows only, and may take `statement_timeout` seconds.
+
+        None is no user, for what needs no row of anybody's. Raises psycopg.DataError for an
+        id with a NUL.
+        """
+
+
+class Kind(NamedTuple):
+    """How a kind of PostgreSQL is told whose transaction it is."""
+
+    begin: Begin
+    end: tuple[Query, ...]
+    """The queries after the statement."""
+    prepares: bool
+    """Whether statements may be prepared, with a generic plan."""
+
+
 @lru_cache(maxsize=20_000)  # reading and writing, for each token in the cache
-def set_identity(user_id: str, *, writes: bool, statement_timeout: float) -> Query:
-    """Return the query that makes the current transaction the user's.
-
-    Later statements see the user's rows only, and may take `statement_timeout` seconds.
-    Raises psycopg.DataError for an id with a NUL.
-
-    Citus needs another spelling here, since `set_config` does not reach its workers: BEGIN,
-    a literal SET LOCAL each, and COMMIT after the statement, all in the same round trip.
-    """
-    return SET_IDENTITY.bind(
+def set_identity(
+    user_id: str | None, *, writes: bool, statement_timeout: float
+) -> tuple[Query, ...]:
+    """Return the one query that begins an implicit transaction of a user; see Begin."""
+    query = SET_IDENTITY.bind(
         {
-            "user_id": user_id,
+            "user_id": user_id or "",
             "statement_timeout": f"{statement_timeout * 1000:.0f}ms",
             "read_only": "off" if writes else "on",
         }
     )
+    return (query,)
+
+
+POSTGRESQL = Kind(begin=set_identity, end=(), prepares=True)

@@ -17,23 +17,25 @@ _CHECK_CLIENT = Query(b"SET client_connection_check_interval = '1s'", ())
 
 
 async def prepare(connection: Connection, statements: Sequence[Statement]) -> None:
-    """Prepare these statements, and `SET_IDENTITY`, on a connection. Raises Unavailable.
+    """Prepare these statements if any, and `SET_IDENTITY`, on a connection.
 
-    Does nothing behind a pooler, where the next transaction may run on another server
-    connection, and another client may get this one. A pooler invents the process id that it
-    reports to its clients.
+    Raises Unavailable. Does nothing behind a pooler, where the next transaction may run on
+    another server connection, and another client may get this one. A pooler invents the
+    process id that it reports to its clients.
     """
     (pid,) = await _run(connection, _BACKEND_PID)
     if pid.get_value(0, 0) != str(connection.pid).encode():
         return
     await _run(connection, _CHECK_CLIENT)
+    if not statements:
+        return
     results = await _run(
         connection,
         # The user changes the rows of a statement, not its plan, so one plan serves all.
         _GENERIC_PLAN,
         SET_IDENTITY.prepare(),
         # Parsed as the role that will run them: the login itself has no privileges.
-        set_identity("", writes=False, statement_timeout=2),
+        *set_identity("", writes=False, statement_timeout=2),
         *(statement.prepare() for statement in statements),
     )
     # Before its first migration, a database has neither the role nor the tables.

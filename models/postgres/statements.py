@@ -20,10 +20,14 @@ class Query(NamedTuple):
 
     sql: bytes
     values: Sequence[Buffer | None] | None
-    """None if PostgreSQL is only to prepare the SQL under `name`."""
+    """None if PostgreSQL is only to prepare the SQL under `name`; see also SYNC."""
 
     name: bytes = b""
     """The name of the prepared statement; empty if it is never prepared."""
+
+
+SYNC = Query(b"", None)
+"""Not a query but a sync: PostgreSQL runs what follows even if a query before it fails."""
 
 
 @dataclass(frozen=True, slots=True)

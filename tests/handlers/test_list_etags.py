@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from harness.clients import AuthedClient, new_user_id, token
-from harness.cluster import Cluster, identity_query, run_query
+from harness.cluster import Cluster, run_query, set_user
 from harness.service import Service
 from harness.statements import STATEMENTS
 from models import queries
@@ -220,7 +220,7 @@ def tasks_read(cluster: Cluster, user: str, name: str, known: list[int]) -> int:
     query = LISTS[name].bind(values)
     explain = b"EXPLAIN (ANALYZE, FORMAT JSON) " + query.sql
     with psycopg.connect(cluster.app) as connection:
-        run_query(connection, identity_query(user))
+        set_user(connection, user)
         ((plan,),) = run_query(connection, Query(explain, query.values))
     reads = [
         node

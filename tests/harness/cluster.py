@@ -1,20 +1,37 @@
 """A PostgreSQL server for the tests of the models, and databases in it."""
 
 import json
+import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import ExecStatus, TransactionStatus
 
 from models import embedded, migrate, queries
-from models.postgres.database import Database
+from models.postgres.database import KINDS, Database
 from models.postgres.identity import set_identity
 from models.postgres.statements import Query
+
+KIND: Literal["postgresql", "citus"] = (
+    "citus" if os.environ.get("TEST_DATABASE_KIND") == "citus" else "postgresql"
+)
+"""The DATABASE_KIND of these tests: PostgreSQL accepts what the service says to Citus."""
+
+# What migrations use of Citus. Tables are only listed as distributed.
+_CITUS_STUB = """
+    CREATE TABLE IF NOT EXISTS public.pg_dist_partition (
+        logicalrelid regclass, distribution_column text, colocate_with text);
+    CREATE OR REPLACE FUNCTION public.create_distributed_table(
+            table_name regclass, distribution_column text, colocate_with text) RETURNS void
+        LANGUAGE sql SECURITY DEFINER
+        AS 'INSERT INTO public.pg_dist_partition VALUES ($1, $2, $3)';
+    GRANT SELECT ON public.pg_dist_partition TO PUBLIC;
+"""
 
 
 class Cluster:
@@ -64,9 +81,11 @@ class Cluster:
             ((value,),) = connection.execute(query.encode()).fetchall()
             return value
 
-    def migrate(self) -> None:
+    def migrate(self, kind: str = KIND) -> None:
         """Migrate this database, as the service does at start."""
-        migrate.upgrade(self.owner, self.app)
+        if kind == "citus":
+            self.execute(_CITUS_STUB)
+        migrate.upgrade(self.owner, self.app, distribute=kind == "citus")
 
 
 @contextmanager
@@ -81,6 +100,7 @@ def running_cluster(data_dir: Path) -> Iterator[Cluster]:
 async def open_database(url: str, **settings: Any) -> AsyncIterator[Database]:
     """Open a Database with a small pool; `settings` override the defaults."""
     defaults: dict[str, Any] = {
+        "kind": KIND,
         "statements": queries.PREPARED,
         "constants": {"deletion_retention": "90 days"},
         "pool_size": 3,
@@ -101,9 +121,16 @@ def new_user_id() -> str:
     return secrets.token_hex(16)
 
 
-def identity_query(user_id: str, *, writes: bool = True) -> Query:
-    """Return the query that sets the user of a transaction."""
-    return set_identity(user_id, writes=writes, statement_timeout=60)
+def identity_query(user_id: str) -> Query:
+    """Return the query that sets the user of a transaction on PostgreSQL."""
+    (query,) = set_identity(user_id, writes=True, statement_timeout=60)
+    return query
+
+
+def set_user(connection: psycopg.Connection[Any], user_id: str, *, writes: bool = True) -> None:
+    """Set the user of a connection's transaction, as the service does."""
+    for query in KINDS[KIND].begin(user_id, writes=writes, statement_timeout=60):
+        run_query(connection, query)
 
 
 def run_query(

@@ -1,9 +1,10 @@
-"""Fixtures for the tests of the models."""
+"""Fixtures for tests that need a database."""
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from harness.binaries import OTHER_BINARIES, OtherBinaries
 from harness.cluster import Cluster, open_database, running_cluster
 from models.postgres.database import Database
 
@@ -12,6 +13,15 @@ from models.postgres.database import Database
 def anyio_backend() -> str:
     """Run asynchronous tests on asyncio."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def other_binaries() -> Iterator[None]:
+    """Run the PostgreSQL of TEST_POSTGRES_BIN, if it is set."""
+    with pytest.MonkeyPatch.context() as patch:
+        if OTHER_BINARIES:
+            patch.setattr("models.embedded.cluster.Binaries", OtherBinaries)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.binaries import OTHER_BINARIES
 from harness.clients import AuthedClient, new_user_id
-from harness.cluster import Cluster, running_cluster
+from harness.cluster import KIND, Cluster, running_cluster
 from harness.service import SECRET, Service
 
 
@@ -19,7 +20,10 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def service(data_dir: Path) -> Iterator[Service]:
-    """Run the service, with its embedded PostgreSQL; shared by tests that never stop it."""
+    """Run the service, with its embedded PostgreSQL; shared by tests that never stop it.
+
+    What these tests run instead is not the service's own.
+    """
     environment = {
         "DATA_DIR": str(data_dir),
         "BETTER_AUTH_SECRET": SECRET,
@@ -27,9 +31,17 @@ def service(data_dir: Path) -> Iterator[Service]:
         "LOG_LEVEL": "info",
         "HEAD_TIMEOUT": "3",
     }
-    service = Service(environment, data_dir / "service.log")
-    yield service.wait_until_healthy()
-    service.stop()
+    with ExitStack() as stack:
+        if OTHER_BINARIES or KIND == "citus":
+            cluster = stack.enter_context(running_cluster(data_dir))
+            cluster.migrate()
+            environment |= {
+                "DATABASE_URL": cluster.app,
+                "MIGRATION_DATABASE_URL": cluster.owner,
+            }
+        service = Service(environment, data_dir / "service.log")
+        yield service.wait_until_healthy()
+        service.stop()
 
 
 @pytest.fixture(scope="session")

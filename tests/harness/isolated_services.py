@@ -11,18 +11,18 @@ import psutil
 import pytest
 
 from harness import command
+from harness.cluster import running_cluster
 from harness.command import RunInProcess
 from harness.postgres import Postgres, is_running, kill_postmasters
 from harness.service import Serve, Service
-from models import embedded, migrate
 
 
 @pytest.fixture(scope="session")
 def data_dir_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Create a DATA_DIR with a migrated, stopped PostgreSQL, to be copied."""
     new_data_dir = tmp_path_factory.mktemp("migrated")
-    with embedded.running(new_data_dir) as urls:
-        migrate.upgrade(urls.owner, urls.app)
+    with running_cluster(new_data_dir) as cluster:
+        cluster.migrate()
     return new_data_dir
 
 

@@ -111,5 +111,6 @@ def bare_environment(
     import settings  # noqa: PLC0415 (the module under test)
 
     empty = dict.fromkeys(settings.NAMES, "")  # wins over a developer's own .env
-    environment = {**os.environ, **empty, "PYTHONPATH": str(ROOT), **changes}
+    kind = {"DATABASE_KIND": os.environ.get("TEST_DATABASE_KIND", "")}
+    environment = {**os.environ, **empty, **kind, "PYTHONPATH": str(ROOT), **changes}
     return {name: value for name, value in environment.items() if value is not None}

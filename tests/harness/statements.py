@@ -19,6 +19,9 @@ STATEMENTS: dict[str, Statement] = {
 }
 """Found by inspection, so new statements are tested, too."""
 
+OF_A_USER = {name: each for name, each in STATEMENTS.items() if "user_id" in each.parameters}
+"""All but the existence probe."""
+
 LISTS = [name for name in STATEMENTS if "list" in name]
 WRITING = [name for name, statement in STATEMENTS.items() if statement.writes]
 

@@ -11,8 +11,8 @@ import pytest
 from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import TupleRow
 
-from harness.cluster import Cluster, identity_query, new_user_id, run_query
-from harness.statements import LISTS, STATEMENTS, values_for
+from harness.cluster import Cluster, new_user_id, run_query, set_user
+from harness.statements import LISTS, OF_A_USER, STATEMENTS, values_for
 from models.postgres.statements import Statement
 
 Connection = psycopg.Connection[TupleRow]
@@ -30,7 +30,7 @@ UPDATES = {
 }
 LONG_AGO = "2020-01-01 00:00Z"
 each_table = pytest.mark.parametrize("table", TABLES)
-each_statement = pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS)
+each_statement = pytest.mark.parametrize("statement", OF_A_USER.values(), ids=OF_A_USER)
 
 
 class TwoUsers:
@@ -87,7 +87,7 @@ def users(superuser: Connection) -> TwoUsers:
 
 def become_user(connection: Connection, user_id: str) -> Connection:
     """Set the identity of a user; from here on, only row security protects rows."""
-    run_query(connection, identity_query(user_id))
+    set_user(connection, user_id)
     return connection
 
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
-from harness.cluster import Cluster, identity_query, open_database, run_query, running_cluster
+from harness.cluster import Cluster, open_database, run_query, running_cluster, set_user
 from models.errors import UnsafeRole
 from models.role_check import ROLE_PROBLEMS, check_app_role, check_login
 
@@ -23,7 +23,7 @@ def superuser(cluster: Cluster) -> Iterator[Connection]:
 
 
 def problems(superuser: Connection) -> list[str]:
-    run_query(superuser, identity_query("", writes=False))
+    set_user(superuser, "", writes=False)
     rows = run_query(superuser, ROLE_PROBLEMS.bind({}))
     return [(sentence or b"").decode() for (sentence,) in rows]
 

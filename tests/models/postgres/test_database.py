@@ -4,7 +4,7 @@ import asyncio
 import logging
 import struct
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from uuid import uuid4
 
 import anyio
@@ -19,7 +19,7 @@ from harness.waiting import poll_until, time_limit
 from models.errors import Unavailable
 from models.postgres.connection import Batch, Connection
 from models.postgres.database import Database
-from models.postgres.statements import Query, Statement
+from models.postgres.statements import Statement
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +55,11 @@ async def wait_until_blocked(cluster: Cluster) -> None:
     await asyncio.sleep(0.05)  # until no batch is pipelined behind it
 
 
+def open_on_postgresql(cluster: Cluster) -> AbstractAsyncContextManager[Database]:
+    """Open a database with one connection, where the messages of that kind matter."""
+    return open_database(cluster.app, kind="postgresql", pool_size=1)
+
+
 @asynccontextmanager
 async def busy(database: Database, cluster: Cluster) -> AsyncIterator[None]:
     """Keep one connection busy with a request that is blocked."""
@@ -82,7 +87,7 @@ async def test_settings_and_statement_make_one_round_trip_and_one_transaction(
     values = values_for(new_user_id(), uuid4())
     async with (
         running_proxy(cluster.port) as proxy,
-        open_database(cluster.with_params(port=proxy.port).app, pool_size=1) as database,
+        open_on_postgresql(cluster.with_params(port=proxy.port)) as database,
     ):
         await database.fetch(new_user_id(), PID, {})
         proxy.recorded.clear()
@@ -102,9 +107,7 @@ async def test_the_identity_is_local_to_the_transaction(
     async with open_database(cluster.app, pool_size=1, statement_timeout=7) as database:
         during = await database.fetch("alice", LEFT, {})
         assert during == [(b"todo_serving", b"alice", b"7s", b"on")]
-        monkeypatch.setattr(
-            "models.postgres.database.set_identity", lambda *_, **__: Query(b"SELECT", [])
-        )
+        monkeypatch.setattr(database, "_begin", lambda *_, **__: ())
         after = await database.fetch("alice", LEFT, {})
         assert after == [(b"todo_login", b"", b"0", b"off")]
 
@@ -237,7 +240,7 @@ async def test_each_queued_request_has_its_own_timeout(
 async def test_batches_are_pipelined_on_one_connection(cluster: Cluster) -> None:
     async with (
         running_proxy(cluster.port) as proxy,
-        open_database(cluster.with_params(port=proxy.port).app, pool_size=1) as database,
+        open_on_postgresql(cluster.with_params(port=proxy.port)) as database,
         time_limit(),
     ):
         users = [new_user_id(), new_user_id()]

@@ -17,7 +17,7 @@ from models.postgres.identity import SET_IDENTITY, set_identity
 def test_it_says_who_asks_for_how_long_and_whether_to_write(
     *, writes: bool, timeout: float, values: list[bytes]
 ) -> None:
-    query = set_identity("alice", writes=writes, statement_timeout=timeout)
+    (query,) = set_identity("alice", writes=writes, statement_timeout=timeout)
     assert query.sql == SET_IDENTITY.sql
     assert query.name == b"set_identity"
     assert query.values == values

@@ -43,14 +43,23 @@ async def test_statements_are_prepared_under_their_names(connection: Connection)
     assert connection.prepared == {b"set_identity", b"count"}
     assert await value(connection, NAMES) == b"count set_identity"
     identity = set_identity("nobody", writes=False, statement_timeout=2)
-    assert await value(connection, identity, COUNT.bind({})) == b"0"
+    assert await value(connection, *identity, COUNT.bind({})) == b"0"
 
 
 async def test_one_plan_of_a_prepared_statement_serves_all_users(
     connection: Connection,
 ) -> None:
-    await prepare(connection, [])
+    await prepare(connection, [COUNT])
     assert await value(connection, Query(b"SHOW plan_cache_mode", ())) == b"force_generic_plan"
+
+
+async def test_without_statements_nothing_is_prepared_or_planned_generically(
+    connection: Connection,
+) -> None:
+    await prepare(connection, [])
+    assert connection.prepared == frozenset()
+    assert await value(connection, NAMES) is None
+    assert await value(connection, Query(b"SHOW plan_cache_mode", ())) == b"auto"
 
 
 async def test_postgresql_looks_for_its_client_while_it_runs_a_statement(
@@ -78,7 +87,7 @@ async def test_without_its_tables_a_connection_works_unprepared(
     await prepare(connection, [COUNT, missing])
     assert connection.prepared == frozenset()
     identity = set_identity("nobody", writes=False, statement_timeout=2)
-    assert await value(connection, identity, COUNT.bind({})) == b"0"
+    assert await value(connection, *identity, COUNT.bind({})) == b"0"
 
 
 async def test_preparing_leaves_no_identity_behind(connection: Connection) -> None:

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from harness.statements import STATEMENTS, WRITING, values_for
+from harness.statements import OF_A_USER, STATEMENTS, WRITING, values_for
 from models import queries
 from models.postgres.statements import Statement, reading
 
@@ -93,11 +93,17 @@ def unfiltered(statement: Statement) -> list[str]:
     return found
 
 
-@each_statement
+@pytest.mark.parametrize("name", OF_A_USER)
 def test_a_statement_filters_every_table_by_the_owner(name: str) -> None:
     statement = STATEMENTS[name]
     assert unfiltered(statement) == []
     assert TABLE.search(statement.sql.decode()) or name == "create"
+
+
+def test_a_statement_without_a_user_reads_no_table() -> None:
+    others = STATEMENTS.keys() - OF_A_USER.keys()
+    assert others == {"exists"}
+    assert not TABLE.search(STATEMENTS["exists"].sql.decode())
 
 
 @pytest.mark.parametrize(
@@ -142,6 +148,14 @@ def test_every_row_that_a_statement_inserts_is_the_users(name: str) -> None:
     assert len(owners) == sql.count("INSERT INTO")
     assert set(owners) <= {user, "new.user_id"}
     assert "new.user_id" not in owners or f"SELECT\n                {user} AS user_id" in sql
+
+
+@each_statement
+def test_columns_are_set_without_functions_that_citus_does_not_accept_there(name: str) -> None:
+    sql = STATEMENTS[name].sql.decode().replace("(SELECT now() AS now)", "")
+    for assignments in re.findall(r"\bSET\b(.*?)(?:\bWHERE\b|\bRETURNING\b)", sql, re.DOTALL):
+        assert "now()" not in assignments
+        assert "random" not in assignments
 
 
 def test_every_statement_is_prepared_under_a_name_of_its_own() -> None:
