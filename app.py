@@ -30,9 +30,10 @@ from handlers.auth.keys import KeyRing, Keys, SharedSecret
 from handlers.auth.verifier import TokenVerifier
 from handlers.middleware.cors import CORSMiddleware
 from handlers.middleware.request_context import RequestContextMiddleware
+from handlers.middleware.root_path import RootPathMiddleware
 from handlers.site import dev_tokens
 from handlers.site.dev_tokens import DevTokensMiddleware
-from handlers.site.pages import PagesMiddleware
+from handlers.site.pages import PagesMiddleware, render_pages
 from models import queries, tasks
 from models.postgres.database import Database
 from models.role_check import check_app_role
@@ -55,19 +56,26 @@ def create_app(settings: Settings, *, development: bool = False) -> ConnexionMid
     database = create_database(settings)
     published = JWKSClient(settings.jwks_url) if settings.jwks_url else None
     auth = create_auth(settings, published)
+    pages = render_pages(
+        contract,
+        root_path=settings.root_path,
+        development=origin(settings) if development else None,
+    )
+    root_path = partial(
+        RootPathMiddleware,
+        root_path=settings.root_path,
+        paths=[*contract.document["paths"], *pages],
+    )
     app = ConnexionMiddleware(
         Operations(),
         middlewares=[
+            *([root_path] * bool(settings.root_path)),
             partial(RequestContextMiddleware, user_scope=contract.user_scope),
             partial(
                 CORSMiddleware, allow_origins=settings.cors_origins, reject=preflight_error
             ),
             *([partial(DevTokensMiddleware, sign=partial(sign_token, settings))] * development),
-            partial(
-                PagesMiddleware,
-                contract=contract,
-                development=origin(settings) if development else None,
-            ),
+            partial(PagesMiddleware, pages=pages),
             LifespanMiddleware,
         ],
         lifespan=lambda _app: _lifespan(database, published),

@@ -128,6 +128,7 @@ def _serve(options: argparse.Namespace) -> None:
             host=complete.host,
             port=complete.port,
             workers=complete.workers,
+            root_path=complete.root_path,
         )
 
 

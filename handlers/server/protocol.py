@@ -129,7 +129,11 @@ class Protocol(HttpToolsProtocol):
         request_id = secrets.token_hex(16)
         self.logger.warning("request %s: %s", request_id, msg)
         detail = f"{MALFORMED_REQUEST['parameter']}: {MALFORMED_REQUEST['detail']}."
-        scope = {"raw_path": b"/", "state": {"request_id": request_id}}
+        scope = {
+            "raw_path": b"/",
+            "root_path": self.root_path,
+            "state": {"request_id": request_id},
+        }
         if len(self.url) > MAX_URL:
             status, body = 414, problem_document(scope, "uri-too-long")
         else:

@@ -35,11 +35,12 @@ def check_address(host: str, port: int) -> None:
         raise CannotListen(msg) from None
 
 
-def run(factory: str, *, host: str, port: int, workers: int) -> None:
+def run(factory: str, *, host: str, port: int, workers: int, root_path: str) -> None:
     """Serve the application that `factory` builds until a signal stops the process.
 
     `factory` is an import string, such as `app:from_environment`, which each worker
-    process calls. Exits with STARTUP_FAILURE if serving cannot begin.
+    process calls; `root_path` is that of ASGI. Exits with STARTUP_FAILURE if serving cannot
+    begin.
     """
     _serve(
         uvicorn.Config(
@@ -48,6 +49,7 @@ def run(factory: str, *, host: str, port: int, workers: int) -> None:
             host=host,
             port=port,
             workers=workers,
+            root_path=root_path,
             http="handlers.server.protocol:Protocol",
             ws="none",
             lifespan="on",
