@@ -12,6 +12,7 @@ from harness.clients import AuthedClient, new_user_id, token
 from harness.contract import CONTRACT, ROOT_PATH
 from harness.nginx import nginx
 from harness.pages import BROWSER, Links
+from harness.raw_http import send
 from harness.service import SECRET, Service
 
 
@@ -88,6 +89,14 @@ def test_the_type_of_a_problem_is_the_address_of_its_page(client: AuthedClient) 
         assert f'"type": "{problem["type"]}"' in page.text.replace("&#34;", '"')
         explained = client.get(f"/problems/{slug}", headers={"Accept": "application/json"})
         assert explained.json()["type"] == problem["type"]
+
+
+def test_a_request_that_is_not_http_gets_a_problem_below_the_prefix(
+    prefixed_service: Service,
+) -> None:
+    problem = send(prefixed_service, b"GET /\xff HTTP/1.1").json()
+    assert problem["type"] == f"{ROOT_PATH}/problems/bad-request"
+    assert problem["instance"] == f"{ROOT_PATH}/"
 
 
 def test_every_link_of_every_page_stays_below_the_prefix(proxied: str) -> None:
