@@ -1,4 +1,4 @@
-"""The command `todo-api`: serve, migrate, export, erase, and tokens for development."""
+"""The command `todo-api`: serve, migrate, care for data, and tokens for development."""
 
 import argparse
 import asyncio
@@ -28,6 +28,7 @@ from handlers.server.run import CannotListen, check_address, run
 from handlers.site.dev_tokens import LOOPBACK
 from models import embedded, migrate
 from models.errors import TodoError
+from models.restore import advance_revisions
 from settings import SettingError, Settings
 
 UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -89,6 +90,11 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("migrate", help="bring the database up to date, and stop")
     command.set_defaults(run=_migrate)
 
+    command = commands.add_parser(
+        "after-restore", help="after restoring a backup: make clients read everything again"
+    )
+    command.set_defaults(run=_after_restore)
+
     command = commands.add_parser("export", help="print a user's tasks as JSON Lines")
     command.add_argument("--user", required=True, metavar="ID", help="the user's id")
     command.set_defaults(run=_export)
@@ -135,6 +141,13 @@ def _serve(options: argparse.Namespace) -> None:
 def _migrate(_options: argparse.Namespace) -> None:
     with _with_database(configuration.load(os.environ)) as settings:
         _upgrade(settings)
+
+
+def _after_restore(_options: argparse.Namespace) -> None:
+    with _with_database(configuration.load(os.environ)) as settings:
+        _upgrade(settings)
+        users = advance_revisions(_owner_url(settings))
+    print(f"The clients of {users} users will read everything again.")
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -203,8 +216,13 @@ def _with_database(settings: Settings) -> Iterator[Settings]:
 
 def _upgrade(settings: Settings) -> None:
     assert settings.database_url is not None
+    migrate.upgrade(_owner_url(settings), settings.database_url.get_secret_value())
+
+
+def _owner_url(settings: Settings) -> str:
     owner = settings.migration_database_url or settings.database_url
-    migrate.upgrade(owner.get_secret_value(), settings.database_url.get_secret_value())
+    assert owner is not None
+    return owner.get_secret_value()
 
 
 def _export_to_workers(settings: Settings, *, development: bool) -> None:
