@@ -32,6 +32,7 @@ from handlers.auth.keys import KeyRing, Keys, SharedSecrets
 from handlers.auth.verifier import TokenVerifier
 from handlers.middleware.cors import CORSMiddleware
 from handlers.middleware.request_context import Observer, RequestContextMiddleware
+from handlers.middleware.root_path import RootPathMiddleware
 from handlers.observability import create_tracing
 from handlers.observability.access_log import AccessLog
 from handlers.observability.logs import configure_logging
@@ -41,7 +42,7 @@ from handlers.server.limits import Limits
 from handlers.server.stats import connection_stats
 from handlers.site import dev_tokens
 from handlers.site.dev_tokens import DevTokensMiddleware
-from handlers.site.pages import PagesMiddleware
+from handlers.site.pages import PagesMiddleware, render_pages
 from models import queries
 from models.blocked_users import BlockedUsers
 from models.postgres.database import Database
@@ -72,6 +73,16 @@ def create_app(
     published = JWKSClient(settings.jwks_url) if settings.jwks_url else None
     tokens = create_token_cache(settings, published)
     blocked = BlockedUsers(database)
+    pages = render_pages(
+        contract,
+        root_path=settings.root_path,
+        development=origin(settings) if development else None,
+    )
+    root_path = partial(
+        RootPathMiddleware,
+        root_path=settings.root_path,
+        paths=[*contract.document["paths"], *pages],
+    )
     observers: list[Observer] = []
     background: list[AbstractAsyncContextManager[object]] = []
     if settings.access_log:
@@ -91,6 +102,7 @@ def create_app(
     app = ConnexionMiddleware(
         Operations(),
         middlewares=[
+            *([root_path] * bool(settings.root_path)),
             partial(
                 RequestContextMiddleware,
                 user_scope=contract.user_scope,
@@ -100,11 +112,7 @@ def create_app(
                 CORSMiddleware, allow_origins=settings.cors_origins, reject=preflight_error
             ),
             *([partial(DevTokensMiddleware, sign=partial(sign_token, settings))] * development),
-            partial(
-                PagesMiddleware,
-                contract=contract,
-                development=origin(settings) if development else None,
-            ),
+            partial(PagesMiddleware, pages=pages),
             LifespanMiddleware,
         ],
         lifespan=lambda _app: _lifespan(background, database, settings.shutdown_delay),

@@ -1,4 +1,4 @@
-"""The command `todo-api`: serve, migrate, what concerns one user, and development tokens."""
+"""The command `todo-api`: serve, migrate, care for data, and tokens for development."""
 
 import argparse
 import asyncio
@@ -32,6 +32,7 @@ from models import embedded, migrate, tasks
 from models.blocked_users import EFFECTIVE_WITHIN, block_user, unblock_user
 from models.errors import TodoError
 from models.postgres.database import Database
+from models.restore import advance_revisions
 from settings import SettingError, Settings
 
 Result = TypeVar("Result")
@@ -104,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_migrate)
 
     command = commands.add_parser(
+        "after-restore", help="after restoring a backup: make clients read everything again"
+    )
+    command.set_defaults(run=_after_restore)
+
+    command = commands.add_parser(
         "export", parents=[user], help="print a user's tasks as JSON Lines"
     )
     command.set_defaults(run=_export)
@@ -154,6 +160,7 @@ def _serve(options: argparse.Namespace) -> None:
             workers=complete.workers,
             limits=create_limits(complete),
             shutdown_timeout=complete.shutdown_timeout,
+            root_path=complete.root_path,
         )
 
 
@@ -165,6 +172,13 @@ def _migrate(_options: argparse.Namespace) -> None:
 async def _check_database(settings: Settings) -> None:
     async with opened_database(settings):
         pass
+
+
+def _after_restore(_options: argparse.Namespace) -> None:
+    with _with_database(configuration.load(os.environ)) as settings:
+        _upgrade(settings)
+        users = advance_revisions(_owner_url(settings))
+    print(f"The clients of {users} users will read everything again.")
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -271,12 +285,17 @@ def _with_metrics(settings: Settings) -> Iterator[None]:
 
 def _upgrade(settings: Settings) -> None:
     assert settings.database_url is not None
-    owner = settings.migration_database_url or settings.database_url
     migrate.upgrade(
-        owner.get_secret_value(),
+        _owner_url(settings),
         settings.database_url.get_secret_value(),
         distribute=settings.database_kind == "citus",
     )
+
+
+def _owner_url(settings: Settings) -> str:
+    owner = settings.migration_database_url or settings.database_url
+    assert owner is not None
+    return owner.get_secret_value()
 
 
 def _export_to_workers(settings: Settings, *, development: bool) -> None:

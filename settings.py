@@ -34,6 +34,11 @@ DEFAULT_ORIGINS = tuple(
 )
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
+MAX_ROOT_PATH = 50
+"""In characters: `Location` and the other addresses stay as short as the contract says."""
+
+# Segments of characters that are never percent-encoded; none of them is `.` or `..`.
+_ROOT_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)*")
 
 _DATABASE_URL = re.compile(
     r"postgres(?:ql)?(?:\+\w+)?://((?:[^/@]*@)?[^?]*)\??(.*)", re.IGNORECASE | re.DOTALL
@@ -99,6 +104,16 @@ def _origins(text: str) -> tuple[str, ...]:
             msg = f"must list origins such as http://localhost:3000, not {origin!r}"
             raise ValueError(msg)
     return origins
+
+
+def _root_path(text: str) -> str:
+    if len(text) > MAX_ROOT_PATH or not _ROOT_PATH.fullmatch(text):
+        msg = (
+            "must be a path such as /todo, without a slash at the end, of at most "
+            f"{MAX_ROOT_PATH} characters (letters, digits, - . _ ~), not {text!r}"
+        )
+        raise ValueError(msg)
+    return text
 
 
 def libpq_url(text: str) -> str:
@@ -228,6 +243,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, _text(_integer(1, 65535))] = 8000
     workers: Annotated[int, _text(_integer(1, 64))] = 1
+    root_path: Annotated[str, _text(_root_path)] = ""
     head_timeout: _Seconds = 10.0
     body_timeout: _Seconds = 30.0
     write_timeout: _Seconds = 30.0

@@ -41,6 +41,15 @@ class Contract:
             if "operationId" in node
         }
 
+    def below(self, root_path: str) -> "Contract":
+        """Return the contract with `root_path` as the URL of its first server, `/` if empty."""
+        url = root_path or "/"
+        first, *others = self.document["servers"]
+        document = {**self.document, "servers": [{**first, "url": url}, *others]}
+        line = f"\n  - url: {first['url']}\n"
+        text = self.text.replace(line.encode(), f"\n  - url: {url}\n".encode(), 1)
+        return Contract(text, document)
+
     def resolve(self, node: Json) -> Json:
         """Return a copy of a part of the document with its references resolved."""
         if isinstance(node, dict):

@@ -188,6 +188,12 @@ def test_dots_lead_to_the_users_claim_but_not_in_a_url(text: str, path: object) 
     assert settings.load({}).jwt_user_claim == (("sub",), ("user", "id"))
 
 
+@pytest.mark.parametrize("path", ["/todo", "/v1.0/to-do_~", "/..x/...", f"/{'x' * 49}"])
+def test_a_path_prefix_has_segments_that_need_no_encoding(path: str) -> None:
+    assert settings.load({"ROOT_PATH": path}).root_path == path
+    assert settings.load({}).root_path == ""
+
+
 def test_origins_are_separated_by_commas() -> None:
     loaded = settings.load({"CORS_ORIGINS": " https://todo.example , http://localhost:3000"})
     assert loaded.cors_origins == ("https://todo.example", "http://localhost:3000")
@@ -216,6 +222,16 @@ def test_origins_are_separated_by_commas() -> None:
         ("PORT", "65536", "whole number from 1 to 65535"),
         ("PORT", "٨٠٠٠", "whole number from 1 to 65535"),
         ("WORKERS", "-1", "whole number from 1 to 64"),
+        ("ROOT_PATH", "todo", "a path such as /todo"),
+        ("ROOT_PATH", "/", "a path such as /todo"),
+        ("ROOT_PATH", "/todo/", "without a slash at the end"),
+        ("ROOT_PATH", "//todo", "a path such as /todo"),
+        ("ROOT_PATH", "/todo/../x", "a path such as /todo"),
+        ("ROOT_PATH", "/a%20b", "a path such as /todo"),
+        ("ROOT_PATH", "/todo?x", "a path such as /todo"),
+        ("ROOT_PATH", "/tödo", "a path such as /todo"),
+        ("ROOT_PATH", "https://todo.example/todo", "a path such as /todo"),
+        ("ROOT_PATH", f"/{'x' * 50}", "at most 50 characters"),
         ("CORS_ORIGINS", "*", "origins such as http://localhost:3000"),
         ("CORS_ORIGINS", "http://localhost:3000/", "origins such as http://localhost:3000"),
         ("CORS_ORIGINS", "localhost:3000", "origins such as http://localhost:3000"),

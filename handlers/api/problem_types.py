@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemType:
-    """One problem type; its `type` is the path of the page that explains it.
+    """One problem type; its `type` is the path of the page that explains it, without a prefix.
 
     `detail` is the default for a problem that has none of its own. The page has the sections
     `happened`, `why` and `advice`, where backticks mark code.
@@ -36,10 +36,10 @@ class ProblemType:
             "request_id": "4bf92f3577b34da6a3ce929d0e0e4736",
         }
 
-    def as_json(self) -> dict[str, str | int]:
-        """Return what the page says, for programs."""
+    def as_json(self, root_path: str) -> dict[str, str | int]:
+        """Return what the page says, for programs; `type` begins with the path prefix."""
         return {
-            "type": self.type,
+            "type": f"{root_path}{self.type}",
             "title": self.title,
             "status": self.status,
             "happened": self.happened,

@@ -70,9 +70,11 @@ def problem_document(
 ) -> bytes:
     """Return a problem document of this type, encoded."""
     problem_type = PROBLEM_TYPES[slug]
-    path = STRAY_PERCENT.sub(b"%25", scope["raw_path"][:MAX_INSTANCE])
+    root_path = scope.get("root_path", "")  # optional in ASGI
+    path = root_path.encode() + scope["raw_path"]
+    path = STRAY_PERCENT.sub(b"%25", path[:MAX_INSTANCE])
     fields = {
-        "type": problem_type.type,
+        "type": f"{root_path}{problem_type.type}",
         "title": problem_type.title,
         "status": problem_type.status,
         "detail": detail or problem_type.detail,

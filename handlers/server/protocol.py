@@ -222,7 +222,7 @@ class Protocol(HttpToolsProtocol):
         if self._phase is BODY:  # the application waits for the rest
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.write(rejection.response())
+        self.transport.write(rejection.response(self.root_path))
         self._linger()
 
     def _may_respond(self) -> bool:

@@ -21,10 +21,14 @@ class Rejection:
     """Members of the problem document, in addition to those of its type."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def response(self) -> bytes:
+    def response(self, root_path: str) -> bytes:
         """Return the response, after which the connection is closed."""
         request_id = secrets.token_hex(16)
-        scope = {"raw_path": b"/", "state": {"request_id": request_id}}
+        scope = {
+            "raw_path": b"/",
+            "root_path": root_path,
+            "state": {"request_id": request_id},
+        }
         body = problem_document(scope, self.slug, **self.extensions)
         headers = {
             "content-type": MEDIA_TYPE,

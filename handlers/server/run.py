@@ -56,14 +56,15 @@ def run(
     host: str,
     port: int,
     workers: int,
+    root_path: str,
     limits: Limits,
     shutdown_timeout: float,
 ) -> None:
     """Serve the application that `factory` builds until a signal stops the process.
 
     `factory` is an import string, such as `app:from_environment`, which each worker
-    process calls. Exits with STARTUP_FAILURE if serving cannot begin. Requests in flight get
-    `shutdown_timeout` seconds to end.
+    process calls; `root_path` is that of ASGI. Exits with STARTUP_FAILURE if serving cannot
+    begin. Requests in flight get `shutdown_timeout` seconds to end.
     """
     most = min(limits.max_connections, raise_file_limit())
     limiter = ConnectionLimiter(replace(limits, max_connections=most))
@@ -74,6 +75,7 @@ def run(
             host=host,
             port=port,
             workers=workers,
+            root_path=root_path,
             http=partial(Protocol, limiter=limiter),  # type: ignore[arg-type]
             ws="none",
             lifespan="on",

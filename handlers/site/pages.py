@@ -35,21 +35,16 @@ SWAGGER_UI_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
+Page = StaticResponse | NegotiatedResponse
+
 
 class PagesMiddleware:
     """Serves the paths of its pages, and passes on everything else."""
 
-    def __init__(
-        self, app: ASGIApp, *, contract: Contract, development: str | None = None
-    ) -> None:
-        """Render every page for this contract.
-
-        In development, `development` is the origin of the service.
-        """
+    def __init__(self, app: ASGIApp, *, pages: Mapping[str, Page]) -> None:
+        """Serve these pages, by their paths."""
         self._app = app
-        self._pages: Mapping[str, StaticResponse | NegotiatedResponse] = dict(
-            _render(contract, development)
-        )
+        self._pages = pages
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve a page, or pass the request on."""
@@ -61,20 +56,31 @@ class PagesMiddleware:
         return error_response(scope, MethodNotAllowed(["GET"]))(scope, receive, send)
 
 
+def render_pages(
+    contract: Contract, *, root_path: str = "", development: str | None = None
+) -> dict[str, Page]:
+    """Return every page by its path, rendered for this contract.
+
+    Links in them begin with `root_path`, the path prefix under which clients see the service.
+    In development, `development` is its origin on this machine.
+    """
+    return dict(_render(contract.below(root_path), root_path, development))
+
+
 def _render(
-    contract: Contract, development: str | None
-) -> Iterator[tuple[str, StaticResponse | NegotiatedResponse]]:
-    render = partial(Templates(contract).render, development=development)
+    contract: Contract, root_path: str, development: str | None
+) -> Iterator[tuple[str, Page]]:
+    render = partial(Templates(contract, root_path).render, development=development)
     yield "/", _html(render("index.html"))
     yield "/docs", _html(render("docs.html"), policy=SWAGGER_UI_POLICY)
     yield "/reference", _html(render("reference.html"))
     yield "/openapi.yaml", _static(contract.text, "application/yaml")
     yield "/openapi.json", _static(orjson.dumps(contract.document), "application/json")
-    types = [problem_type.as_json() for problem_type in PROBLEM_TYPES.values()]
+    types = [problem_type.as_json(root_path) for problem_type in PROBLEM_TYPES.values()]
     yield "/problems", _negotiated(types, render("problems.html"))
     for problem_type in PROBLEM_TYPES.values():
         html = render("problem.html", problem=problem_type)
-        yield problem_type.type, _negotiated(problem_type.as_json(), html)
+        yield problem_type.type, _negotiated(problem_type.as_json(root_path), html)
     for file in filter(Path.is_file, STATIC.rglob("*")):
         yield f"/{file.relative_to(STATIC).as_posix()}", _file(file)
     yield "/favicon.ico", _file(STATIC / "favicon.svg")  # some clients request it unasked

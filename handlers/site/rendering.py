@@ -24,10 +24,10 @@ Schema = Mapping[str, Any]
 
 
 class Templates:
-    """The templates, with the contract as a global of each."""
+    """The templates, with the contract and the path prefix of links as globals of each."""
 
-    def __init__(self, contract: Contract) -> None:
-        """Load the templates; `contract` is the document in each."""
+    def __init__(self, contract: Contract, root_path: str) -> None:
+        """Load the templates; `contract` is the document in each, `root` the prefix."""
         self._environment = Environment(
             loader=FileSystemLoader(TEMPLATES),
             autoescape=True,
@@ -35,6 +35,7 @@ class Templates:
             lstrip_blocks=True,
         )
         self._environment.globals["contract"] = contract.document
+        self._environment.globals["root"] = root_path
         self._environment.globals["headings"] = headings(
             contract.document["info"]["description"]
         )

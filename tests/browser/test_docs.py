@@ -1,6 +1,8 @@
 """Swagger UI in a browser: authorization, trying out operations, no external requests."""
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -8,7 +10,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from harness.browser import OpenWindow, Window
 from harness.clients import new_user_id, token
-from harness.contract import OPERATIONS
+from harness.contract import OPERATIONS, ROOT_PATH
+from harness.nginx import nginx
 from harness.service import Service
 
 # A warning of Swagger UI itself, about URLs such as /docs#/Tasks/create_task.
@@ -98,6 +101,41 @@ def test_in_development_a_token_takes_one_click_and_survives_a_reload(
     listed.get_by_role("button", name="Execute").click()
     expect(listed.locator(".live-responses-table")).not_to_contain_text(title)
     assert_clean(window)
+
+
+@pytest.fixture(scope="module")
+def prefixed_dev_service(dev_service: Service, data_dir: Path) -> Iterator[Service]:
+    """Run a service in development mode with a ROOT_PATH, on the same database."""
+    assert dev_service.process.poll() is None
+    environment = {"DATA_DIR": str(data_dir), "ROOT_PATH": ROOT_PATH}
+    prefixed = Service(environment, data_dir / "prefixed development.log")
+    yield prefixed.wait_until_healthy()
+    prefixed.stop()
+
+
+@pytest.mark.parametrize("removes_prefix", [True, False])
+def test_swagger_ui_works_behind_a_proxy_with_a_path_prefix(
+    prefixed_dev_service: Service,
+    open_window: OpenWindow,
+    tmp_path: Path,
+    removes_prefix: bool,  # noqa: FBT001
+) -> None:
+    with nginx(prefixed_dev_service, tmp_path, removes_prefix=removes_prefix) as proxied:
+        window = open_window(proxied.removesuffix(ROOT_PATH))
+        page = window.visit(f"{proxied}/docs")
+        page.get_by_role("button", name="Alice").click()
+        expect(page.get_by_role("status")).to_have_text("Signed in as alice for one hour.")
+        title = f"Water {new_user_id()}"
+        created = try_out(page, "create_task", f'{{"title": "{title}"}}')
+        expect(created.locator(".response-col_status")).to_contain_text("201")
+        expect(created).to_contain_text(f"location: {ROOT_PATH}/api/tasks/")
+        expect(try_out(page, "list_tasks")).to_contain_text(title)
+        sent = operation(page, "list_tasks").locator(".request-url")
+        expect(sent).to_contain_text(f"{proxied}/api/tasks")
+        with window.context.expect_page() as opened:
+            page.get_by_role("link", name="Read the guide").click()
+        expect(opened.value).to_have_url(f"{proxied}/reference")
+        assert_clean(window)
 
 
 def test_outside_development_no_token_is_offered(

@@ -21,6 +21,9 @@ CONTRACT = contracts.load()
 OPERATIONS = operations_of(CONTRACT)
 REPLAY = Replay(CONTRACT)
 
+ROOT_PATH = "/todo"
+"""The path prefix of every service of the tests that is behind a proxy."""
+
 # Statuses of any HTTP server, which `default` describes.
 HTTP_STATUSES = {"405", "408", "414", "431"}
 
@@ -81,8 +84,8 @@ def operation_of(request: httpx.Request) -> Operation | None:
 
 
 def canonical_path(request: httpx.Request) -> str:
-    """Return the path of a request in the form of the contract, without a user id."""
-    path = request.url.raw_path.decode().partition("?")[0]
+    """Return the path of a request in the form of the contract: no prefix, no user id."""
+    path = request.url.raw_path.decode().partition("?")[0].removeprefix(ROOT_PATH)
     path = re.sub(r"^/api/(?!tasks(/|$))[^/]+/tasks", "/api/tasks", path)
     return unquote(path).rstrip("/") or "/"
 

@@ -101,6 +101,18 @@ def free_port() -> int:
             continue
 
 
+def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process listens on a port of the loopback interface; fail if it ends."""
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            time.sleep(0.02)
+        else:
+            return
+    raise AssertionError(process.args)
+
+
 def bare_environment(
     changes: Mapping[str, str | None] = MappingProxyType({}),
 ) -> dict[str, str]:

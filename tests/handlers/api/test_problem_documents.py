@@ -159,6 +159,14 @@ def test_the_instance_is_the_path_as_a_uri(path: bytes, instance: str) -> None:
     assert MAX_INSTANCE == 333
 
 
+def test_type_and_instance_begin_with_the_path_prefix() -> None:
+    for path in (b"/api/tasks", b"/" + MAX_INSTANCE * b"x"):
+        prefixed = {**scope(path), "root_path": "/todo"}
+        problem = orjson.loads(problem_document(prefixed, "not-found"))
+        assert problem["type"] == "/todo/problems/not-found"
+        assert problem["instance"] == f"/todo{path.decode()}"[:MAX_INSTANCE]
+
+
 def test_extensions_are_part_of_the_document() -> None:
     body = orjson.loads(problem_document(scope(), "bad-request", detail="No.", extra=[1]))
     assert body == {

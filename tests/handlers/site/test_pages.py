@@ -2,7 +2,6 @@
 
 import re
 from html import unescape
-from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -12,40 +11,16 @@ import yaml
 from handlers.api.problem_types import PROBLEM_TYPES, ProblemType
 from harness.anonymous import AnonymousClient
 from harness.contract import CONTRACT, OPERATIONS
+from harness.pages import BROWSER, Links
 from openapi.contract import PATH
 
 PROBLEMS = ("/problems", *(problem_type.type for problem_type in PROBLEM_TYPES.values()))
 HTML = ("/", "/docs", "/reference", *PROBLEMS)
 FILES = ("/site.css", "/favicon.svg", "/favicon.ico", "/docs/start.js", "/docs/style.css")
 PATHS = (*HTML, *FILES, "/openapi.yaml", "/openapi.json")
-# The Accept header that Chromium sends when the user follows a link.
-BROWSER = (
-    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,"
-    "image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
-)
 IMPLEMENTATION = re.compile(
     r"x-bearerInfoFunc|x-openapi-router|\bhandlers\.|\bmodels\.|\.py\b|connexion|starlette"
 )
-
-
-class Links(HTMLParser):
-    """Collects the resources and links of a page, and any inline code."""
-
-    def __init__(self, page: httpx.Response) -> None:
-        super().__init__()
-        self.loads: set[str] = set()
-        self.links: set[str] = set()
-        self.inline: list[str] = []
-        self.feed(page.text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = dict(attrs)
-        address = attributes.get("src") or attributes.get("href")
-        if tag == "script" and "src" not in attributes:
-            self.inline.append(tag)
-        self.inline += [name for name in attributes if name.startswith("on")]
-        if address:
-            (self.links if tag == "a" else self.loads).add(address)
 
 
 def get(anonymous: AnonymousClient, path: str, **headers: str) -> httpx.Response:
@@ -150,7 +125,7 @@ def test_swagger_ui_is_self_hosted_and_reads_the_contract(
         "/docs/start.js": "text/javascript; charset=utf-8",
     }
     start = get(anonymous, "/docs/start.js").text
-    assert 'url: "/openapi.json"' in start
+    assert "url: `${root}openapi.json`" in start
     assert "validatorUrl: null" in start
     assert not re.search(r"https?:", start)
 

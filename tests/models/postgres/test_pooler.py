@@ -4,9 +4,7 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
 from harness.cluster import Cluster, new_user_id, open_database
+from harness.service import free_port, wait_for_port
 from harness.waiting import poll_until, time_limit
 from models import migrate
 from models.errors import PermissionDenied
@@ -54,8 +53,7 @@ pytestmark = [
 @pytest.fixture
 def pooler(scratch_db: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     """Run PgBouncer, with fewer server connections than clients."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     users = tmp_path / "users"
     accounts = [conninfo_to_dict(url) for url in (scratch_db.app, scratch_db.owner)]
     users.write_text("".join(f'"{a["user"]}" "{a["password"]}"\n' for a in accounts))
@@ -77,17 +75,6 @@ def pooler(scratch_db: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     finally:
         process.terminate()
         process.wait()
-
-
-def wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
-    while process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            time.sleep(0.02)
-        else:
-            return
-    raise AssertionError(process.args)
 
 
 async def use_every_operation(database: Database, user: str) -> None:

@@ -1,3 +1,6 @@
+// The address of the service, which a proxy may have put under a path prefix.
+const root = new URL("..", document.currentScript.src).pathname;
+
 // Swagger UI has its own dark mode; make it follow the scheme of the other pages.
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
@@ -9,7 +12,7 @@ const WithoutGuide = () => ({
   wrapComponents: {
     info: (Info, system) => (props) => {
       const [summary] = props.info.get("description").split("\n\n");
-      const info = props.info.set("description", `${summary}\n\n[Read the guide](/reference)`);
+      const info = props.info.set("description", `${summary}\n\n[Read the guide](${root}reference)`);
       return system.React.createElement(Info, { ...props, info });
     },
   },
@@ -35,7 +38,7 @@ const WithoutExamples = () => ({
 });
 
 const ui = SwaggerUIBundle({
-  url: "/openapi.json",
+  url: `${root}openapi.json`,
   dom_id: "#swagger-ui",
   deepLinking: true,
   persistAuthorization: true,
@@ -52,7 +55,7 @@ document.querySelector(".skip").addEventListener("click", () => content.focus())
 // In development, each button gets a token for its user.
 const tokenStatus = document.getElementById("token-status");
 const use = async (user) => {
-  const response = await fetch(`/docs/token/${user}`, { method: "POST" });
+  const response = await fetch(`${root}docs/token/${user}`, { method: "POST" });
   const { token, detail } = await response.json();
   if (response.ok) {
     const schema = ui.specSelectors.securityDefinitions().get("bearerAuth");
