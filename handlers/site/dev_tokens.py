@@ -1,8 +1,8 @@
 """Tokens for development, signed with the shared secret as a frontend would.
 
 The page /docs gets one at a click, but only where `serve` has created the database and the
-secret itself and listens on the loopback interface (see `cli.py`). Otherwise the middleware
-is not installed, and its paths do not exist.
+secret itself and listens on the loopback interface (see `cli.development`). Otherwise the
+middleware is not installed, and its paths do not exist.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

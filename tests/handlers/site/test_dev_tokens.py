@@ -9,7 +9,7 @@ import pytest
 
 import settings
 from app import DEVELOPMENT
-from cli import is_development
+from cli.development import is_development
 from handlers.site.dev_tokens import USERS
 from harness.anonymous import AnonymousClient
 from harness.service import SECRET, Service

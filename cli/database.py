@@ -1,0 +1,58 @@
+"""The database of the settings, and the commands that concern it as a whole."""
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pydantic import SecretStr
+
+import settings as configuration
+from models import embedded
+from models.migrate import upgrade
+from models.restore import advance_revisions
+from settings import Settings
+
+
+def migrate(_options: argparse.Namespace) -> None:
+    """Bring the database up to date."""
+    with with_database(configuration.load(os.environ)) as settings:
+        upgrade_database(settings)
+
+
+def after_restore(_options: argparse.Namespace) -> None:
+    """Make clients read everything again; see `advance_revisions`."""
+    with with_database(configuration.load(os.environ)) as settings:
+        upgrade_database(settings)
+        users = advance_revisions(_owner_url(settings))
+    print(f"The clients of {users} users will read everything again.")
+
+
+@contextmanager
+def with_database(settings: Settings) -> Iterator[Settings]:
+    """Yield the settings with a database: their own, or the embedded PostgreSQL."""
+    if settings.database_url is not None:
+        yield settings
+        return
+    with embedded.running(settings.data_dir) as urls:
+        provided = {
+            "database_url": SecretStr(urls.app),
+            "migration_database_url": SecretStr(urls.owner),
+        }
+        yield settings.model_copy(update=provided)
+
+
+def upgrade_database(settings: Settings) -> None:
+    """Run pending migrations as the owner of the schema. Raises MigrationFailed."""
+    assert settings.database_url is not None
+    upgrade(
+        _owner_url(settings),
+        settings.database_url.get_secret_value(),
+        distribute=settings.database_kind == "citus",
+    )
+
+
+def _owner_url(settings: Settings) -> str:
+    owner = settings.migration_database_url or settings.database_url
+    assert owner is not None
+    return owner.get_secret_value()
