@@ -161,7 +161,7 @@ def comma_separated(names: list[str]) -> Callable[[str], list[str]]:
 def checkout_directory(text: str) -> Path:
     """Parse the path of a checkout, for argparse."""
     path = Path(text).resolve()
-    if not path.joinpath("app.py").is_file():
+    if not path.joinpath("openapi", "openapi.yaml").is_file():
         message = f"{text} is not a checkout of this service"
         raise argparse.ArgumentTypeError(message)
     return path

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pydantic import SecretBytes
 
 import settings as configuration
-from app import origin, sign_token
+from app.components import origin, sign_token
 from handlers.auth import dev_secret
 from handlers.site.dev_tokens import LOOPBACK
 from settings import SettingError, Settings

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import settings as configuration
-from app import DEVELOPMENT, METRICS_DIR, create_limits, opened_database
+from app import DEVELOPMENT, METRICS_DIR
+from app.components import create_limits
+from app.lifespan import opened_database
 from cli.database import upgrade_database, with_database
 from cli.development import is_development, welcome, with_dev_secret
 from handlers.observability.logs import configure_logging

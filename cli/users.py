@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import settings as configuration
-from app import opened_database
+from app.lifespan import opened_database
 from cli.database import with_database
 from models import tasks
 from models.blocked_users import EFFECTIVE_WITHIN, block_user, unblock_user

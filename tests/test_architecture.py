@@ -48,7 +48,7 @@ MAY_IMPORT = {
     },
     "handlers.site": {"handlers.site", "handlers.api", *OPENAPI},
     "handlers.server": {"handlers.server", "handlers.api", *OPENAPI},
-    "app": {"handlers", "models", "openapi", "settings"},
+    "app": {"app", "handlers", "models", "openapi", "settings"},
     "cli": {"cli", "app", "handlers", "models", "settings"},
 }
 """The packages and modules of this project that each package may import."""
