@@ -14,7 +14,8 @@ from sqlalchemy.schema import CreateIndex
 
 from models.migrate import connected
 from models.tables import SCHEMA, Base
-from settings import libpq_url, read_env_file
+from settings import read_env_file
+from settings.parsers import libpq_url
 
 
 def include_name(name: str | None, kind: str, _parents: Any) -> bool:

@@ -29,7 +29,7 @@ MODELS = {
 }
 
 MAY_IMPORT = {
-    "settings": set[str](),
+    "settings": {"settings"},
     "openapi": {"openapi"},
     "models": {"models", "openapi.types"},
     "models.postgres": {"models.postgres", "models.errors"},

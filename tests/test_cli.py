@@ -39,6 +39,7 @@ from harness.postgres import (
     wait_until,
 )
 from harness.service import ROOT, SECRET, Serve, Service, bare_environment, free_port
+from settings.parsers import MIN_SECRET_BYTES
 
 pytest_plugins = ["harness.isolated_services"]
 
@@ -162,7 +163,7 @@ def test_a_missing_secret_is_created_once_and_reused(
         f"BETTER_AUTH_SECRET is not set: made one for development in {made}.\n"
     )
     assert stat.S_IMODE(made.stat().st_mode) == 0o600
-    assert len(made.read_bytes()) >= settings.MIN_SECRET_BYTES
+    assert len(made.read_bytes()) >= MIN_SECRET_BYTES
     first.stop()
     again = serve({"DATA_DIR": str(migrated_data_dir)}).wait_until_healthy()
     assert tasks(again, token).status_code == 200

@@ -5,9 +5,7 @@ environment must hide the one in `.env`, and callers must be able to pass a mapp
 which alone the settings are then read. So `load` selects the variables and passes them on.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from math import inf
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -28,150 +26,15 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-MIN_SECRET_BYTES = 32
+from settings import parsers
+
 DEFAULT_ORIGINS = tuple(
     f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 3001)
 )
-LOG_LEVELS = ("debug", "info", "warning", "error")
-LOG_FORMATS = ("text", "json")
-MAX_ROOT_PATH = 50
-"""In characters: `Location` and the other addresses stay as short as the contract says."""
-
-# Segments of characters that are never percent-encoded; none of them is `.` or `..`.
-_ROOT_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)*")
-
-_DATABASE_URL = re.compile(
-    r"postgres(?:ql)?(?:\+\w+)?://((?:[^/@]*@)?[^?]*)\??(.*)", re.IGNORECASE | re.DOTALL
-)
-# Parameters that Prisma, Supabase, asyncpg and SQLAlchemy read. libpq refuses a URL with
-# them, and none of them makes a connection less secure by its absence.
-_NOT_FOR_LIBPQ = {
-    "connection_limit",
-    "pgbouncer",
-    "pool_timeout",
-    "prepared_statement_cache_size",
-    "schema",
-    "socket_timeout",
-    "statement_cache_size",
-    "supa",
-    "workaround",
-}
 
 
 class SettingError(Exception):
     """A setting is missing or invalid; the text is one sentence that names it."""
-
-
-def _secret(text: str) -> bytes:
-    secret = text.encode()
-    if len(secret) < MIN_SECRET_BYTES:
-        msg = f"must be at least {MIN_SECRET_BYTES} bytes long, and has {len(secret)}"
-        raise ValueError(msg)
-    return secret
-
-
-def _web_url(text: str) -> str:
-    try:
-        url = urlsplit(text)
-        usable = url.scheme in {"http", "https"} and url.hostname and url.port != 0
-    except ValueError:
-        usable = False
-    if not usable or not re.fullmatch(r"[!-~]+", text) or re.search(r"[@#]", text):
-        msg = "must be a URL such as https://todo.example, without a password in it"
-        raise ValueError(msg)
-    return text
-
-
-def _claim(text: str) -> tuple[str, ...]:
-    """Parse the path of a claim: dots separate names, except in a name that is a URL."""
-    path = (text,) if "/" in text else tuple(text.split("."))
-    if not all(path):
-        msg = f"must be a claim's name, or a path such as user.id, not {text!r}"
-        raise ValueError(msg)
-    return path
-
-
-def _claims(text: str) -> tuple[tuple[str, ...], ...]:
-    """Parse the paths of several claims, separated by commas."""
-    return tuple(_claim(path.strip()) for path in text.split(","))
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(origin.strip() for origin in text.split(",") if origin.strip())
-    for origin in origins:
-        url = urlsplit(origin)
-        if url.scheme not in {"http", "https"} or f"{url.scheme}://{url.netloc}" != origin:
-            msg = f"must list origins such as http://localhost:3000, not {origin!r}"
-            raise ValueError(msg)
-    return origins
-
-
-def _root_path(text: str) -> str:
-    if len(text) > MAX_ROOT_PATH or not _ROOT_PATH.fullmatch(text):
-        msg = (
-            "must be a path such as /todo, without a slash at the end, of at most "
-            f"{MAX_ROOT_PATH} characters (letters, digits, - . _ ~), not {text!r}"
-        )
-        raise ValueError(msg)
-    return text
-
-
-def libpq_url(text: str) -> str:
-    """Rewrite the URL of another driver or ORM as libpq reads it. Raises ValueError."""
-    match = _DATABASE_URL.fullmatch(text)
-    if match is None:
-        msg = "must be a URL such as postgresql://user:password@host:5432/todo"
-        raise ValueError(msg)
-    server, query = match.groups()
-    parameters = [
-        parameter
-        for parameter in query.split("&")
-        if parameter and parameter.partition("=")[0] not in _NOT_FOR_LIBPQ
-    ]
-    return "?".join([f"postgresql://{server}", *filter(None, ["&".join(parameters)])])
-
-
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
-            msg = f"must be a whole number from {low} to {high}, not {text!r}"
-            raise ValueError(msg)
-        return int(text)
-
-    return parse
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0
-    if not 0 < seconds <= 3600:  # noqa: PLR2004 (an hour)
-        msg = f"must be a number of seconds, not {text!r}"
-        raise ValueError(msg)
-    return seconds
-
-
-def _seconds_or_off(text: str) -> float:
-    """Parse a number of seconds; 0 is infinity."""
-    return inf if text == "0" else _seconds(text)
-
-
-def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text.lower() not in choices:
-            msg = f"must be one of {', '.join(choices)}, not {text!r}"
-            raise ValueError(msg)
-        return text.lower()
-
-    return parse
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in {"true", "false"}:
-        msg = f"must be true or false, not {text!r}"
-        raise ValueError(msg)
-    return text.lower() == "true"
 
 
 def _text(parse: Callable[[str], Any]) -> BeforeValidator:
@@ -201,9 +64,9 @@ def _cors_origins(data: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*DEFAULT_ORIGINS, f"{url.scheme}://{host}{port}"]))
 
 
-_WebURL = Annotated[str, _text(_web_url)]
-_DatabaseURL = Annotated[SecretStr, _text(libpq_url)]
-_Seconds = Annotated[float, _text(_seconds)]
+_WebURL = Annotated[str, _text(parsers.web_url)]
+_DatabaseURL = Annotated[SecretStr, _text(parsers.libpq_url)]
+_Seconds = Annotated[float, _text(parsers.seconds)]
 
 
 class Settings(BaseSettings):
@@ -222,65 +85,65 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
-    secret: Annotated[SecretBytes | None, _text(_secret)] = Field(
+    secret: Annotated[SecretBytes | None, _text(parsers.secret)] = Field(
         default=None, validation_alias="BETTER_AUTH_SECRET"
     )
-    previous_secret: Annotated[SecretBytes | None, _text(_secret)] = Field(
+    previous_secret: Annotated[SecretBytes | None, _text(parsers.secret)] = Field(
         default=None, validation_alias="BETTER_AUTH_SECRET_PREVIOUS"
     )
     """Accepted, but never signed with."""
     better_auth_url: _WebURL | None = None
     jwks_url: _WebURL | None = Field(default_factory=_jwks_url)
-    jwt_user_claim: Annotated[tuple[tuple[str, ...], ...], _text(_claims)] = (
+    jwt_user_claim: Annotated[tuple[tuple[str, ...], ...], _text(parsers.claims)] = (
         ("sub",),
         ("user", "id"),
     )
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
-    cors_origins: Annotated[tuple[str, ...], _text(_origins)] = Field(
+    cors_origins: Annotated[tuple[str, ...], _text(parsers.origins)] = Field(
         default_factory=_cors_origins
     )
     host: str = "127.0.0.1"
-    port: Annotated[int, _text(_integer(1, 65535))] = 8000
-    workers: Annotated[int, _text(_integer(1, 64))] = 1
-    root_path: Annotated[str, _text(_root_path)] = ""
+    port: Annotated[int, _text(parsers.integer(1, 65535))] = 8000
+    workers: Annotated[int, _text(parsers.integer(1, 64))] = 1
+    root_path: Annotated[str, _text(parsers.root_path)] = ""
     head_timeout: _Seconds = 10.0
     body_timeout: _Seconds = 30.0
     write_timeout: _Seconds = 30.0
     keep_alive_timeout: _Seconds = 5.0
-    shutdown_delay: Annotated[int, _text(_integer(0, 3600))] = 0
+    shutdown_delay: Annotated[int, _text(parsers.integer(0, 3600))] = 0
     shutdown_timeout: _Seconds = 10.0
-    max_head_bytes: Annotated[int, _text(_integer(1024, 1_048_576))] = 65_536
-    max_headers: Annotated[int, _text(_integer(10, 10_000))] = 100
-    max_connections: Annotated[int, _text(_integer(1, 65_536))] = 10_000
-    log_level: Annotated[str, _text(_one_of(LOG_LEVELS))] = "info"
-    log_format: Annotated[str, _text(_one_of(LOG_FORMATS))] = "text"
-    access_log: Annotated[bool, _text(_boolean)] = False
+    max_head_bytes: Annotated[int, _text(parsers.integer(1024, 1_048_576))] = 65_536
+    max_headers: Annotated[int, _text(parsers.integer(10, 10_000))] = 100
+    max_connections: Annotated[int, _text(parsers.integer(1, 65_536))] = 10_000
+    log_level: Annotated[str, _text(parsers.one_of(parsers.LOG_LEVELS))] = "info"
+    log_format: Annotated[str, _text(parsers.one_of(parsers.LOG_FORMATS))] = "text"
+    access_log: Annotated[bool, _text(parsers.boolean)] = False
     metrics_host: str = "127.0.0.1"
-    metrics_port: Annotated[int | None, _text(_integer(1, 65535))] = None
+    metrics_port: Annotated[int | None, _text(parsers.integer(1, 65535))] = None
     data_dir: Path = Path(".data")
     database_url: _DatabaseURL | None = None
     migration_database_url: _DatabaseURL | None = None
-    allow_privileged_login: Annotated[bool, _text(_boolean)] = Field(
+    allow_privileged_login: Annotated[bool, _text(parsers.boolean)] = Field(
         default=False, validation_alias="DATABASE_ALLOW_PRIVILEGED_LOGIN"
     )
     database_kind: Annotated[
-        Literal["postgresql", "citus"], _text(_one_of(("postgresql", "citus")))
+        Literal["postgresql", "citus"], _text(parsers.one_of(("postgresql", "citus")))
     ] = "postgresql"
-    pool_size: Annotated[int, _text(_integer(1, 1000))] = Field(
+    pool_size: Annotated[int, _text(parsers.integer(1, 1000))] = Field(
         default=10, validation_alias="DATABASE_POOL_SIZE"
     )
-    queue_size: Annotated[int, _text(_integer(1, 100_000))] = Field(
+    queue_size: Annotated[int, _text(parsers.integer(1, 100_000))] = Field(
         default=1000, validation_alias="DATABASE_QUEUE_SIZE"
     )
     queue_timeout: _Seconds = Field(default=2.0, validation_alias="DATABASE_QUEUE_TIMEOUT")
     statement_timeout: _Seconds = Field(
         default=5.0, validation_alias="DATABASE_STATEMENT_TIMEOUT"
     )
-    slow_statement: Annotated[float, _text(_seconds_or_off)] = Field(
+    slow_statement: Annotated[float, _text(parsers.seconds_or_off)] = Field(
         default=0.5, validation_alias="DATABASE_SLOW_STATEMENT"
     )
-    deletion_retention: Annotated[int, _text(_integer(1, 3650))] = Field(
+    deletion_retention: Annotated[int, _text(parsers.integer(1, 3650))] = Field(
         default=90, validation_alias="DELETION_RETENTION_DAYS"
     )
     """In days."""

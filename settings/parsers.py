@@ -1,0 +1,154 @@
+"""Parsers of single settings: each takes a text, and raises ValueError if it is invalid."""
+
+import re
+from collections.abc import Callable, Sequence
+from math import inf
+from urllib.parse import urlsplit
+
+MIN_SECRET_BYTES = 32
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
+MAX_ROOT_PATH = 50
+"""In characters: `Location` and the other addresses stay as short as the contract says."""
+
+# Segments of characters that are never percent-encoded; none of them is `.` or `..`.
+_ROOT_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)*")
+
+_DATABASE_URL = re.compile(
+    r"postgres(?:ql)?(?:\+\w+)?://((?:[^/@]*@)?[^?]*)\??(.*)", re.IGNORECASE | re.DOTALL
+)
+# Parameters that Prisma, Supabase, asyncpg and SQLAlchemy read. libpq refuses a URL with
+# them, and none of them makes a connection less secure by its absence.
+_NOT_FOR_LIBPQ = {
+    "connection_limit",
+    "pgbouncer",
+    "pool_timeout",
+    "prepared_statement_cache_size",
+    "schema",
+    "socket_timeout",
+    "statement_cache_size",
+    "supa",
+    "workaround",
+}
+
+
+def secret(text: str) -> bytes:
+    """Parse a secret for HS256; it must be long enough."""
+    secret = text.encode()
+    if len(secret) < MIN_SECRET_BYTES:
+        msg = f"must be at least {MIN_SECRET_BYTES} bytes long, and has {len(secret)}"
+        raise ValueError(msg)
+    return secret
+
+
+def web_url(text: str) -> str:
+    """Parse an http or https URL, without a password in it."""
+    try:
+        url = urlsplit(text)
+        usable = url.scheme in {"http", "https"} and url.hostname and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not re.fullmatch(r"[!-~]+", text) or re.search(r"[@#]", text):
+        msg = "must be a URL such as https://todo.example, without a password in it"
+        raise ValueError(msg)
+    return text
+
+
+def _claim(text: str) -> tuple[str, ...]:
+    """Parse the path of a claim: dots separate names, except in a name that is a URL."""
+    path = (text,) if "/" in text else tuple(text.split("."))
+    if not all(path):
+        msg = f"must be a claim's name, or a path such as user.id, not {text!r}"
+        raise ValueError(msg)
+    return path
+
+
+def claims(text: str) -> tuple[tuple[str, ...], ...]:
+    """Parse the paths of several claims, separated by commas."""
+    return tuple(_claim(path.strip()) for path in text.split(","))
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Parse origins, separated by commas."""
+    origins = tuple(origin.strip() for origin in text.split(",") if origin.strip())
+    for origin in origins:
+        url = urlsplit(origin)
+        if url.scheme not in {"http", "https"} or f"{url.scheme}://{url.netloc}" != origin:
+            msg = f"must list origins such as http://localhost:3000, not {origin!r}"
+            raise ValueError(msg)
+    return origins
+
+
+def root_path(text: str) -> str:
+    """Parse a path prefix."""
+    if len(text) > MAX_ROOT_PATH or not _ROOT_PATH.fullmatch(text):
+        msg = (
+            "must be a path such as /todo, without a slash at the end, of at most "
+            f"{MAX_ROOT_PATH} characters (letters, digits, - . _ ~), not {text!r}"
+        )
+        raise ValueError(msg)
+    return text
+
+
+def libpq_url(text: str) -> str:
+    """Rewrite the URL of another driver or ORM as libpq reads it. Raises ValueError."""
+    match = _DATABASE_URL.fullmatch(text)
+    if match is None:
+        msg = "must be a URL such as postgresql://user:password@host:5432/todo"
+        raise ValueError(msg)
+    server, query = match.groups()
+    parameters = [
+        parameter
+        for parameter in query.split("&")
+        if parameter and parameter.partition("=")[0] not in _NOT_FOR_LIBPQ
+    ]
+    return "?".join([f"postgresql://{server}", *filter(None, ["&".join(parameters)])])
+
+
+def integer(low: int, high: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+            msg = f"must be a whole number from {low} to {high}, not {text!r}"
+            raise ValueError(msg)
+        return int(text)
+
+    return parse
+
+
+def seconds(text: str) -> float:
+    """Parse a number of seconds, up to an hour."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= 3600:  # noqa: PLR2004 (an hour)
+        msg = f"must be a number of seconds, not {text!r}"
+        raise ValueError(msg)
+    return seconds
+
+
+def seconds_or_off(text: str) -> float:
+    """Parse a number of seconds; 0 is infinity."""
+    return inf if text == "0" else seconds(text)
+
+
+def one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    """Return a parser of some words, in upper or lower case."""
+
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            msg = f"must be one of {', '.join(choices)}, not {text!r}"
+            raise ValueError(msg)
+        return text.lower()
+
+    return parse
+
+
+def boolean(text: str) -> bool:
+    """Parse true or false."""
+    if text.lower() not in {"true", "false"}:
+        msg = f"must be true or false, not {text!r}"
+        raise ValueError(msg)
+    return text.lower() == "true"
