@@ -22,7 +22,6 @@ from harness.postgres import Postgres
 from harness.replica import Replica, Task, Tasks, listed
 from harness.service import COMMAND, ROOT, SECRET, Service, bare_environment
 from models.changes import list_changes
-from models.embedded.binaries import Binaries
 from models.tasks import create_task, list_tasks
 
 URL = "postgresql://{user}:{password}@{host}:{port}/{dbname}"
@@ -108,34 +107,55 @@ def environment(database: Cluster) -> dict[str, str]:
     }
 
 
-def run(
-    block: str, database: Cluster, folder: Path, *, admin: str = ""
-) -> subprocess.CompletedProcess[str]:
-    """Run commands in `folder`, as this administrator or the superuser."""
-    programs = Binaries(folder, folder).directory
-    prelude = f'PATH="{programs}:$PATH"; todo-api() {{ {shlex.join(COMMAND)} "$@"; }}\n'
-    variables = {**environment(database), "ADMIN_URL": admin or database.superuser}
-    return subprocess.run(
-        ["bash", "-euc", prelude + block],
-        cwd=folder,
-        env=bare_environment(variables),
-        capture_output=True,
-        check=False,
-        text=True,
-    )
+class Operator:
+    """Runs commands in a directory, with the programs of a PostgreSQL."""
+
+    def __init__(self, folder: Path, programs: Path) -> None:
+        """Run commands in `folder`; `programs` is the directory of pg_dump."""
+        self.folder = folder
+        self.prelude = f"""
+            PATH="{programs}:$PATH"
+            todo-api() {{ {shlex.join(COMMAND)} "$@"; }}
+        """
+
+    def run(
+        self, block: str, database: Cluster, *, admin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run commands for this database, as this administrator or the superuser."""
+        variables = {**environment(database), "ADMIN_URL": admin or database.superuser}
+        return subprocess.run(
+            ["bash", "-euc", self.prelude + block],
+            cwd=self.folder,
+            env=bare_environment(variables),
+            capture_output=True,
+            check=False,
+            text=True,
+        )
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the directory of the backup and of the new server."""
-    return tmp_path_factory.mktemp("backup")
+def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """Run a new server, which has the logins and an empty database."""
+    postgres = Postgres(tmp_path_factory.mktemp("new server"))
+    try:
+        yield postgres
+    finally:
+        postgres.kill()
 
 
 @pytest.fixture(scope="module")
-def clients(service: Service, service_db: Cluster, folder: Path) -> Iterator[list[Client]]:
+def operator(new_server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Operator:
+    """Return an operator, in whose directory the backup is."""
+    return Operator(tmp_path_factory.mktemp("backup"), new_server.cluster.binaries.directory)
+
+
+@pytest.fixture(scope="module")
+def clients(
+    service: Service, service_db: Cluster, operator: Operator
+) -> Iterator[list[Client]]:
     """Back up the shared service while it is used; yields clients, each for one test."""
     clients = [Client(service.url) for _ in range(USERS)]
-    backup = run(BACKUP, service_db, folder)
+    backup = operator.run(BACKUP, service_db)
     assert backup.returncode == 0, backup.stderr
     for client in clients:
         client.write_what_is_lost()
@@ -145,37 +165,29 @@ def clients(service: Service, service_db: Cluster, folder: Path) -> Iterator[lis
 
 
 @pytest.fixture(scope="module")
-def new_server(folder: Path) -> Iterator[Postgres]:
-    """Run a new server, which has the logins and an empty database."""
-    postgres = Postgres(folder)
-    try:
-        yield postgres
-    finally:
-        postgres.kill()
-
-
-@pytest.fixture(scope="module")
-def restored(clients: list[Client], new_server: Postgres, folder: Path) -> Cluster:
+def restored(clients: list[Client], new_server: Postgres, operator: Operator) -> Cluster:
     """Restore the service; return a copy of the database from before the last command."""
     assert clients
     *first, last = RESTORE.splitlines()
     assert last == "todo-api after-restore"
     database = new_server.database
-    restore = run("\n".join(first), database, folder)
+    restore = operator.run("\n".join(first), database)
     assert restore.returncode == 0, restore.stderr
     maintenance = database.with_params(dbname="postgres")
     maintenance.execute("CREATE DATABASE control TEMPLATE todo")
     users = database.scalar("SELECT count(*) FROM todo.users")
-    finish = run(last, database, folder)
+    finish = operator.run(last, database)
     assert finish.stdout == f"The clients of {users} users will read everything again.\n"
     return maintenance.with_params(dbname="control")
 
 
 @pytest.fixture(scope="module")
-def new_service(restored: Cluster, new_server: Postgres, folder: Path) -> Iterator[Service]:
+def new_service(
+    restored: Cluster, new_server: Postgres, operator: Operator
+) -> Iterator[Service]:
     """Run the service on what was restored."""
     assert restored.name == "control"
-    running = Service(environment(new_server.database), folder / "service.log")
+    running = Service(environment(new_server.database), operator.folder / "service.log")
     try:
         yield running.wait_until_healthy()
     finally:
@@ -191,10 +203,10 @@ def client(clients: list[Client], new_service: Service) -> Client:
 
 
 def test_a_backup_by_a_role_that_does_not_see_all_rows_fails(
-    service_db: Cluster, service: Service, tmp_path: Path
+    service_db: Cluster, operator: Operator
 ) -> None:
-    assert service.process.poll() is None  # it has created the tables
-    backup = run(BACKUP, service_db, tmp_path, admin=service_db.owner)
+    command = BACKUP.replace("todo.dump", "other.dump")
+    backup = operator.run(command, service_db, admin=service_db.owner)
     assert backup.returncode != 0
     assert "row-level security policy" in backup.stderr
 
