@@ -19,14 +19,18 @@ import handlers  # first: it imports Connexion without a warning
 from connexion import ConnexionMiddleware
 from connexion.middleware.lifespan import LifespanMiddleware
 from connexion.resolver import Resolver
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import settings as configuration
 from handlers.api.operations import Operations
 from handlers.api.problems import preflight_error
 from handlers.auth import BearerAuth
 from handlers.auth.cache import TokenCache
+from handlers.auth.counters import Counters, MemoryCounters
 from handlers.auth.jwks import JWKSClient
 from handlers.auth.keys import KeyRing, Keys, SharedSecret
+from handlers.auth.limited import LimitedBearerAuth
+from handlers.auth.rate_limiter import RateLimiter
 from handlers.auth.verifier import TokenVerifier
 from handlers.middleware.cors import CORSMiddleware
 from handlers.middleware.request_context import RequestContextMiddleware
@@ -54,10 +58,14 @@ def create_app(settings: Settings, *, development: bool = False) -> ConnexionMid
     contract = contracts.load()
     database = create_database(settings)
     published = JWKSClient(settings.jwks_url) if settings.jwks_url else None
-    auth = create_auth(settings, published)
+    counters = create_counters(settings)
+    auth = create_auth(settings, published, counters)
+    # Nothing but this limit depends on the address of the client.
+    proxies = list(settings.forwarded_allow_ips) if settings.invalid_token_limit else []
     app = ConnexionMiddleware(
         Operations(),
         middlewares=[
+            *([partial(ProxyHeadersMiddleware, trusted_hosts=proxies)] * bool(proxies)),
             partial(RequestContextMiddleware, user_scope=contract.user_scope),
             partial(
                 CORSMiddleware, allow_origins=settings.cors_origins, reject=preflight_error
@@ -70,7 +78,7 @@ def create_app(settings: Settings, *, development: bool = False) -> ConnexionMid
             ),
             LifespanMiddleware,
         ],
-        lifespan=lambda _app: _lifespan(database, published),
+        lifespan=lambda _app: _lifespan(database, published, counters),
         resolver=Resolver(partial(_handler, database)),
         security_map={"bearer": lambda: auth},
     )
@@ -101,7 +109,9 @@ def create_database(settings: Settings) -> Database:
     )
 
 
-def create_auth(settings: Settings, published: JWKSClient | None) -> BearerAuth:
+def create_auth(
+    settings: Settings, published: JWKSClient | None, counters: Counters
+) -> BearerAuth:
     """Return the security handler for the shared secret, published keys, or both."""
     keys: Keys
     if settings.secret is None:
@@ -116,7 +126,23 @@ def create_auth(settings: Settings, published: JWKSClient | None) -> BearerAuth:
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
     )
-    return BearerAuth(TokenCache(verifier, keys))
+    cache = TokenCache(verifier, keys)
+    if not settings.rate_limit and not settings.invalid_token_limit:
+        return BearerAuth(cache)
+    return LimitedBearerAuth(
+        cache,
+        requests=RateLimiter("requests", settings.rate_limit, counters),
+        invalid_tokens=RateLimiter("invalid-tokens", settings.invalid_token_limit, counters),
+    )
+
+
+def create_counters(settings: Settings) -> Counters:
+    """Return the counters of rate limits: of this process, or those in Redis."""
+    if settings.rate_limit_storage is None:
+        return MemoryCounters()
+    from handlers.auth.redis_counters import RedisCounters  # noqa: PLC0415 (an extra)
+
+    return RedisCounters(settings.rate_limit_storage.get_secret_value())
 
 
 def sign_token(settings: Settings, user: str, ttl: timedelta) -> str:
@@ -179,10 +205,12 @@ def _handler(database: Database, operation_id: str) -> Callable[..., Any]:
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(database: Database, published: JWKSClient | None) -> AsyncIterator[None]:
+async def _lifespan(
+    database: Database, published: JWKSClient | None, counters: Counters
+) -> AsyncIterator[None]:
     """Open what requests need; starting does not wait for Better Auth."""
     keys = published.running() if published else contextlib.nullcontext()
-    async with keys, _opened(database):
+    async with keys, contextlib.aclosing(counters), _opened(database):
         # What exists now stays: collecting it again took a tenth of every request. The default
         # threshold of 700 new objects took another, and requests leave next to no garbage.
         gc.collect()

@@ -7,6 +7,7 @@ which alone the settings are then read. So `load` selects the variables and pass
 
 import re
 from collections.abc import Callable, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -32,6 +33,9 @@ DEFAULT_ORIGINS = tuple(
     f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 3001)
 )
 LOG_LEVELS = ("debug", "info", "warning", "error")
+MAX_LIMITS = 4
+MAX_WINDOW = 86_400
+MAX_HITS = 1_000_000_000
 
 _DATABASE_URL = re.compile(
     r"postgres(?:ql)?(?:\+\w+)?://((?:[^/@]*@)?[^?]*)\??(.*)", re.IGNORECASE | re.DOTALL
@@ -135,6 +139,54 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _rate_limits(text: str) -> tuple[tuple[int, int], ...]:
+    """Parse limits such as `100/second; 1000 per 5 minutes` into pairs of hits and seconds."""
+    from limits import parse_many  # noqa: PLC0415 (40 ms, for a setting that few use)
+
+    try:
+        limits = tuple((limit.amount, limit.get_expiry()) for limit in parse_many(text))
+    except ValueError:
+        limits = ()
+    windows = {seconds for _, seconds in limits}
+    in_range = all(1 <= hits <= MAX_HITS and seconds <= MAX_WINDOW for hits, seconds in limits)
+    if not (in_range and 1 <= len(windows) == len(limits) <= MAX_LIMITS):
+        msg = (
+            "must be up to four limits, each for another time of up to a day, such as "
+            f"100/second;5000/hour, not {text!r}"
+        )
+        raise ValueError(msg)
+    return limits
+
+
+def _redis_url(text: str) -> str:
+    """Check the URL of a Redis, which `limits` writes with `async+` before it."""
+    url = text.removeprefix("async+")
+    try:
+        from redis import ConnectionPool  # noqa: PLC0415 (an extra)
+
+        ConnectionPool.from_url(url).make_connection()  # does no I/O
+    except ImportError:
+        msg = "needs the package redis: install todo-api[redis]"
+        raise ValueError(msg) from None
+    except (TypeError, ValueError):
+        msg = "must be a URL such as redis://:password@host:6379/0"
+        raise ValueError(msg) from None
+    return url
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    """Parse addresses and networks, separated by commas, or `*` for all."""
+    networks = tuple(network.strip() for network in text.split(","))
+    try:
+        for network in networks:
+            if networks != ("*",):
+                ip_network(network)
+    except ValueError:
+        msg = f"must list addresses and networks such as 10.0.0.0/8, or be *, not {network!r}"
+        raise ValueError(msg) from None
+    return networks
+
+
 def _log_level(text: str) -> str:
     if text.lower() not in LOG_LEVELS:
         msg = f"must be one of {', '.join(LOG_LEVELS)}, not {text!r}"
@@ -179,6 +231,7 @@ def _cors_origins(data: Mapping[str, Any]) -> tuple[str, ...]:
 _WebURL = Annotated[str, _text(_web_url)]
 _DatabaseURL = Annotated[SecretStr, _text(_database_url)]
 _Seconds = Annotated[float, _text(_seconds)]
+_RateLimits = Annotated[tuple[tuple[int, int], ...], _text(_rate_limits)]
 
 
 class Settings(BaseSettings):
@@ -214,6 +267,11 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, _text(_integer(1, 65535))] = 8000
     workers: Annotated[int, _text(_integer(1, 64))] = 1
+    rate_limit: _RateLimits = ()
+    invalid_token_limit: _RateLimits = ()
+    """Pairs of hits and seconds; unlimited if there are none."""
+    rate_limit_storage: Annotated[SecretStr | None, _text(_redis_url)] = None
+    forwarded_allow_ips: Annotated[tuple[str, ...], _text(_networks)] = ("127.0.0.1", "::1")
     log_level: Annotated[str, _text(_log_level)] = "info"
     access_log: Annotated[bool, _text(_boolean)] = False
     data_dir: Path = Path(".data")

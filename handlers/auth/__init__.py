@@ -12,6 +12,11 @@ from handlers.auth.verifier import MALFORMED, MISSING, Claims, InvalidToken, Ver
 class Forbidden(Exception):
     """The token is valid, but the path names another user."""
 
+    def __init__(self, user: str) -> None:
+        """Remember the user of the token."""
+        super().__init__()
+        self.user = user
+
 
 class BearerAuth(AbstractSecurityHandler):  # type: ignore[misc]  # Connexion is untyped
     """The security handler for HTTP bearer authentication (RFC 6750)."""
@@ -36,7 +41,7 @@ class BearerAuth(AbstractSecurityHandler):  # type: ignore[misc]  # Connexion is
         claims = await self._verifier.verify(bearer_token(scope["headers"]))
         path_user = scope["state"]["path_user"]
         if path_user is not None and path_user != claims["sub"]:
-            raise Forbidden
+            raise Forbidden(claims["sub"])
         return claims
 
 

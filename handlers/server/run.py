@@ -54,7 +54,7 @@ def run(factory: str, *, host: str, port: int, workers: int) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # nothing here depends on the client's address
+            proxy_headers=False,  # in app.py, where the client's address matters
             timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
             timeout_worker_healthcheck=STARTUP_TIMEOUT,
         )
