@@ -37,9 +37,9 @@ bench: .venv/dev ## Run the benchmarks; half an hour, on an otherwise idle machi
 
 lock: .venv/dev ## Upgrade the dependencies and lock them with hashes
 	$(PIP) install uv
-	$(BIN)/uv pip compile $(COMPILE) --extra embedded --group build \
+	$(BIN)/uv pip compile $(COMPILE) --extra embedded --extra redis --group build \
 		pyproject.toml --output-file requirements/run.txt
-	$(BIN)/uv pip compile $(COMPILE) --extra embedded --extra otel --group dev \
+	$(BIN)/uv pip compile $(COMPILE) --extra embedded --extra otel --extra redis --group dev \
 		--constraint requirements/run.txt pyproject.toml --output-file requirements/dev.txt
 
 COMPILE := --quiet --upgrade --universal --python-version 3.11 \

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import aclosing
 from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -16,14 +17,21 @@ import handlers  # first: it imports Connexion without a warning
 from connexion import ConnexionMiddleware
 from connexion.middleware.lifespan import LifespanMiddleware
 from connexion.resolver import Resolver
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import settings as configuration
-from app.components import create_database, create_token_cache, origin, sign_token
+from app.components import (
+    create_auth,
+    create_counters,
+    create_database,
+    create_token_cache,
+    origin,
+    sign_token,
+)
 from app.lifespan import lifespan, opened
 from app.observability import create_observers, process_figures
 from handlers.api.operations import Operations
 from handlers.api.problems import preflight_error
-from handlers.auth import BearerAuth
 from handlers.auth.jwks import JWKSClient
 from handlers.middleware.cors import CORSMiddleware
 from handlers.middleware.request_context import RequestContextMiddleware
@@ -67,13 +75,24 @@ def create_app(
         root_path=settings.root_path,
         paths=[*contract.document["paths"], *pages],
     )
-    figures = partial(process_figures, database, tokens, published)
+    counters = create_counters(settings)
+    auth = create_auth(settings, tokens, blocked, counters)
+    figures = partial(process_figures, database, tokens, published, auth)
     observers, background = create_observers(settings, contract, figures, metrics_dir)
     keys = [published.running()] if published is not None else []
-    background = [*keys, *background, opened(settings, database), blocked.running()]
+    background = [
+        *keys,
+        *background,
+        aclosing(counters),
+        opened(settings, database),
+        blocked.running(),
+    ]
+    # Nothing but this limit depends on the address of the client.
+    proxies = list(settings.forwarded_allow_ips) if settings.invalid_token_limit else []
     app = ConnexionMiddleware(
         Operations(),
         middlewares=[
+            *([partial(ProxyHeadersMiddleware, trusted_hosts=proxies)] * bool(proxies)),
             *([root_path] * bool(settings.root_path)),
             partial(
                 RequestContextMiddleware,
@@ -89,7 +108,7 @@ def create_app(
         ],
         lifespan=lambda _app: lifespan(background, database, settings.shutdown_delay),
         resolver=Resolver(partial(_handler, database)),
-        security_map={"bearer": lambda: BearerAuth(tokens, blocked)},
+        security_map={"bearer": lambda: auth},
     )
     app.add_api(contract.document)
     return app

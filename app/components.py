@@ -1,10 +1,15 @@
 """The parts of the service, each made of the settings."""
 
+from collections.abc import Container
 from datetime import timedelta
 
+from handlers.auth import BearerAuth
 from handlers.auth.cache import TokenCache
+from handlers.auth.counters import Counters, MemoryCounters
 from handlers.auth.jwks import JWKSClient
 from handlers.auth.keys import KeyRing, Keys, SharedSecrets
+from handlers.auth.limited import LimitedBearerAuth
+from handlers.auth.rate_limiter import RateLimiter
 from handlers.auth.verifier import TokenVerifier
 from handlers.server.limits import Limits
 from handlers.site import dev_tokens
@@ -46,6 +51,29 @@ def create_token_cache(settings: Settings, published: JWKSClient | None) -> Toke
         audience=settings.jwt_audience,
     )
     return TokenCache(verifier, keys)
+
+
+def create_auth(
+    settings: Settings, tokens: TokenCache, blocked: Container[str], counters: Counters
+) -> BearerAuth:
+    """Return the security handler, with limits if the settings have any."""
+    if not settings.rate_limit and not settings.invalid_token_limit:
+        return BearerAuth(tokens, blocked)
+    return LimitedBearerAuth(
+        tokens,
+        blocked,
+        requests=RateLimiter("requests", settings.rate_limit, counters),
+        invalid_tokens=RateLimiter("invalid-tokens", settings.invalid_token_limit, counters),
+    )
+
+
+def create_counters(settings: Settings) -> Counters:
+    """Return the counters of rate limits: of this process, or those in Redis."""
+    if settings.rate_limit_storage is None:
+        return MemoryCounters()
+    from handlers.auth.redis_counters import RedisCounters  # noqa: PLC0415 (an extra)
+
+    return RedisCounters(settings.rate_limit_storage.get_secret_value())
 
 
 def create_limits(settings: Settings) -> Limits:

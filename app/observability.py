@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict
 from pathlib import Path
 
+from handlers.auth import BearerAuth
 from handlers.auth.cache import TokenCache
 from handlers.auth.jwks import JWKSClient
 from handlers.middleware.request_context import Observer
@@ -52,7 +53,7 @@ def create_observers(
 
 
 def process_figures(
-    database: Database, tokens: TokenCache, published: JWKSClient | None
+    database: Database, tokens: TokenCache, published: JWKSClient | None, auth: BearerAuth
 ) -> Figures:
     """Return what this process has counted, as the exporter expects it."""
     keys = {"fetches": published.fetches, "failures": published.failures} if published else {}
@@ -63,4 +64,5 @@ def process_figures(
         "pool_totals": asdict(database.pool_totals),
         "token_cache": {"hits": tokens.hits, "misses": tokens.misses},
         "keys": keys,
+        "rate_limits": auth.refused,
     }

@@ -67,6 +67,7 @@ def _cors_origins(data: Mapping[str, Any]) -> tuple[str, ...]:
 _WebURL = Annotated[str, _text(parsers.web_url)]
 _DatabaseURL = Annotated[SecretStr, _text(parsers.libpq_url)]
 _Seconds = Annotated[float, _text(parsers.seconds)]
+_RateLimits = Annotated[tuple[tuple[int, int], ...], _text(parsers.rate_limits)]
 
 
 class Settings(BaseSettings):
@@ -116,6 +117,14 @@ class Settings(BaseSettings):
     max_head_bytes: Annotated[int, _text(parsers.integer(1024, 1_048_576))] = 65_536
     max_headers: Annotated[int, _text(parsers.integer(10, 10_000))] = 100
     max_connections: Annotated[int, _text(parsers.integer(1, 65_536))] = 10_000
+    rate_limit: _RateLimits = ()
+    invalid_token_limit: _RateLimits = ()
+    """Pairs of hits and seconds; unlimited if there are none."""
+    rate_limit_storage: Annotated[SecretStr | None, _text(parsers.redis_url)] = None
+    forwarded_allow_ips: Annotated[tuple[str, ...], _text(parsers.networks)] = (
+        "127.0.0.1",
+        "::1",
+    )
     log_level: Annotated[str, _text(parsers.one_of(parsers.LOG_LEVELS))] = "info"
     log_format: Annotated[str, _text(parsers.one_of(parsers.LOG_FORMATS))] = "text"
     access_log: Annotated[bool, _text(parsers.boolean)] = False

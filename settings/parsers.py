@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Callable, Sequence
+from ipaddress import ip_network
 from math import inf
 from urllib.parse import urlsplit
 
 MIN_SECRET_BYTES = 32
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
+MAX_LIMITS = 4
+MAX_WINDOW = 86_400
+MAX_HITS = 1_000_000_000
 MAX_ROOT_PATH = 50
 """In characters: `Location` and the other addresses stay as short as the contract says."""
 
@@ -132,6 +136,54 @@ def seconds(text: str) -> float:
 def seconds_or_off(text: str) -> float:
     """Parse a number of seconds; 0 is infinity."""
     return inf if text == "0" else seconds(text)
+
+
+def rate_limits(text: str) -> tuple[tuple[int, int], ...]:
+    """Parse limits such as `100/second; 1000 per 5 minutes` into pairs of hits and seconds."""
+    from limits import parse_many  # noqa: PLC0415 (40 ms, for a setting that few use)
+
+    try:
+        limits = tuple((limit.amount, limit.get_expiry()) for limit in parse_many(text))
+    except ValueError:
+        limits = ()
+    windows = {seconds for _, seconds in limits}
+    in_range = all(1 <= hits <= MAX_HITS and seconds <= MAX_WINDOW for hits, seconds in limits)
+    if not (in_range and 1 <= len(windows) == len(limits) <= MAX_LIMITS):
+        msg = (
+            "must be up to four limits, each for another time of up to a day, such as "
+            f"100/second;5000/hour, not {text!r}"
+        )
+        raise ValueError(msg)
+    return limits
+
+
+def redis_url(text: str) -> str:
+    """Check the URL of a Redis, which `limits` writes with `async+` before it."""
+    url = text.removeprefix("async+")
+    try:
+        from redis import ConnectionPool  # noqa: PLC0415 (an extra)
+
+        ConnectionPool.from_url(url).make_connection()  # does no I/O
+    except ImportError:
+        msg = "needs the package redis: install todo-api[redis]"
+        raise ValueError(msg) from None
+    except (TypeError, ValueError):
+        msg = "must be a URL such as redis://:password@host:6379/0"
+        raise ValueError(msg) from None
+    return url
+
+
+def networks(text: str) -> tuple[str, ...]:
+    """Parse addresses and networks, separated by commas, or `*` for all."""
+    networks = tuple(network.strip() for network in text.split(","))
+    try:
+        for network in networks:
+            if networks != ("*",):
+                ip_network(network)
+    except ValueError:
+        msg = f"must list addresses and networks such as 10.0.0.0/8, or be *, not {network!r}"
+        raise ValueError(msg) from None
+    return networks
 
 
 def one_of(choices: Sequence[str]) -> Callable[[str], str]:

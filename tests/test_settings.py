@@ -1,5 +1,6 @@
 """Settings: what is accepted, and what a person is told otherwise."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,48 @@ def test_a_path_prefix_has_segments_that_need_no_encoding(path: str) -> None:
     assert settings.load({}).root_path == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "limits"),
+    [
+        ("100/second", ((100, 1),)),
+        ("100 per second", ((100, 1),)),
+        ("5000/hour; 100/second", ((5000, 3600), (100, 1))),
+        ("10/5 minutes,1000000000/day", ((10, 300), (1_000_000_000, 86_400))),
+    ],
+)
+@pytest.mark.parametrize("name", ["RATE_LIMIT", "INVALID_TOKEN_LIMIT"])
+def test_limits_are_hits_in_seconds(name: str, text: str, limits: object) -> None:
+    assert getattr(settings.load({name: text}), name.lower()) == limits
+    assert getattr(settings.load({}), name.lower()) == ()
+
+
+@pytest.mark.parametrize("prefix", ["", "async+"])
+def test_the_redis_of_rate_limits_is_a_url_whose_password_is_not_printed(prefix: str) -> None:
+    url = "redis://:hunter2@localhost:6379/1"
+    loaded = settings.load({"RATE_LIMIT_STORAGE": f"{prefix}{url}"})
+    assert loaded.rate_limit_storage is not None
+    assert loaded.rate_limit_storage.get_secret_value() == url
+    assert "hunter2" not in f"{loaded!r}{loaded.model_dump_json()}"
+
+
+def test_a_redis_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(SettingError, match="RATE_LIMIT_STORAGE needs the package redis"):
+        settings.load({"RATE_LIMIT_STORAGE": "redis://localhost"})
+
+
+@pytest.mark.parametrize(
+    ("text", "proxies"),
+    [
+        ("", ("127.0.0.1", "::1")),
+        ("10.0.0.0/8, 2001:db8::/32", ("10.0.0.0/8", "2001:db8::/32")),
+        ("*", ("*",)),
+    ],
+)
+def test_proxies_are_addresses_and_networks(text: str, proxies: object) -> None:
+    assert settings.load({"FORWARDED_ALLOW_IPS": text}).forwarded_allow_ips == proxies
+
+
 def test_origins_are_separated_by_commas() -> None:
     loaded = settings.load({"CORS_ORIGINS": " https://todo.example , http://localhost:3000"})
     assert loaded.cors_origins == ("https://todo.example", "http://localhost:3000")
@@ -237,6 +280,23 @@ def test_origins_are_separated_by_commas() -> None:
         ("CORS_ORIGINS", "localhost:3000", "origins such as http://localhost:3000"),
         ("DATABASE_URL", "mysql://localhost/todo", "URL such as postgresql://"),
         ("MIGRATION_DATABASE_URL", "localhost/todo", "URL such as postgresql://"),
+        ("RATE_LIMIT", "100", "limits, each for another time"),
+        ("RATE_LIMIT", "100/fortnight", "limits, each for another time"),
+        ("RATE_LIMIT", "0/second", "limits, each for another time"),
+        ("RATE_LIMIT", "1000000001/second", "limits, each for another time"),
+        ("RATE_LIMIT", f"{'9' * 5000}/second", "limits, each for another time"),
+        ("RATE_LIMIT", "100/month", "of up to a day"),
+        ("RATE_LIMIT", "100/2 days", "of up to a day"),
+        ("RATE_LIMIT", "100/minute;200/60 seconds", "each for another time"),
+        ("RATE_LIMIT", "1/second;2/minute;3/hour;4/2 hours;5/day", "up to four limits"),
+        ("INVALID_TOKEN_LIMIT", "some", "such as 100/second"),
+        ("RATE_LIMIT_STORAGE", "localhost:6379", "URL such as redis://"),
+        ("RATE_LIMIT_STORAGE", "memcached://localhost", "URL such as redis://"),
+        ("RATE_LIMIT_STORAGE", "redis://localhost:port", "URL such as redis://"),
+        ("RATE_LIMIT_STORAGE", "redis://localhost?colour=red", "URL such as redis://"),
+        ("FORWARDED_ALLOW_IPS", "localhost", "addresses and networks such as 10.0.0.0/8"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.1/8", "addresses and networks such as 10.0.0.0/8"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.1,*", "addresses and networks such as 10.0.0.0/8"),
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
         ("ACCESS_LOG", "yes", "true or false"),
         ("DATABASE_ALLOW_PRIVILEGED_LOGIN", "1", "true or false"),
@@ -264,6 +324,7 @@ def test_a_refused_secret_or_url_is_not_repeated() -> None:
         ("DATABASE_URL", "my:hunter2@x"),
         ("BETTER_AUTH_URL", "https://me:hunter2@todo.example"),
         ("JWKS_URL", "https://me:hunter2@todo.example/jwks"),
+        ("RATE_LIMIT_STORAGE", "redis://:hunter2@localhost:port"),
     ):
         with pytest.raises(SettingError) as refused:
             settings.load({name: value})

@@ -193,6 +193,18 @@ PROBLEM_TYPES = {
             advice="Generate a new key, such as a UUID, and send the request again.",
         ),
         ProblemType(
+            status=429,
+            slug="too-many-requests",
+            title="Too many requests",
+            detail="You have sent too many requests. Wait as long as Retry-After says.",
+            happened="The request was not processed, because a limit is exceeded. Nothing was "
+            "changed.",
+            why="You have made more requests than the limits in `RateLimit-Policy` allow, on "
+            "all devices together; or too many invalid tokens were sent from your address.",
+            advice="Wait as long as `Retry-After` says, then send the request again. To stay "
+            "within the limits, see `RateLimit`: `r` requests are left for `t` seconds.",
+        ),
+        ProblemType(
             status=431,
             slug="request-header-fields-too-large",
             title="Request header fields too large",

@@ -14,6 +14,8 @@ from handlers.api.problem_types import PROBLEM_TYPES
 from handlers.api.request_body import ContentTooLarge
 from handlers.auth import Forbidden, UserBlocked
 from handlers.auth.jwks import KeysUnavailable
+from handlers.auth.limited import TooManyInvalidTokens
+from handlers.auth.rate_limiter import TooManyRequests
 from handlers.auth.verifier import InvalidToken
 from models.errors import (
     ChangesExpired,
@@ -31,6 +33,10 @@ MAX_INSTANCE = 333  # bytes of the path, each of which may become three characte
 MAX_SENTENCES = 5
 KEYS_UNAVAILABLE = (
     "The keys that verify tokens cannot be fetched right now. Try again in a moment."
+)
+INVALID_TOKENS = (
+    "Too many invalid tokens were sent from your address. "
+    "Send a valid one, or wait as long as Retry-After says."
 )
 URI_CHARACTERS = "/%:@!$&'()*+,;=~"
 STRAY_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -126,8 +132,10 @@ def _method_not_allowed(scope: Scope, error: MethodNotAllowed) -> Response:
     return problem(scope, "method-not-allowed", headers={"Allow": error.allow})
 
 
-def _unavailable(slug: str, detail: str | None = None) -> Callable[[Scope, Any], Response]:
-    def respond(scope: Scope, error: Unavailable | KeysUnavailable) -> Response:
+def _retry_later(slug: str, detail: str | None = None) -> Callable[[Scope, Any], Response]:
+    def respond(
+        scope: Scope, error: TooManyRequests | Unavailable | KeysUnavailable
+    ) -> Response:
         headers = {"Retry-After": str(error.retry_after)}
         return problem(scope, slug, detail=detail, headers=headers)
 
@@ -153,8 +161,10 @@ _RESPONSES: dict[type[Exception], Callable[[Scope, Any], Response]] = {
     ContentTooLarge: _problem("content-too-large"),
     UnsupportedMediaType: _problem("unsupported-media-type"),
     KeyReused: _problem("idempotency-key-reused"),
-    Unavailable: _unavailable("service-unavailable"),
-    OutcomeUnknown: _unavailable("outcome-unknown"),
-    KeysUnavailable: _unavailable("service-unavailable", KEYS_UNAVAILABLE),
+    TooManyRequests: _retry_later("too-many-requests"),
+    TooManyInvalidTokens: _retry_later("too-many-requests", INVALID_TOKENS),
+    Unavailable: _retry_later("service-unavailable"),
+    OutcomeUnknown: _retry_later("outcome-unknown"),
+    KeysUnavailable: _retry_later("service-unavailable", KEYS_UNAVAILABLE),
     Exception: _internal_error,
 }

@@ -12,6 +12,11 @@ from handlers.auth.verifier import MALFORMED, MISSING, Claims, InvalidToken, Ver
 class Forbidden(Exception):
     """The token is valid, but the path names another user."""
 
+    def __init__(self, user: str) -> None:
+        """Remember the user of the token."""
+        super().__init__()
+        self.user = user
+
 
 class UserBlocked(Exception):
     """The token is valid, but the operator has blocked its user."""
@@ -24,6 +29,11 @@ class BearerAuth(AbstractSecurityHandler):  # type: ignore[misc]  # Connexion is
         """Accept the tokens that `verifier` accepts, unless their users are `blocked`."""
         self._verifier = verifier
         self._blocked = blocked
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many requests were beyond each kind of limit: here, there is none."""
+        return {}
 
     def get_fn(
         self, _scheme: dict[str, Any], _scopes: list[str]
@@ -44,7 +54,7 @@ class BearerAuth(AbstractSecurityHandler):  # type: ignore[misc]  # Connexion is
             raise UserBlocked
         path_user = scope["state"]["path_user"]
         if path_user is not None and path_user != user:
-            raise Forbidden
+            raise Forbidden(user)
         return claims
 
 

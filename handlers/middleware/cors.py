@@ -33,6 +33,8 @@ EXPOSED_HEADERS = (
     "WWW-Authenticate",
     "Allow",
     "Idempotency-Replayed",
+    "RateLimit",
+    "RateLimit-Policy",
 )
 PREFLIGHT_SECONDS = 3600
 PREFLIGHT_HEADERS = {

@@ -82,7 +82,7 @@ def run(
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # nothing here depends on the client's address
+            proxy_headers=False,  # in app/, where the client's address matters
             timeout_graceful_shutdown=ceil(shutdown_timeout),
             timeout_worker_healthcheck=STARTUP_TIMEOUT,
         )

@@ -198,6 +198,15 @@ def test_every_response_documents_the_common_headers() -> None:
         assert "X-Request-Id" in headers, where
 
 
+def test_every_response_to_a_user_documents_the_rate_limits() -> None:
+    """A 401 is a response to nobody."""
+    for operation in RESOLVED.values():
+        for status, response in operation.responses.items():
+            documented = {"RateLimit", "RateLimit-Policy"} <= response["headers"].keys()
+            if operation.secured:
+                assert documented is (status != "401"), (operation.operation_id, status)
+
+
 def test_every_problem_type_is_in_the_contract_and_in_its_prose() -> None:
     documented = {int(status) for each in RESOLVED.values() for status in each.statuses}
     prose = DOCUMENT["info"]["description"]

@@ -16,7 +16,12 @@ from harness import document, raw_http
 from harness.clients import AuthedClient, token
 from harness.contract import CONTRACT, OPERATIONS
 from harness.document import COMPONENTS
-from harness.in_process import app_without_database, broken_handler, request_in_process
+from harness.in_process import (
+    app_without_database,
+    broken_handler,
+    exceed_the_limit,
+    request_in_process,
+)
 from harness.jwks_server import KeyPair
 from harness.operations import body, path, query
 from models.blocked_users import BlockedUsers
@@ -155,6 +160,7 @@ def test_an_example_of_a_task_is_what_the_service_returns(
     assert {field: created[field] for field in fields} == {f: example[f] for f in fields}
 
 
+RATE_LIMITS = ("RateLimit", "RateLimit-Policy")
 Provoke = Callable[[AuthedClient, AuthedClient, str], httpx.Response]
 
 
@@ -191,6 +197,15 @@ def with_a_used_key(alice: AuthedClient, *_: Any) -> httpx.Response:
             "/api/tasks", json={"title": title}, headers={"Idempotency-Key": "1"}
         )
     return response
+
+
+def beyond_the_limit(alice: AuthedClient, *_: Any) -> httpx.Response:
+    return exceed_the_limit(OPERATIONS["list_tasks"], alice.id)
+
+
+def with_invalid_tokens(alice: AuthedClient, *_: Any) -> httpx.Response:
+    forged = token(alice.id, secret="another secret, as long as the one in use")
+    return exceed_the_limit(OPERATIONS["list_tasks"], alice.id, signed=forged)
 
 
 def with_a_lost_connection(alice: AuthedClient, *_: Any) -> httpx.Response:
@@ -231,6 +246,8 @@ PROVOCATIONS: dict[str, Provoke] = {
     "TooLarge": lambda alice, *_: alice.post("/api/tasks", json={"title": "x" * 65_536}),
     "NotJson": lambda alice, *_: alice.post("/api/tasks", data={"title": "x"}),
     "ReusedKey": with_a_used_key,
+    "LimitReached": beyond_the_limit,
+    "InvalidTokens": with_invalid_tokens,
     "ServerFault": internal_error,
     "Unavailable": without_database,
     "NoKeys": without_keys,
@@ -262,3 +279,12 @@ def test_an_example_of_a_header_is_what_the_service_returns(alice: AuthedClient)
     assert created.headers["Cache-Control"] == headers["Cache-Control"]
     location = headers["Location"].replace(WATER_THE_PLANTS, created.json()["id"])
     assert created.headers["Location"] == location
+
+
+def test_the_examples_of_rate_limits_are_what_the_service_returns(alice: AuthedClient) -> None:
+    limit, policy = (COMPONENTS["headers"][name]["example"] for name in RATE_LIMITS)
+    service = app_without_database(rate_limit=((300, 60),))
+    response = asyncio.run(request_in_process(service, OPERATIONS["list_tasks"], alice.id))
+    assert response.headers["RateLimit-Policy"] == policy
+    seconds = re.compile("t=[0-9]+")
+    assert seconds.sub("", response.headers["RateLimit"]) == seconds.sub("", limit)

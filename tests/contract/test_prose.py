@@ -41,6 +41,7 @@ WITHOUT_COMMANDS = {
     "Partial updates",
     "CORS",
     "Caching",
+    "Rate limits",
     "Versioning and deprecation",
 }
 

@@ -8,7 +8,12 @@ import pytest
 
 from harness.clients import AuthedClient
 from harness.contract import CONTRACT, OPERATIONS, check_response
-from harness.in_process import app_without_database, broken_handler, request_in_process
+from harness.in_process import (
+    app_without_database,
+    broken_handler,
+    exceed_the_limit,
+    request_in_process,
+)
 from harness.operations import UNKNOWN_TASK_ID, body, path, query, request_operation
 
 PATHS = sorted({operation.path for operation in OPERATIONS.values()})
@@ -75,6 +80,13 @@ def with_a_used_key(scenario: Scenario) -> httpx.Response:
     return scenario.send_valid(key)
 
 
+def beyond_the_limit(scenario: Scenario) -> httpx.Response:
+    """Exceed the user's limit; operations without a user have none."""
+    if not scenario.operation.secured:
+        return scenario.send_valid()
+    return exceed_the_limit(scenario.operation, scenario.alice.id)
+
+
 def with_internal_error(scenario: Scenario) -> httpx.Response:
     with broken_handler(scenario.operation.operation_id) as secret:
         response = scenario.send_in_process()
@@ -102,6 +114,7 @@ PROVOCATIONS: dict[str, Callable[[Scenario], httpx.Response]] = {
         b"title=x", {"Content-Type": "multipart/form-data"}
     ),
     "422": with_a_used_key,
+    "429": beyond_the_limit,
     "500": with_internal_error,
     "503": Scenario.send_in_process,
 }

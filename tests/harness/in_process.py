@@ -1,5 +1,6 @@
 """The service in the test process, for faults that cannot be caused over HTTP."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -70,6 +71,21 @@ async def request_in_process(
             **query(operation),
             **body(operation),
         )
+
+
+def exceed_the_limit(operation: Operation, user: str, *, signed: str = "") -> httpx.Response:
+    """Request an operation twice, where one request a day is allowed, and one invalid token.
+
+    Returns the second response.
+    """
+    once_a_day = ((1, 86_400),)
+    app = app_without_database(rate_limit=once_a_day, invalid_token_limit=once_a_day)
+
+    async def request_twice() -> httpx.Response:
+        await request_in_process(app, operation, user, signed=signed)
+        return await request_in_process(app, operation, user, signed=signed)
+
+    return asyncio.run(request_twice())
 
 
 @contextmanager

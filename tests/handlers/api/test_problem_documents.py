@@ -18,6 +18,8 @@ from handlers.api.problems import (
 from handlers.api.request_body import ContentTooLarge
 from handlers.auth import Forbidden, UserBlocked
 from handlers.auth.jwks import KeysUnavailable
+from handlers.auth.limited import TooManyInvalidTokens
+from handlers.auth.rate_limiter import TooManyRequests
 from handlers.auth.verifier import InvalidToken
 from models.errors import (
     ChangesExpired,
@@ -54,7 +56,7 @@ def detail(*errors: dict[str, str]) -> str:
     ("error", "slug"),
     [
         (BadRequest([]), "bad-request"),
-        (Forbidden(), "forbidden"),
+        (Forbidden("alice"), "forbidden"),
         (UserBlocked(), "user-blocked"),
         (PermissionDenied(), "forbidden"),
         (PathNotFound(), "not-found"),
@@ -68,6 +70,8 @@ def detail(*errors: dict[str, str]) -> str:
         (Unavailable(), "service-unavailable"),
         (OutcomeUnknown(), "outcome-unknown"),
         (KeysUnavailable(), "service-unavailable"),
+        (TooManyRequests(1), "too-many-requests"),
+        (TooManyInvalidTokens(1), "too-many-requests"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -46,7 +46,7 @@ OTHER_ORIGINS = (
 )
 EXPOSED = {
     *("etag", "link", "location", "x-total-count", "retry-after", "x-request-id"),
-    *("www-authenticate", "allow", "idempotency-replayed"),
+    *("www-authenticate", "allow", "idempotency-replayed", "ratelimit", "ratelimit-policy"),
 }
 ALLOWED = {
     *("authorization", "content-type", "if-match", "if-none-match", "idempotency-key"),
