@@ -18,8 +18,8 @@ def create_function(version: int, members: Mapping[str, str]) -> list[str]:
     """Return the commands that create `todo.task_json_v<version>`.
 
     `members` maps each column in the JSON to its SQL type, in the order of
-    `models.queries.REPRESENTED`. Keep the functions of earlier versions: services that have
-    not been upgraded yet still call them.
+    `models.queries.representation.REPRESENTED`. Keep the functions of earlier versions:
+    services that have not been upgraded yet still call them.
 
     Immutable, though not all that it calls is declared so: none of these formats depends on
     a setting. PL/pgSQL, since PostgreSQL would inline SQL only if they were.

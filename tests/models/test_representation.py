@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 
 from harness.cluster import Cluster, new_user_id, open_database, run_query, set_user
 from harness.statements import STATEMENTS, WRITING, values_for
-from models.queries import REPRESENTATION_VERSION, REPRESENTED
+from models.queries.representation import REPRESENTATION_VERSION, REPRESENTED
 from models.tables import Task
 from models.tasks import complete_task, create_task
 

@@ -14,7 +14,7 @@ from psycopg.errors import (
 from psycopg.rows import TupleRow
 
 from harness.cluster import Cluster, new_user_id
-from models.queries import REPRESENTATION_VERSION, REPRESENTED
+from models.queries.representation import REPRESENTATION_VERSION, REPRESENTED
 
 Connection = psycopg.Connection[TupleRow]
 
