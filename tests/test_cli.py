@@ -323,16 +323,19 @@ def test_development_mode_prints_a_token_alongside_published_keys(
     ],
 )
 def test_a_signal_stops_the_service_its_workers_and_its_postgresql(
-    migrated_data_dir: Path, serve: Serve, number: signal.Signals, workers: int
+    migrated_data_dir: Path, tmp_path: Path, serve: Serve, number: signal.Signals, workers: int
 ) -> None:
     service = serve(
-        settings_for(migrated_data_dir), "--workers", str(workers)
+        settings_for(migrated_data_dir, METRICS_PORT=str(free_port()), TMPDIR=str(tmp_path)),
+        *("--workers", str(workers)),
     ).wait_until_healthy()
+    assert list(tmp_path.glob("todo-api-metrics-*/*.json"))
     processes = [*service.workers(), *find_postmasters(migrated_data_dir / "postgres")]
     assert len(processes) >= workers
     assert service.stop(number) in STOPPED
     wait_until_ended(processes, migrated_data_dir)
     assert "Traceback" not in service.log.read_text()
+    assert not list(tmp_path.glob("todo-api-metrics-*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -559,6 +562,21 @@ def test_a_port_in_use_is_reported_before_anything_is_started(new_data_dir: Path
         )
     assert sentence == (
         f"Cannot listen on 127.0.0.1:{port} (Address already in use): set HOST or PORT."
+    )
+    assert not new_data_dir.exists()
+
+
+def test_a_port_for_metrics_in_use_is_reported_before_anything_is_started(
+    new_data_dir: Path, run_in_process: RunInProcess
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        sentence = error_message(
+            run_in_process("serve", METRICS_PORT=port, **settings_for(new_data_dir))
+        )
+    assert sentence == (
+        f"Cannot listen on 127.0.0.1:{port} (Address already in use): "
+        "set METRICS_HOST or METRICS_PORT."
     )
     assert not new_data_dir.exists()
 

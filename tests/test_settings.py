@@ -1,6 +1,7 @@
 """Settings: what is accepted, and what a person is told otherwise."""
 
 import sys
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -298,12 +299,15 @@ def test_origins_are_separated_by_commas() -> None:
         ("FORWARDED_ALLOW_IPS", "10.0.0.1/8", "addresses and networks such as 10.0.0.0/8"),
         ("FORWARDED_ALLOW_IPS", "10.0.0.1,*", "addresses and networks such as 10.0.0.0/8"),
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error"),
+        ("LOG_FORMAT", "xml", "one of text, json"),
         ("ACCESS_LOG", "yes", "true or false"),
         ("DATABASE_ALLOW_PRIVILEGED_LOGIN", "1", "true or false"),
+        ("METRICS_PORT", "0", "whole number from 1 to 65535"),
         ("DATABASE_POOL_SIZE", "0", "whole number from 1 to 1000"),
         ("DATABASE_QUEUE_TIMEOUT", "soon", "number of seconds"),
         ("DATABASE_STATEMENT_TIMEOUT", "-1", "number of seconds"),
         ("DATABASE_STATEMENT_TIMEOUT", "nan", "number of seconds"),
+        ("DATABASE_SLOW_STATEMENT", "off", "number of seconds"),
     ],
 )
 def test_a_bad_setting_is_one_sentence_that_names_it(
@@ -316,6 +320,11 @@ def test_a_bad_setting_is_one_sentence_that_names_it(
     assert complaint in sentence
     assert sentence.endswith(".")
     assert "\n" not in sentence
+
+
+def test_no_statement_is_slow_if_the_limit_is_0() -> None:
+    assert settings.load({"DATABASE_SLOW_STATEMENT": "0"}).slow_statement == inf
+    assert settings.load({"DATABASE_SLOW_STATEMENT": "0.1"}).slow_statement == 0.1
 
 
 def test_a_refused_secret_or_url_is_not_repeated() -> None:

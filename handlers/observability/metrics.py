@@ -44,30 +44,30 @@ class RequestMetrics:
 
     def __init__(self, statuses: Mapping[str, Iterable[int]]) -> None:
         """Start at 0 for these statuses of each operation, so that the first one is seen."""
-        self._counts = defaultdict[tuple[str, int], int](int)
-        self._latencies = defaultdict[str, list[float]](lambda: [0] * (len(BOUNDS) + 2))
+        # For each operation and status: a count for each bucket, and the sum of seconds.
+        self._responses = defaultdict[tuple[str, int], list[float]](
+            lambda: [0] * (len(BOUNDS) + 2)
+        )
         for operation, documented in statuses.items():
-            self._counts.update(((operation, status), 0) for status in documented)
-            self._latencies[operation]
+            for status in documented:
+                self._responses[operation, status]
 
     def __call__(self, scope: Scope, status: int, seconds: float) -> None:
         """Count a response; see `Observer`."""
         operation = scope["state"].get("operation_id", NO_OPERATION)
-        self._counts[operation, status] += 1
-        latency = self._latencies[operation]
-        latency[bisect_left(BOUNDS, seconds)] += 1
-        latency[-1] += seconds
+        response = self._responses[operation, status]
+        response[bisect_left(BOUNDS, seconds)] += 1
+        response[-1] += seconds
 
     def figures(self) -> Figures:
         """Return the number of responses by status, and by bound, with the sum of seconds."""
-        requests: Figures = defaultdict(dict)
-        for (operation, status), count in self._counts.items():
-            requests[operation][str(status)] = count
         names = [*map(str, BOUNDS), "+Inf", "sum"]
-        latencies = {
-            operation: dict(zip(names, latency, strict=True))
-            for operation, latency in self._latencies.items()
-        }
+        requests: Figures = defaultdict(dict)
+        latencies: Figures = defaultdict(lambda: dict.fromkeys(names, 0))
+        for (operation, status), response in self._responses.items():
+            requests[operation][str(status)] = sum(response[:-1])
+            for name, value in zip(names, response, strict=True):
+                latencies[operation][name] += value
         return {"requests": requests, "latencies": latencies}
 
 

@@ -65,6 +65,7 @@ async def test_a_token_is_verified_once(
         assert (await tokens.verify(alice_token))["sub"] == "alice"
         assert (await tokens.verify(bob_token))["sub"] == "bob"
     assert verifier.calls == {alice_token: 1, bob_token: 1}
+    assert (tokens.hits, tokens.misses) == (4, 2)
 
 
 async def test_a_refusal_is_not_cached(
@@ -76,6 +77,7 @@ async def test_a_refusal_is_not_cached(
         with pytest.raises(InvalidToken):
             await tokens.verify(forged)
     assert verifier.calls == {forged: 2}
+    assert (tokens.hits, tokens.misses) == (0, 2)
 
 
 async def test_a_cached_token_expires_on_time(

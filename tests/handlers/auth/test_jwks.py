@@ -171,8 +171,10 @@ async def test_keys_are_fetched_once_the_server_becomes_available(
         for _ in range(3):
             assert await key_for(keys, ED) == UNAVAILABLE
             await asyncio.sleep(2 * PAUSE)  # so that the next fetch fails, too
+        assert keys.fetches == keys.failures > 0
         with jwks_server.running():
             await poll_until(lambda: is_known(keys))
+        assert keys.fetches > keys.failures
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
     assert caplog.messages[0].startswith(f"The keys at {jwks_server.url} cannot be fetched: ")
     assert caplog.messages[2] == f"The keys at {jwks_server.url} can be fetched again."

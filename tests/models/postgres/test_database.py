@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -177,14 +178,34 @@ async def test_errors_and_logs_contain_no_values(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     alice = new_user_id()
-    secret = Statement(b"SELECT $1::text, pg_sleep(1000)", ("secret",), writes=False)
-    async with open_database(cluster.app, statement_timeout=0.5) as database:
+    secret = Statement(
+        b"SELECT $1::text, pg_sleep(1000)", ("secret",), writes=False, name="secret"
+    )
+    async with open_database(
+        cluster.app, statement_timeout=0.5, slow_statement=0.4
+    ) as database:
         with pytest.raises(Unavailable) as failure:
             await database.fetch(alice, secret, {"secret": "the cake"})
     assert str(failure.value) == "the database is unavailable"
-    assert "57014" in caplog.text
+    assert re.match(
+        r"the statement secret took \d\.\d{3} s\n57014: ", "\n".join(caplog.messages)
+    )
     assert alice not in caplog.text
     assert "the cake" not in caplog.text
+
+
+async def test_only_a_slow_statement_is_logged_by_name(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    nap = Statement(b"SELECT pg_sleep(0.2)", (), writes=False, name="nap")
+    async with open_database(cluster.app, pool_size=1, slow_statement=0.1) as database:
+        # What is queued behind a slow statement is not slow itself.
+        await asyncio.gather(*(database.fetch("alice", each, {}) for each in (nap, WHO)))
+    (message,) = caplog.messages
+    assert re.fullmatch(r"the statement nap took \d\.\d{3} s", message)
+    async with open_database(cluster.app) as database:
+        await database.fetch("alice", nap, {})
+    assert len(caplog.messages) == 1
 
 
 async def test_successful_requests_are_not_logged(

@@ -1,6 +1,7 @@
 """The pool: which connection a request is sent over, what is queued, and what is cancelled."""
 
 import asyncio
+import logging
 from collections import Counter
 
 import pytest
@@ -11,7 +12,7 @@ from harness.waiting import time_limit
 from models.errors import Unavailable
 from models.postgres.connection import Batch, Connection
 from models.postgres.database import Database
-from models.postgres.pool import PoolStats
+from models.postgres.pool import PoolStats, PoolTotals
 from models.postgres.statements import Statement
 
 pytestmark = pytest.mark.anyio
@@ -246,3 +247,50 @@ async def test_a_request_that_waited_too_long_leaves_the_queue_to_the_others(
         await until(lambda: database.pool_stats.in_flight == 0)
         assert await database.fetch("x", ONE, {}) == [(b"1",)]
     assert caplog.messages == 2 * ["no connection within 0.2 s"]
+
+
+async def test_a_request_that_waited_too_long_is_logged_in_its_own_context(
+    url: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches_are(SLOW, monkeypatch)
+    logged_by = []
+
+    def record_task(_record: logging.LogRecord) -> bool:
+        logged_by.append(asyncio.current_task())
+        return True
+
+    monkeypatch.setattr(logging.getLogger("todo.database"), "filters", [record_task])
+    async with open_database(url, pool_size=1, queue_timeout=0.1) as database, time_limit():
+        async with blocked_request(database, cluster):
+            requests = await started(database, 2)
+            await asyncio.wait(requests)
+        assert all(isinstance(request.exception(), Unavailable) for request in requests)
+    assert logged_by == requests
+
+
+async def test_the_pool_counts_round_trips_and_waits_for_them(
+    url: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches_are(SLOW, monkeypatch)
+    async with open_database(url, pool_size=1) as database, time_limit():
+        totals = database.pool_totals
+        assert totals == PoolTotals()
+        async with blocked_request(database, cluster) as blocking:
+            (queued,) = await started(database, 1)
+            await asyncio.sleep(0.1)
+        await asyncio.gather(blocking, queued)
+        assert (totals.round_trips, totals.queued) == (2, 1)
+        assert 0.1 < totals.queue_time < totals.round_trip_time
+
+
+async def test_the_pool_counts_what_it_has_rejected(
+    url: str, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches_are(SLOW, monkeypatch)
+    options = {"pool_size": 1, "queue_size": 2, "queue_timeout": 0.1}
+    async with open_database(url, **options) as database, time_limit():
+        async with blocked_request(database, cluster):
+            await asyncio.gather(*await started(database, 3), return_exceptions=True)
+        assert database.pool_totals.rejected == 1
+        assert database.pool_totals.expired == 2
+        assert database.pool_totals.queued == 0
