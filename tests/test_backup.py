@@ -12,10 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from handlers.api.conditional import known_revisions
 from handlers.api.pagination import decode_sync_token
+from harness.better_auth import conninfo_to_url
 from harness.clients import AuthedClient, new_user_id
 from harness.cluster import Cluster, open_database
 from harness.postgres import Postgres
@@ -24,7 +24,6 @@ from harness.service import COMMAND, ROOT, SECRET, Service, bare_environment
 from models.changes import list_changes
 from models.tasks import create_task, list_tasks
 
-URL = "postgresql://{user}:{password}@{host}:{port}/{dbname}"
 LOST_WRITES = 4
 USERS = 8
 
@@ -102,8 +101,8 @@ def environment(database: Cluster) -> dict[str, str]:
     """Return the settings of a service that uses this database."""
     return {
         "BETTER_AUTH_SECRET": SECRET,
-        "DATABASE_URL": URL.format(**conninfo_to_dict(database.app)),
-        "MIGRATION_DATABASE_URL": URL.format(**conninfo_to_dict(database.owner)),
+        "DATABASE_URL": conninfo_to_url(database.app),
+        "MIGRATION_DATABASE_URL": conninfo_to_url(database.owner),
     }
 
 
