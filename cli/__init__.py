@@ -14,6 +14,7 @@ from cli.users import block, erase, export, unblock
 from handlers.auth.dev_secret import DevSecretError
 from handlers.auth.verifier import is_user_id
 from handlers.server.run import CannotListen
+from models.blocked_users import EFFECTIVE_WITHIN
 from models.errors import TodoError
 from settings import SettingError
 
@@ -25,9 +26,10 @@ The todo API. Without a DATABASE_URL it brings its own PostgreSQL, with the
 data under DATA_DIR (.data). Every setting is an environment variable, or a
 line in .env; .env.example explains them all."""
 
-ERASE = """\
+ERASE = f"""\
 A user whose token is still valid may come back, with an empty list. To prevent
-that, block the user first; a block outlasts the erasure."""
+that, block the user first, and wait {EFFECTIVE_WITHIN} seconds; a block outlasts the
+erasure."""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -28,8 +28,12 @@ _SET_APP_ROLE = (
 
 
 @lru_cache(maxsize=20_000)  # as many as for PostgreSQL
-def _begin(user_id: str | None, *, writes: bool, statement_timeout: float) -> tuple[Query, ...]:
-    """Return the queries that begin a user's transaction; see Begin.
+def _begin(
+    user_id: str | None,
+    writes: bool,  # noqa: FBT001 (as for PostgreSQL)
+    statement_timeout: float,
+) -> tuple[Query, ...]:
+    """Return the queries that begin a user's transaction; see Kind.begin.
 
     No user is the login itself. A function that asks the workers in the name of its owner
     could not do so under another role, since that is passed on, too.

@@ -157,23 +157,20 @@ class Connection:
                 if result is None:  # without a query in progress: the connection is bad
                     self._raise_if_bad()
                 elif result.status == _SYNC:
-                    self._on_sync()
+                    batch = self.in_flight[0]
+                    batch.syncs -= 1
+                    if batch.syncs:
+                        continue
+                    now = time.monotonic()
+                    batch.seconds, self.first_sent_at = now - self.first_sent_at, now
+                    self.in_flight.popleft().succeed()
+                    if self.on_available:
+                        self.on_available(self)
                 else:
                     self.in_flight[0].results.append(result)
                     pgconn.get_result()  # the None that ends the results of each query
         except psycopg.OperationalError as error:
             self.close(self._server_error() or str(error))
-
-    def _on_sync(self) -> None:
-        batch = self.in_flight[0]
-        batch.syncs -= 1
-        if batch.syncs:
-            return
-        now = time.monotonic()
-        batch.seconds, self.first_sent_at = now - self.first_sent_at, now
-        self.in_flight.popleft().succeed()
-        if self.on_available:
-            self.on_available(self)
 
     def _raise_if_bad(self) -> None:
         if self._pgconn.status == _BAD:

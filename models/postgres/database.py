@@ -110,12 +110,10 @@ class Database:
         statement that writes, psycopg.Error for what only a bug can cause, psycopg.DataError
         for text with a NUL.
         """
-        begin = self._begin(
-            user_id, writes=statement.writes, statement_timeout=self._statement_timeout
-        )
+        begin = self._begin(user_id, statement.writes, self._statement_timeout)
         query = statement.bind({**self._constants, **values, "user_id": user_id})
         try:
-            batch = await self._pool.run((*begin, query, *self._end))
+            batch = await self._pool.run([*begin, query, *self._end])
         except OutcomeUnknown:
             if statement.writes:
                 raise

@@ -1,7 +1,8 @@
 """How a transaction takes on a user's identity; nothing else decides whose rows it sees."""
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from models.postgres.statements import Query, Statement
 
@@ -23,34 +24,28 @@ SET_IDENTITY = Statement(
 )
 
 
-class Begin(Protocol):
-    """Returns the queries before a statement, which make the transaction the user's."""
-
-    def __call__(
-        self, user_id: str | None, *, writes: bool, statement_timeout: float
-    ) -> tuple[Query, ...]:
-        """Later queries see the user's rows only, and may take `statement_timeout` seconds.
-
-        None is no user, for what needs no row of anybody's. Raises psycopg.DataError for an
-        id with a NUL.
-        """
-
-
 class Kind(NamedTuple):
     """How a kind of PostgreSQL is told whose transaction it is."""
 
-    begin: Begin
+    begin: Callable[[str | None, bool, float], tuple[Query, ...]]
+    """Returns the queries before a statement of a user, or of nobody if the id is None.
+
+    It takes the user's id, whether the statement writes, and how many seconds it may take.
+    Raises psycopg.DataError for an id with a NUL.
+    """
     end: tuple[Query, ...]
     """The queries after the statement."""
     prepares: bool
-    """Whether statements may be prepared, with a generic plan."""
+    """Whether statements are prepared."""
 
 
 @lru_cache(maxsize=20_000)  # reading and writing, for each token in the cache
 def set_identity(
-    user_id: str | None, *, writes: bool, statement_timeout: float
+    user_id: str | None,
+    writes: bool,  # noqa: FBT001 (a cache is slower with names)
+    statement_timeout: float,
 ) -> tuple[Query, ...]:
-    """Return the one query that begins an implicit transaction of a user; see Begin."""
+    """Return the query that makes an implicit transaction the user's; see Kind.begin."""
     query = SET_IDENTITY.bind(
         {
             "user_id": user_id or "",

@@ -129,7 +129,7 @@ def identity_query(user_id: str) -> Query:
 
 def set_user(connection: psycopg.Connection[Any], user_id: str, *, writes: bool = True) -> None:
     """Set the user of a connection's transaction, as the service does."""
-    for query in KINDS[KIND].begin(user_id, writes=writes, statement_timeout=60):
+    for query in KINDS[KIND].begin(user_id, writes, 60):
         run_query(connection, query)
 
 
