@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run install test lint types fuzz bench lock clean
+.PHONY: help run install test test-databases lint types fuzz bench lock clean
 
 help: ## Show the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: .venv/run ## Serve the API on http://127.0.0.1:8000, with an embedded database
 	@$(BIN)/todo-api serve
@@ -16,6 +16,15 @@ install: .venv/dev ## Install everything for running, testing and linting
 
 test: .venv/dev lint ## Lint, and run all tests against a PostgreSQL of their own
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-databases: .venv/dev ## Run tests on PostgreSQL 15, if installed, and in the way of Citus
+	TEST_DATABASE_KIND=citus $(BIN)/python -m pytest -n 2 --dist loadfile $(DATABASE_TESTS)
+	if test -x $(POSTGRES_15)/postgres; then TEST_POSTGRES_BIN=$(POSTGRES_15) \
+		$(BIN)/python -m pytest -n 2 --dist loadfile tests/models -m "not million"; fi
+
+DATABASE_TESTS := $(addprefix tests/,test_isolation.py test_concurrency.py test_sync.py \
+	test_faults.py models/test_isolation.py models/test_concurrency.py)
+POSTGRES_15 := /usr/lib/postgresql/15/bin
 
 lint: .venv/dev ## Check the code and the contract
 	$(BIN)/datamodel-codegen --check

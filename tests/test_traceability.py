@@ -8,7 +8,7 @@ TESTS = Path(__file__).parent
 TABLE = (TESTS / "README.md").read_text()
 
 NUMBERS = [
-    *(f"F{number}" for number in range(1, 36)),
+    *(f"F{number}" for number in range(1, 37)),
     *(f"S{number}" for number in range(1, 13)),
     *(f"E{number}" for number in range(1, 8)),
 ]

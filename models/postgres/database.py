@@ -55,8 +55,7 @@ class Database:
     ) -> None:
         """Plan for `pool_size` connections, on each of which `statements` are prepared.
 
-        Not for the `kind` citus, in whose way any PostgreSQL can be spoken to.
-        Up to `queue_size` requests wait for a connection, for up to `queue_timeout` seconds.
+        On Citus, nothing is prepared. Up to `queue_size` requests wait for a connection, for up to `queue_timeout` seconds.
         A statement may take `statement_timeout` seconds; its name is logged if it takes more
         than `slow_statement`. A connection is replaced after `max_lifetime` seconds. All
         numbers are greater than 0. `constants` are parameters that every statement may use.
