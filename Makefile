@@ -20,7 +20,8 @@ test: .venv/dev lint ## Lint, and run all tests against a PostgreSQL of their ow
 test-databases: .venv/dev ## Run tests on PostgreSQL 15, if installed, and in the way of Citus
 	TEST_DATABASE_KIND=citus $(BIN)/python -m pytest -n 2 --dist loadfile $(DATABASE_TESTS)
 	if test -x $(POSTGRES_15)/postgres; then TEST_POSTGRES_BIN=$(POSTGRES_15) \
-		$(BIN)/python -m pytest -n 2 --dist loadfile tests/models -m "not million"; fi
+		$(BIN)/python -m pytest -n 2 --dist loadfile tests/models \
+		--ignore tests/models/embedded -m "not million"; fi
 
 DATABASE_TESTS := $(addprefix tests/,test_isolation.py test_concurrency.py test_sync.py \
 	test_faults.py models/test_isolation.py models/test_concurrency.py)
