@@ -29,7 +29,7 @@ from handlers.server.stats import connection_stats
 
 MAX_URL = 65_535  # bytes, the limit of the parser
 MAX_PIPELINED = 100  # requests that wait for the responses to earlier ones
-MAX_DRAIN = 16 * 1024 * 1024  # bytes that are received after a response, and discarded
+MAX_DRAIN = 32 * 1024 * 1024  # bytes that are received after a response, and discarded
 LINGER_TIMEOUT = 5.0  # seconds
 DRAIN_IDLE_TIMEOUT = 1.0  # seconds that a connection is kept for a request on its way
 
@@ -193,9 +193,8 @@ class Protocol(HttpToolsProtocol):
         self.connections.discard(self)
         self.transport.abort()
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (it is always the same)
         """Reject a request that cannot be parsed."""
-        self.logger.debug("%s", msg)
         self._reject(self._head_rejection() if len(self.url) > MAX_URL else self._rejection)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]

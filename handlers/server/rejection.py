@@ -1,5 +1,6 @@
 """Responses to requests that the application never sees."""
 
+import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from handlers.api.problem_types import PROBLEM_TYPES
 from handlers.api.problems import MEDIA_TYPE, problem_document
+
+logger = logging.getLogger("todo.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +23,13 @@ class Rejection:
     extensions: Mapping[str, Any] = field(default_factory=dict)
     """Members of the problem document, in addition to those of its type."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    level: int = logging.WARNING
+    """At which it is logged."""
 
     def response(self, root_path: str) -> bytes:
         """Return the response, after which the connection is closed."""
         request_id = secrets.token_hex(16)
+        logger.log(self.level, "request %s is rejected: %s", request_id, self.slug)
         scope = {
             "raw_path": b"/",
             "root_path": root_path,
@@ -53,9 +59,11 @@ MALFORMED = _malformed(
 TOO_MANY_PIPELINED = _malformed("was sent without waiting for the responses to too many others")
 URI_TOO_LONG = Rejection("uri-too-long")
 HEAD_TOO_LARGE = Rejection("request-header-fields-too-large")
-TOO_SLOW = Rejection("request-timeout")
+# At a lower level, since an attack causes thousands of them; /metrics counts them.
+TOO_SLOW = Rejection("request-timeout", level=logging.DEBUG)
 OVERLOADED = Rejection(
     "service-unavailable",
     {"detail": "Too many connections are open. Try again in a moment."},
     {"retry-after": "1"},
+    logging.DEBUG,
 )

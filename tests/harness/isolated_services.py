@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -80,4 +81,11 @@ def run_in_process(
 def server_processes(service: Service) -> set[psutil.Process]:
     """Return the worker processes, without the helper process of multiprocessing."""
     workers = filter(is_running, service.workers())
-    return {worker for worker in workers if "spawn_main" in str(worker.cmdline())}
+    return {worker for worker in workers if "spawn_main" in _command_line(worker)}
+
+
+def _command_line(process: psutil.Process) -> str:
+    """Return the command line of a process; it is empty if the process has just ended."""
+    with suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""

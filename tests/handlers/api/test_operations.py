@@ -49,7 +49,13 @@ async def receive() -> dict[str, Any]:
 
 
 def call(api: OperationsAPI, path: str, method: str = "GET") -> object:
-    scope = {"path": path, "method": method, "query_string": b"", "headers": []}
+    scope = {
+        "path": path,
+        "method": method,
+        "query_string": b"",
+        "headers": [],
+        "state": {},
+    }
     return asyncio.run(api.match(scope)(scope, receive))
 
 

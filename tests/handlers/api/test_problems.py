@@ -108,7 +108,8 @@ def test_the_service_returns_what_the_example_shows(alice: AuthedClient, key: st
 def test_every_example_of_a_problem_is_tested() -> None:
     elsewhere = {
         *("Blocked", "ServerFault", "Unavailable", "NoKeys"),
-        *("OutcomeUnknown", "LongTarget"),
+        *("OutcomeUnknown", "LongTarget", "SlowRequest", "LargeHeaders"),
+        *("LimitReached", "InvalidTokens"),
     }
     assert EXAMPLES.keys() == REQUESTS.keys() | elsewhere
 

@@ -215,10 +215,10 @@ SHAPES: dict[str, Callable[[], str]] = {
     "two tokens, a comma between": modified(lambda token: f"{token}, {token}"),
     "two tokens, a space between": modified(lambda token: f"{token} {token}"),
     "two tokens, another scheme": modified(lambda token: f"{token}, Bearer {token}"),
-    "a megabyte of header": lambda: forge_token(HS256 | {"x": "x" * 1_000_000}),
-    "a megabyte of payload": lambda: forge_token(payload=claims_json(x=f'"{"x" * 1_000_000}"')),
-    "a megabyte of signature": modified(lambda token: token + "A" * 1_000_000),
-    "a megabyte of dots": lambda: "." * 1_000_000,
+    "60 kB of header": lambda: forge_token(HS256 | {"x": "x" * 45_000}),
+    "60 kB of payload": lambda: forge_token(payload=claims_json(x=f'"{"x" * 45_000}"')),
+    "60 kB of signature": modified(lambda token: token + "A" * 60_000),
+    "60 kB of dots": lambda: "." * 60_000,
     "a nested token": lambda: forge_token(HS256 | {"cty": "JWT"}, forge_token().encode()),
 }
 
