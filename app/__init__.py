@@ -57,8 +57,9 @@ def create_app(
     """Build the service; its lifespan opens and closes connections.
 
     In development, the page /docs offers tokens to a browser on this machine. Figures for
-    /metrics are written to `metrics_dir`, if given. Raises LookupError at startup if an
-    operation of the contract has no handler.
+    /metrics are written to `metrics_dir`, if given. Traces are sent if the variables of
+    OpenTelemetry say so. Raises LookupError at startup if an operation of the contract has
+    no handler.
     """
     contract = contracts.load()
     database = create_database(settings)

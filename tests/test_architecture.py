@@ -54,7 +54,10 @@ MAY_IMPORT = {
 """The packages and modules of this project that each package may import."""
 
 MUST_NOT_IMPORT = {
-    "models": {"connexion", "starlette", "jwt", "uvicorn", "httpx"},
+    "models": {
+        *{"connexion", "starlette", "jwt", "uvicorn", "httpx"},
+        *{"prometheus_client", "opentelemetry"},
+    },
     "openapi": {"connexion", "starlette", "jwt", "psycopg", "sqlalchemy", "sqlmodel"},
     "handlers": {"psycopg", "psycopg_pool", "sqlalchemy", "sqlmodel", "alembic"},
     "settings": {"connexion", "starlette", "psycopg", "sqlalchemy", "sqlmodel"},
