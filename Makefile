@@ -17,15 +17,17 @@ install: .venv/dev ## Install everything for running, testing and linting
 test: .venv/dev lint ## Lint, and run all tests against a PostgreSQL of their own
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-databases: .venv/dev ## Run tests on PostgreSQL 15, if installed, and in the way of Citus
-	TEST_DATABASE_KIND=citus $(BIN)/python -m pytest -n 2 --dist loadfile $(DATABASE_TESTS)
+test-databases: .venv/dev ## Run tests again: as on Citus, and on PostgreSQL 15, if installed
+	TEST_DATABASE_KIND=citus $(BIN)/python -m pytest -n 2 --dist loadfile $(AS_ON_CITUS)
 	if test -x $(POSTGRES_15)/postgres; then TEST_POSTGRES_BIN=$(POSTGRES_15) \
-		$(BIN)/python -m pytest -n 2 --dist loadfile tests/models \
-		--ignore tests/models/embedded -m "not million"; fi
+		$(BIN)/python -m pytest -n 2 --dist loadfile $(ON_POSTGRES_15); fi
 
-DATABASE_TESTS := $(addprefix tests/,test_isolation.py test_concurrency.py test_sync.py \
-	test_faults.py models/test_isolation.py models/test_concurrency.py)
 POSTGRES_15 := /usr/lib/postgresql/15/bin
+AS_ON_CITUS := $(addprefix tests/,test_isolation.py test_outcome_unknown.py test_sync.py \
+	models/test_concurrency.py models/test_isolation.py models/test_tasks.py \
+	models/postgres/test_database.py models/postgres/test_outages.py)
+ON_POSTGRES_15 := -m "not million" --ignore=tests/models/embedded $(addprefix tests/,models \
+	handlers/test_filters.py handlers/test_lists.py)
 
 lint: .venv/dev ## Check the code and the contract
 	$(BIN)/datamodel-codegen --check
