@@ -11,7 +11,7 @@ from benchmarks.testbed import Testbed
 
 SAMPLES = 3
 """Requests of each scenario that are compared."""
-TIMESTAMPS = ("due_date", "created_at", "updated_at")
+TIMESTAMPS = ("due_date", "remind_at", "completed_at", "created_at", "updated_at")
 
 Response = tuple[int, Any]
 
@@ -77,6 +77,7 @@ def normalise(scenario: Scenario, response: Response) -> Response:
                 task[name] = to_milliseconds(task[name])
         if scenario.writes:
             task.pop("updated_at", None)
+            task["completed_at"] = task["completed_at"] is not None
         if status == 201:  # noqa: PLR2004 (created)
             del task["id"], task["created_at"]
     return status, tasks if is_list else tasks[0]

@@ -10,8 +10,8 @@ from benchmarks.database import (
     DATABASE,
     DatabaseUrls,
     configure_server,
-    create_competitor_role,
     create_database,
+    database_urls,
     postmaster,
 )
 from benchmarks.dataset import Dataset
@@ -69,19 +69,18 @@ class Testbed:
 def running_testbed(services: Iterable[Service]) -> Iterator[Testbed]:
     """Run PostgreSQL and the services until the block ends.
 
-    A service that has migrations comes before those that share its database. Raises
-    SetupError if one cannot be migrated or started.
+    Raises SetupError if a service cannot be migrated or started.
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         with embedded.running(directory) as embedded_urls:
-            configure_server(embedded_urls, directory)
+            configure_server(database_urls(embedded_urls, directory))
         embedded_urls = stack.enter_context(embedded.running(directory))
-        urls = create_competitor_role(embedded_urls, directory)
+        urls = database_urls(embedded_urls, directory)
         datasets: dict[str, Dataset] = {}
         started = []
         for service in services:
-            if service.migrate:
+            if service.database not in datasets:
                 print(f"Loading the tasks for {service.title}.", flush=True)
                 datasets[service.database] = create_dataset(service, urls)
             service_urls = datasets[service.database].urls
@@ -94,7 +93,7 @@ def running_testbed(services: Iterable[Service]) -> Iterator[Testbed]:
 
 
 def create_dataset(service: Service, urls: DatabaseUrls) -> Dataset:
-    """Create a service's database unless it exists, run its migrations, and load the data."""
+    """Create a service's database unless it exists, create its tables, and load the data."""
     if service.database != DATABASE:
         create_database(urls, service.database)
     urls = urls.for_database(service.database)
