@@ -48,9 +48,15 @@ class Service:
     install: Callable[[], None] | None = None
     implements_api: bool = True
     """False for the baseline, which sends the same response to every request."""
+    entity_tags: bool = False
+    """Whether it responds with 304 to a poll of an unchanged list."""
+    workers: int = 1
+    """The number of processes that serve."""
 
 
-def checkout(key: str, title: str, directory: Path, database: str = DATABASE) -> Service:
+def checkout(
+    key: str, title: str, directory: Path, database: str = DATABASE, workers: int = 1
+) -> Service:
     """Define this service as found in a checkout, with a database migrated by it."""
 
     def environment(urls: DatabaseUrls) -> Environment:
@@ -68,11 +74,13 @@ def checkout(key: str, title: str, directory: Path, database: str = DATABASE) ->
     return Service(
         key,
         title,
-        lambda port: [*cli, "serve", "--workers=1", f"--port={port}"],
+        lambda port: [*cli, "serve", f"--workers={workers}", f"--port={port}"],
         environment,
         directory,
         [*cli, "migrate"],
         database,
+        entity_tags=True,
+        workers=workers,
     )
 
 
@@ -148,6 +156,12 @@ def node_competitor(key: str, title: str, *, pipelining: bool) -> Service:
     )
 
 
+def with_workers(workers: int) -> Service:
+    """Define this service with several processes."""
+    title = f"this service, {workers} workers"
+    return checkout(f"service-{workers}", title, ROOT, workers=workers)
+
+
 THIS_SERVICE = checkout("service", "this service", ROOT)
 COMPETITOR_SERVICES = (
     python_competitor("sqlmodel", "FastAPI + SQLModel", uvicorn, "fastapi_sqlmodel"),
@@ -156,7 +170,7 @@ COMPETITOR_SERVICES = (
     python_competitor("blacksheep", "BlackSheep + asyncpg", granian, "blacksheep_msgspec"),
     node_competitor("fastify", "Fastify + pg", pipelining=False),
     node_competitor("pipelining", "Fastify + pg, pipelining", pipelining=True),
-    python_competitor("libpq", "limit: libpq pipeline", uvicorn, "libpq_pipeline"),
+    python_competitor("libpq", "libpq pipeline (limit)", uvicorn, "libpq_pipeline"),
     python_competitor(
         "baseline", "uvicorn, static response", uvicorn, "baseline", implements_api=False
     ),

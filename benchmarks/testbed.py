@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from benchmarks.client import conditional
 from benchmarks.cpu import cpu_layout, set_affinity
 from benchmarks.database import (
     DATABASE,
@@ -51,17 +52,20 @@ class Testbed:
         """Warm a service up, then measure it under load for some seconds."""
         dataset = self.dataset(running)
         dataset.prepare_run(writes=scenario.writes)
-        requests = self._request_file(scenario, dataset.users)
+        requests = self._request_file(running, scenario)
         for duration in (WARM_UP_SECONDS, seconds):
             load = Load(requests, scenario.connections, duration, self.layout.load)
             measurement = run_load(running.url, load, running.process, self.postmaster)
         return measurement
 
-    def _request_file(self, scenario: Scenario, users: int) -> Path:
+    def _request_file(self, running: RunningService, scenario: Scenario) -> Path:
+        users = self.dataset(running).users
         file = self._directory / f"{scenario.key} {users}.requests"
-        if not file.exists():
-            entries = (b"%d\n%b\n" % (len(one), one) for one in scenario.requests(users))
-            file.write_bytes(b"".join(entries))
+        if scenario.polls or not file.exists():
+            requests = scenario.requests(users)
+            if scenario.polls:  # entity tags change when the data are restored
+                requests = [conditional(running, request) for request in requests]
+            file.write_bytes(b"".join(b"%d\n%b\n" % (len(one), one) for one in requests))
         return file
 
 
@@ -86,7 +90,9 @@ def running_testbed(services: Iterable[Service]) -> Iterator[Testbed]:
             service_urls = datasets[service.database].urls
             started.append(
                 stack.enter_context(
-                    running(service, service_urls, directory, cpu_layout().service)
+                    running(
+                        service, service_urls, directory, cpu_layout(service.workers).service
+                    )
                 )
             )
         yield Testbed(datasets, started, directory)
