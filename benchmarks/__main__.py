@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks import environment
@@ -13,11 +14,12 @@ from benchmarks.equivalence import ResponseMismatch, verify_responses
 from benchmarks.growth import growth_report, measure_growth
 from benchmarks.install import SetupError, install_wrk
 from benchmarks.report import report
-from benchmarks.results import to_json
+from benchmarks.results import Results, to_json
 from benchmarks.rounds import run_rounds
 from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.services import COMPETITOR_SERVICES, ROOT, THIS_SERVICE, Service, candidate
 from benchmarks.testbed import running_testbed
+from benchmarks.workers import WORKER_SERVICES, measure_workers, workers_report
 
 RESULTS = Path(__file__).with_name("results")
 """The published results; complete runs only."""
@@ -25,7 +27,7 @@ SCRATCH = ROOT / ".data" / "benchmarks"
 
 DESCRIPTION = """\
 Measure this service and its competitors on the same PostgreSQL server and write a report.
-Installs what it needs. A complete run takes half an hour on an otherwise idle machine; its
+Installs what it needs. A complete run takes an hour on an otherwise idle machine; its
 report goes to benchmarks/results, that of any other run to .data/benchmarks."""
 
 
@@ -37,7 +39,8 @@ class Options:
     scenarios: list[Scenario]
     rounds: int
     seconds: int
-    growth: bool
+    mode: str
+    """What is measured and reported: `report`, `growth` or `workers`."""
     output: Path
 
 
@@ -70,19 +73,20 @@ def run(options: Options) -> None:
         description = environment.describe(testbed, method)
         verify_responses(testbed, options.scenarios)
         print("All services give equivalent responses.", flush=True)
-        if options.growth:
-            results = measure_growth(testbed, rounds=options.rounds, seconds=options.seconds)
-        else:
-            results = run_rounds(
-                testbed, options.scenarios, rounds=options.rounds, seconds=options.seconds
-            )
-        description["peak memory"] = environment.peak_memory(testbed.services)
-    name, write = ("growth", growth_report) if options.growth else ("report", report)
-    text = write(results, description)
+        measures: dict[str, Callable[..., Results]] = {
+            "report": partial(run_rounds, scenarios=options.scenarios),
+            "growth": measure_growth,
+            "workers": measure_workers,
+        }
+        results = measures[options.mode](
+            testbed, rounds=options.rounds, seconds=options.seconds
+        )
+    reports = {"report": report, "growth": growth_report, "workers": workers_report}
+    text = reports[options.mode](results, description)
     options.output.mkdir(parents=True, exist_ok=True)
-    options.output.joinpath(f"{name}.json").write_text(to_json(results, description))
-    options.output.joinpath(f"{name}.md").write_text(text)
-    if not options.growth:
+    options.output.joinpath(f"{options.mode}.json").write_text(to_json(results, description))
+    options.output.joinpath(f"{options.mode}.md").write_text(text)
+    if options.mode == "report":
         options.output.joinpath("chart.svg").write_text(chart(results))
     print(f"\n{text}\nWritten to {options.output}.")
 
@@ -90,10 +94,10 @@ def run(options: Options) -> None:
 def parse_options(arguments: Sequence[str]) -> Options:
     """Parse the command line."""
     given = parser().parse_args(arguments)
-    services = [THIS_SERVICE]
+    services = [*WORKER_SERVICES] if given.mode == "workers" else [THIS_SERVICE]
     if given.candidate:
         services.append(candidate(given.candidate))
-    if not given.growth:
+    if given.mode == "report":
         services += [
             service
             for service in COMPETITOR_SERVICES
@@ -105,7 +109,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
         scenarios=[one for one in SCENARIOS if given.only is None or one.key in given.only],
         rounds=given.rounds or (1 if given.quick else 7),
         seconds=given.seconds or (1 if given.quick else 2),
-        growth=given.growth,
+        mode=given.mode,
         output=given.output or (RESULTS if complete else SCRATCH),
     )
 
@@ -138,8 +142,18 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--growth",
-        action="store_true",
+        dest="mode",
+        action="store_const",
+        const="growth",
+        default="report",
         help="measure this service with more tasks per user and more rows instead",
+    )
+    parser.add_argument(
+        "--workers",
+        dest="mode",
+        action="store_const",
+        const="workers",
+        help="measure this service with one, two and three workers instead",
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="directory of the report")
     return parser

@@ -7,8 +7,7 @@ works on light and dark pages.
 from collections.abc import Iterator
 from html import escape
 
-from benchmarks.goals import SCENARIO_TITLES
-from benchmarks.report import service_title
+from benchmarks.comparison import by_scenario, service_title
 from benchmarks.results import Result, Results
 from benchmarks.services import THIS_SERVICE
 
@@ -34,18 +33,14 @@ rect.database { opacity: .4 }
 
 def chart(results: Results) -> str:
     """Return the chart as SVG."""
-    scenarios = list(dict.fromkeys(scenario for scenario, _ in results))
+    scenarios = list(by_scenario(results))
     shapes, y = list(legend()), LEGEND_HEIGHT
     for start in range(0, len(scenarios), COLUMNS):
-        panels = [
-            {service: result for (name, service), result in results.items() if name == scenario}
-            for scenario in scenarios[start : start + COLUMNS]
-        ]
-        for column, bars in enumerate(panels):
-            title = SCENARIO_TITLES[scenarios[start + column]]
+        row = scenarios[start : start + COLUMNS]
+        for column, (title, bars) in enumerate(row):
             shapes.append(f'<g transform="translate({column * PANEL_WIDTH} {y})">')
             shapes += [text(0, 13, title, "title"), *panel(bars), "</g>"]
-        y += TITLE_HEIGHT + ROW_HEIGHT * max(map(len, panels)) + PANEL_GAP
+        y += TITLE_HEIGHT + ROW_HEIGHT * max(len(bars) for _, bars in row) + PANEL_GAP
     size = f'width="{PANEL_WIDTH * COLUMNS}" height="{y}"'
     return "\n".join(
         (

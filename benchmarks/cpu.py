@@ -1,8 +1,4 @@
-"""Processor affinity and processor time.
-
-The kernel accounts processor time per process. That figure depends far less on other load
-on the machine than throughput and latency do.
-"""
+"""Processor affinity: which processors each component runs on."""
 
 import os
 from collections.abc import Iterator
@@ -10,6 +6,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import psutil
+
+from benchmarks.usage import process_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +20,22 @@ class CpuLayout:
 
     def __str__(self) -> str:
         """Describe the layout in one sentence."""
-        if self.service == self.load:
+        if self.database == self.load:
             return "one core for everything"
-        return "one core for the service, another for wrk, all cores for PostgreSQL"
+        service = "all cores" if self.service == self.database else "one core"
+        return f"{service} for the service, one for wrk, all for PostgreSQL"
 
 
-def cpu_layout() -> CpuLayout:
-    """Assign processors: one to the service, which is a single process.
+def cpu_layout(workers: int = 1) -> CpuLayout:
+    """Assign processors: one to a service that is a single process, otherwise all.
 
     PostgreSQL may use every core. Confined to the other core of two, it would slow down
     the fast services, and idle time would distort their figures: a virtual processor that
     halts whenever it is idle takes a third longer for the same work.
     """
     cores = sorted(os.sched_getaffinity(0))
-    return CpuLayout({cores[0]}, set(cores), {cores[-1]})
+    service = {cores[0]} if workers == 1 else set(cores)
+    return CpuLayout(service, set(cores), {cores[-1]})
 
 
 @contextmanager
@@ -54,28 +54,3 @@ def set_affinity(root: psutil.Process, cores: set[int]) -> None:
     for process in process_tree(root):
         with suppress(psutil.NoSuchProcess):
             process.cpu_affinity(list(cores))
-
-
-def process_tree(root: psutil.Process) -> list[psutil.Process]:
-    """Return a process and all its descendants."""
-    return [root, *root.children(recursive=True)]
-
-
-def cpu_seconds(root: psutil.Process) -> float:
-    """Return the processor seconds used by a process and all its descendants.
-
-    Exited descendants are included once their parents have reaped them: PostgreSQL
-    backends may come and go.
-    """
-    total = 0.0
-    for process in process_tree(root):
-        with suppress(psutil.NoSuchProcess):
-            times = process.cpu_times()
-            total += times.user + times.system + times.children_user + times.children_system
-    return total
-
-
-def system_cpu_seconds() -> float:
-    """Return the processor seconds during which processors were busy, or stolen by the host."""
-    times = psutil.cpu_times()
-    return float(sum(times[:8]) - times.idle - times.iowait)  # guest time is part of user

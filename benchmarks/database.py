@@ -1,7 +1,6 @@
-"""The PostgreSQL server of a benchmark: its configuration, databases and roles."""
+"""The PostgreSQL server of a benchmark: its configuration and databases."""
 
 import json
-import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,8 +11,7 @@ import psycopg
 from models import embedded
 
 DATABASE = "todo"
-"""The database that `models.embedded` creates."""
-COMPETITOR_ROLE = "bench_competitor"
+"""The database that `models.embedded` creates, for this service."""
 
 # Checkpoints and autovacuum would slow down whichever service they coincide with.
 BACKGROUND_WORK_OFF = (
@@ -33,8 +31,6 @@ class DatabaseUrls:
     app: str
     owner: str
     superuser: str
-    competitor: str
-    """A role with BYPASSRLS: competitors do not pay for row-level security."""
 
     def for_database(self, name: str) -> "DatabaseUrls":
         """Return the URLs of another database on the same server."""
@@ -43,7 +39,6 @@ class DatabaseUrls:
             app=with_database(self.app, name),
             owner=with_database(self.owner, name),
             superuser=with_database(self.superuser, name),
-            competitor=with_database(self.competitor, name),
         )
 
 
@@ -52,37 +47,18 @@ def with_database(url: str, name: str) -> str:
     return urlsplit(url)._replace(path=f"/{name}").geturl()
 
 
-def with_login(url: str, role: str, password: str) -> str:
-    """Replace role and password in a URL."""
-    address = urlsplit(url).netloc.rpartition("@")[2]
-    return urlsplit(url)._replace(netloc=f"{role}:{password}@{address}").geturl()
+def database_urls(urls: embedded.Urls, data_dir: Path) -> DatabaseUrls:
+    """Return the URLs of the embedded server in `data_dir`, including that of its superuser."""
+    password = json.loads((data_dir / "postgres" / "secrets").read_text())["postgres"]
+    address = urlsplit(urls.owner).netloc.rpartition("@")[2]
+    superuser = urlsplit(urls.owner)._replace(netloc=f"postgres:{password}@{address}")
+    return DatabaseUrls(app=urls.app, owner=urls.owner, superuser=superuser.geturl())
 
 
-def superuser_url(urls: embedded.Urls, data_dir: Path) -> str:
-    """Return the URL of the superuser of the embedded server in `data_dir`."""
-    passwords = json.loads((data_dir / "postgres" / "secrets").read_text())
-    return with_login(urls.owner, "postgres", passwords["postgres"])
-
-
-def configure_server(urls: embedded.Urls, data_dir: Path) -> None:
+def configure_server(urls: DatabaseUrls) -> None:
     """Set the server's configuration, which takes effect when it restarts."""
     settings = (*BACKGROUND_WORK_OFF, SHARED_BUFFERS)
-    execute(
-        superuser_url(urls, data_dir), *(f"ALTER SYSTEM SET {setting}" for setting in settings)
-    )
-
-
-def create_competitor_role(urls: embedded.Urls, data_dir: Path) -> DatabaseUrls:
-    """Create the role that competitors connect as; return the URLs of all roles."""
-    superuser = superuser_url(urls, data_dir)
-    password = secrets.token_hex(16)
-    execute(superuser, f"CREATE ROLE {COMPETITOR_ROLE} LOGIN BYPASSRLS PASSWORD '{password}'")
-    return DatabaseUrls(
-        app=urls.app,
-        owner=urls.owner,
-        superuser=superuser,
-        competitor=with_login(urls.owner, COMPETITOR_ROLE, password),
-    )
+    execute(urls.superuser, *(f"ALTER SYSTEM SET {setting}" for setting in settings))
 
 
 def create_database(urls: DatabaseUrls, name: str) -> None:

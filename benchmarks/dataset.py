@@ -1,4 +1,4 @@
-"""The benchmark data: the same users and tasks for every service and every run.
+"""The benchmark data: the same users and tasks in every database and for every run.
 
 Each database holds a pristine copy in the schema `bench`; `Dataset.reset` restores the
 service's tables from it. Ids are derived from names, so requests can be built without
@@ -11,7 +11,7 @@ from uuid import UUID
 
 import psycopg
 
-from benchmarks.database import COMPETITOR_ROLE, DatabaseUrls, execute
+from benchmarks.database import DatabaseUrls, execute
 
 USERS = 1_000
 """The default number of regular users."""
@@ -21,8 +21,7 @@ TASK_COUNTS = (10, 20, 100, 1_000, 10_000)
 
 # The columns that every checkout has; others keep their defaults.
 COLUMNS = (
-    "user_id, id, title, description, completed, priority, due_date, "
-    "created_at, updated_at, version"
+    "user_id, id, title, description, completed, priority, due_date, created_at, updated_at"
 )
 
 GENERATE_TASKS = """
@@ -31,7 +30,7 @@ GENERATE_TASKS = """
         CASE n %% 2 WHEN 0 THEN 'Not before the weather is better, nor without the list' END,
         n %% 3 = 0, priorities[1 + n %% 4],
         CASE WHEN n %% 3 > 0 THEN timestamptz '2027-01-01Z' + n %% 400 * interval '6 hours' END,
-        stamp, stamp, 1
+        stamp, stamp
     FROM (VALUES (ARRAY['Water the plants', 'Call the bank', 'Buy bread and milk', 'Answer Bob',
         'Pay the rent', 'Book a table', 'Repair the bicycle', 'Write to grandmother'],
         ARRAY['low', 'medium', 'high', NULL])) AS samples (titles, priorities),
@@ -52,6 +51,9 @@ JSON_FUNCTION = """
     WHERE pronamespace = 'todo'::regnamespace AND proname ~ '^task_json_v[0-9]+$'
     ORDER BY length(proname) DESC, proname DESC LIMIT 1"""
 
+TABLES = """
+    SELECT 'todo.' || tablename FROM pg_tables
+    WHERE schemaname = 'todo' AND tablename <> 'alembic_version'"""
 INDEXES = """
     SELECT indexname, indexdef FROM pg_indexes
     WHERE schemaname = 'todo' AND tablename = 'tasks' AND indexname NOT LIKE 'pk%'"""
@@ -84,8 +86,6 @@ class Dataset:
         """Create the pristine copy and load the default data."""
         self.urls = urls
         self.execute(
-            f"GRANT USAGE ON SCHEMA todo TO {COMPETITOR_ROLE}",
-            f"GRANT ALL ON todo.users, todo.tasks TO {COMPETITOR_ROLE}",
             "CREATE SCHEMA bench",
             "CREATE UNLOGGED TABLE bench.tasks (LIKE todo.tasks INCLUDING DEFAULTS)",
         )
@@ -118,15 +118,17 @@ class Dataset:
         tenth of the time.
         """
         indexes = dict(self.fetch_all(INDEXES))
+        tables = [table for (table,) in self.fetch_all(TABLES)]
+        users = "INSERT INTO todo.users (id) SELECT DISTINCT user_id FROM bench.tasks"
         self.execute(
             "CHECKPOINT",
             "SET session_replication_role = replica",
-            "TRUNCATE todo.users, todo.tasks",
+            f"TRUNCATE {', '.join(tables)}",
             *(f"DROP INDEX todo.{name}" for name in indexes),
-            "INSERT INTO todo.users (id) SELECT DISTINCT user_id FROM bench.tasks",
+            *([users] if "todo.users" in tables else ()),
             f"INSERT INTO todo.tasks ({self._columns}) SELECT {self._columns} FROM bench.tasks",  # noqa: S608
             *indexes.values(),
-            "VACUUM (FREEZE, ANALYZE) todo.users, todo.tasks",
+            f"VACUUM (FREEZE, ANALYZE) {', '.join(tables)}",
         )
         self._modified = False
 

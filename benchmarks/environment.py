@@ -7,7 +7,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,12 +23,14 @@ from benchmarks.install import (
     node_command,
     wrk_path,
 )
-from benchmarks.processes import RunningService
 from benchmarks.services import CANDIDATE, POOL_SIZE, ROOT
 from benchmarks.testbed import Testbed
 
 SERVICE_PACKAGES = ("connexion", "uvicorn", "psycopg")
-PYTHON_PACKAGES = ("fastapi", "sqlmodel", "sqlalchemy", "asyncpg", "uvicorn", "orjson")
+PYTHON_PACKAGES = (
+    *("fastapi", "sqlmodel", "sqlalchemy", "litestar", "blacksheep", "asyncpg", "msgspec"),
+    *("uvicorn", "granian"),
+)
 NODE_PACKAGES = ("fastify", "pg", "fast-jwt")
 
 
@@ -42,7 +43,7 @@ def describe(testbed: Testbed, method: str) -> dict[str, str]:
         "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "commit": commit(ROOT),
         "machine": machine(),
-        "processors": str(cpu_layout()),
+        "processors": str(cpu_layout(max(service.workers for service in services.values()))),
         "database": database(testbed.datasets[DATABASE]),
         "this service": f"{python()}, {versions(SERVICE_PACKAGES)}",
     }
@@ -58,16 +59,6 @@ def describe(testbed: Testbed, method: str) -> dict[str, str]:
         "load": command_output(wrk_path(), "--version").partition(" [")[0],
         "method": method,
     }
-
-
-def peak_memory(services: Iterable[RunningService]) -> str:
-    """Return the peak resident memory of each service."""
-    peaks = []
-    for running in services:
-        status = Path(f"/proc/{running.process.pid}/status").read_text()
-        kibibytes = re.findall(r"VmHWM:\s*([0-9]+)", status)[0]
-        peaks.append(f"{running.service.title} {int(kibibytes) / 1024:.0f} MiB")
-    return "; ".join(peaks)
 
 
 def machine() -> str:

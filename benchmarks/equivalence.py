@@ -2,22 +2,23 @@
 
 import json
 from datetime import UTC, datetime
-from http.client import HTTPConnection
+from http.client import CREATED, NOT_MODIFIED
 from typing import Any
 
-from benchmarks.processes import HOST, RunningService
+from benchmarks.client import conditional, send
+from benchmarks.processes import RunningService
 from benchmarks.scenarios import Scenario
 from benchmarks.testbed import Testbed
 
 SAMPLES = 3
 """Requests of each scenario that are compared."""
-TIMESTAMPS = ("due_date", "created_at", "updated_at")
+TIMESTAMPS = ("due_date", "remind_at", "completed_at", "created_at", "updated_at")
 
 Response = tuple[int, Any]
 
 
 class ResponseMismatch(Exception):
-    """Two services respond differently to the same request; the message shows both."""
+    """A response is not as expected; the message shows it, and the request."""
 
 
 def verify_responses(testbed: Testbed, scenarios: list[Scenario]) -> None:
@@ -31,7 +32,9 @@ def verify_responses(testbed: Testbed, scenarios: list[Scenario]) -> None:
     for running in testbed.services:
         if not running.service.implements_api:
             continue
-        responses = [normalise(one, send(running, request)) for one, request in samples]
+        responses = [normalise(one, respond(running, request)) for one, request in samples]
+        if running.service.entity_tags:
+            verify_polls(running, [request for one, request in samples if one.polls])
         testbed.dataset(running).reset()
         if reference is None:
             reference = running, responses
@@ -43,25 +46,22 @@ def verify_responses(testbed: Testbed, scenarios: list[Scenario]) -> None:
                 raise ResponseMismatch(message)
 
 
-def send(running: RunningService, request: bytes) -> Response:
-    """Send a prebuilt request; return the status and the decoded JSON body.
+def verify_polls(running: RunningService, requests: list[bytes]) -> None:
+    """Poll unchanged lists. Raises ResponseMismatch if a response is not 304."""
+    for request in requests:
+        poll = conditional(running, request)
+        status = send(running, poll).status
+        if status != NOT_MODIFIED:
+            message = f"{running.service.title} responds with {status} to\n\n{poll.decode()}"
+            raise ResponseMismatch(message)
 
-    A body of any other type is returned as bytes.
-    """
-    head, _, body = request.partition(b"\r\n\r\n")
-    start, *lines = head.decode().split("\r\n")
-    method, path, _ = start.split(" ")
-    headers = dict(line.split(": ", 1) for line in lines)
-    connection = HTTPConnection(HOST, running.port, timeout=60)
-    try:
-        connection.request(method, path, body or None, headers)
-        response = connection.getresponse()
-        content = response.read()
-        if response.headers.get_content_type() != "application/json":
-            return response.status, content
-        return response.status, json.loads(content)
-    finally:
-        connection.close()
+
+def respond(running: RunningService, request: bytes) -> Response:
+    """Send a request; return the status and the decoded body, as bytes if it is not JSON."""
+    status, headers, content = send(running, request)
+    if headers.get_content_type() != "application/json":
+        return status, content
+    return status, json.loads(content)
 
 
 def normalise(scenario: Scenario, response: Response) -> Response:
@@ -77,7 +77,8 @@ def normalise(scenario: Scenario, response: Response) -> Response:
                 task[name] = to_milliseconds(task[name])
         if scenario.writes:
             task.pop("updated_at", None)
-        if status == 201:  # noqa: PLR2004 (created)
+            task["completed_at"] = task["completed_at"] is not None
+        if status == CREATED:
             del task["id"], task["created_at"]
     return status, tasks if is_list else tasks[0]
 

@@ -3,7 +3,12 @@
 from collections.abc import Callable, Iterator
 
 from benchmarks.dataset import USERS, task_id, user_with
-from benchmarks.report import METHOD, environment_list, format_number, other_load, table
+from benchmarks.markdown import (
+    environment_section,
+    format_cost,
+    format_number,
+    table,
+)
 from benchmarks.results import Result, Results
 from benchmarks.rounds import run_rounds
 from benchmarks.scenarios import (
@@ -89,12 +94,9 @@ def growth_report(results: Results, environment: dict[str, str]) -> str:
         table(("", *(f"{tasks:,}" for tasks in TASK_COUNTS)), rows_by_tasks(results)),
         "## Rows of the table",
         table(ROWS_HEADER, rows_by_table_size(results)),
-        "## Environment",
-        environment_list(environment),
-        other_load(results.values()),
-        METHOD,
+        environment_section(results, environment),
     ]
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join(sections)
 
 
 def rows_by_tasks(results: Results) -> Iterator[tuple[str, ...]]:
@@ -117,9 +119,3 @@ def rows_by_table_size(results: Results) -> Iterator[tuple[str, ...]]:
         p99 = (f"{format_number(result.median('p99_ms'))} ms" for result in (small, large))
         errors = f"{small.errors + large.errors:,}"
         yield scenario.title, format_cost(small), format_cost(large), ratio, *p99, errors
-
-
-def format_cost(result: Result) -> str:
-    """Format the processor time of the service and of PostgreSQL."""
-    service, database = (result.median(name) for name in ("service_us", "database_us"))
-    return f"{format_number(service)} + {format_number(database)}"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.cpu import cpu_seconds, pinned, system_cpu_seconds
+from benchmarks.cpu import pinned
 from benchmarks.install import wrk_path
+from benchmarks.usage import Usage, cpu_seconds, memory_mib, resident_mib
 
 SCRIPT = Path(__file__).with_name("load.lua")
 IDLE_CHECK_SECONDS = 0.2
@@ -36,11 +37,19 @@ class Measurement:
     p99_ms: float
     errors: int
     service_us: float
-    """Processor time of the service per request."""
+    """Processor time of the service per request, in all its processes."""
+    busiest_us: float
+    """Processor time of the busiest process of the service, per request to any of them."""
     database_us: float
     """Processor time of PostgreSQL per request."""
     others: float
     """The fraction of the machine's processor time used by other processes."""
+    memory_mib: float
+    """Memory of the service after the run, in all its processes."""
+    worker_mib: float
+    """Resident memory of its busiest process."""
+    own_mib: float
+    """What no other process shares of that."""
 
     @property
     def sum_us(self) -> float:
@@ -56,36 +65,28 @@ def run_load(
     When wrk stops, each connection has one request in flight. These are drained and
     counted: otherwise processor time per request would be wrong for slow services.
     """
-    before = snapshot(service, database)
+    before = Usage.now(service, database)
     with pinned(load.cores):
         output, wrk_seconds = run_wrk(url, load)
     wait_until_idle(service)
-    after = snapshot(service, database)
-    service_seconds, database_seconds, busy, elapsed = (
-        end - start for start, end in zip(before, after, strict=True)
-    )
+    used = Usage.now(service, database) - before
+    service_seconds = sum(used.service.values())
+    busiest = max(used.service, key=used.service.__getitem__)
+    others = used.system - service_seconds - used.database - wrk_seconds
     handled = output["requests"] + load.connections
-    others = busy - service_seconds - database_seconds - wrk_seconds
+    worker, own = resident_mib(busiest)
     return Measurement(
         requests_per_second=output["requests"] / output["microseconds"] * 1e6,
         p50_ms=output["p50"] / 1e3,
         p99_ms=output["p99"] / 1e3,
         errors=output["errors"],
         service_us=service_seconds / handled * 1e6,
-        database_us=database_seconds / handled * 1e6,
-        others=max(0.0, others / (elapsed * (psutil.cpu_count() or 1))),
-    )
-
-
-def snapshot(
-    service: psutil.Process, database: psutil.Process
-) -> tuple[float, float, float, float]:
-    """Return processor seconds of the service, PostgreSQL and the system, and the time."""
-    return (
-        cpu_seconds(service),
-        cpu_seconds(database),
-        system_cpu_seconds(),
-        time.monotonic(),
+        busiest_us=used.service[busiest] / handled * 1e6,
+        database_us=used.database / handled * 1e6,
+        others=max(0.0, others / (used.time * (psutil.cpu_count() or 1))),
+        memory_mib=memory_mib(service),
+        worker_mib=worker,
+        own_mib=own,
     )
 
 

@@ -18,7 +18,7 @@ from benchmarks.install import SetupError, run_command
 from benchmarks.services import Service
 
 HOST = "127.0.0.1"
-START_TIMEOUT = 30  # seconds
+START_TIMEOUT = 60  # seconds
 STOP_TIMEOUT = 15  # seconds
 
 # The only variables that services inherit: a setting exported in the shell would change
@@ -42,8 +42,7 @@ class RunningService:
 
 
 def migrate(service: Service, urls: DatabaseUrls) -> None:
-    """Run a checkout's own migrations. Raises SetupError."""
-    assert service.migrate is not None
+    """Create a service's tables. Raises SetupError."""
     run_command(service.migrate, service.directory, process_environment(service, urls))
 
 

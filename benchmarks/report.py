@@ -1,23 +1,30 @@
-"""The report in Markdown: ratios first, then goals, figures and environment."""
+"""The report in Markdown: processor time and ratios first, then goals, figures, environment."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median
 
-from benchmarks.goals import (
+from benchmarks.comparison import (
     SCENARIO_TITLES,
     Metric,
+    by_scenario,
     cost_ratio,
-    evaluate_goals,
-    format_ratio,
+    service_title,
+)
+from benchmarks.goals import evaluate_goals
+from benchmarks.markdown import (
+    environment_section,
+    format_cost,
+    format_number,
+    table,
 )
 from benchmarks.results import Result, Results
 from benchmarks.services import CANDIDATE, COMPETITOR_SERVICES, THIS_SERVICE
 
-SERVICE_TITLES = {
-    service.key: service.title for service in (THIS_SERVICE, *COMPETITOR_SERVICES)
-}
 COMPARED = [service.key for service in COMPETITOR_SERVICES if service.implements_api]
-BUSY = 0.05
+
+COSTS = """\
+Processor time per request in µs: service + PostgreSQL. Each figure is the median of all
+rounds."""
 
 INTRODUCTION = """\
 Processor time per request of each competitor, relative to this service, on the same
@@ -30,22 +37,15 @@ candidate uses more. Each value is the median of the ratios of all rounds, follo
 range."""
 
 DIFFERENCES = """\
-In favour of the competitors: they connect as a role that row-level security does not
-apply to, they send no `ETag`, `X-Total-Count`, `X-Request-Id` or CORS headers, and they do
-not distinguish another user's task from one that does not exist. This service does all of
-that.
+All of this is in favour of the competitors. Their table has one index beside its primary
+key; this service's tables have row-level security, an index for every order, each task as
+JSON, and a revision of each user that every write raises. They send no `ETag`,
+`X-Total-Count`, `X-Request-Id` or CORS headers, and they do not distinguish another user's
+task from one that does not exist. Since they have no entity tags, they respond to a poll in
+full: for a poll, the tables show what the list costs them.
 
-Against the competitors: this service's schema stores the JSON of each task in a generated
-column, which PostgreSQL maintains on their writes as well, although they do not read it."""
-
-METHOD = """\
-Processor time is what the kernel accounts to all processes of the service, or of
-PostgreSQL, divided by the number of requests handled. It depends on other load on the
-machine far less than throughput and latency do; processes that saturate the memory bus can
-still add a third. Throughput and latency are measured with closed-loop clients, each
-sending its next request when it has received a response, so p99 is that of a saturated
-service. Each figure is the median of all rounds, ± half the range. Checkpoints and
-autovacuum are disabled, and modified tables are restored before each run."""
+The last competitor is a limit, the least that Python can do: ASGI and libpq without any
+framework or validation; PostgreSQL makes its JSON."""
 
 
 def report(results: Results, environment: dict[str, str]) -> str:
@@ -55,10 +55,14 @@ def report(results: Results, environment: dict[str, str]) -> str:
     sections = ["# Benchmark results"]
     if competitors:
         sections += [
+            "## Processor time",
+            COSTS,
+            cost_table(results, [THIS_SERVICE.key, *competitors]),
+            "## Relative to this service",
             INTRODUCTION,
-            "## Service only",
+            "### Service only",
             ratio_table(results, competitors, "service_us"),
-            "## Service and PostgreSQL",
+            "### Service and PostgreSQL",
             ratio_table(results, competitors, "sum_us"),
         ]
     if CANDIDATE in services:
@@ -69,17 +73,22 @@ def report(results: Results, environment: dict[str, str]) -> str:
         "## Figures",
         table(FIGURE_COLUMNS, figure_rows(results)),
         *([DIFFERENCES] if competitors else ()),
-        "## Environment",
-        environment_list(environment),
-        other_load(results.values()),
-        METHOD,
+        environment_section(results, environment | {"memory": memory(results)}),
     ]
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join(sections)
+
+
+def cost_table(results: Results, services: Sequence[str]) -> str:
+    """Return a table of processor times, scenarios by services."""
+    rows = (
+        (title, *(format_cost(bars.get(service)) for service in services))
+        for title, bars in by_scenario(results)
+    )
+    return table(("", *map(service_title, services)), rows)
 
 
 def ratio_table(results: Results, competitors: Sequence[str], metric: Metric) -> str:
     """Return a table of cost ratios, scenarios by competitors."""
-    header = ("", *(service_title(competitor) for competitor in competitors))
     rows = (
         (
             SCENARIO_TITLES[scenario],
@@ -90,7 +99,7 @@ def ratio_table(results: Results, competitors: Sequence[str], metric: Metric) ->
         )
         for scenario in dict.fromkeys(scenario for scenario, _ in results)
     )
-    return table(header, rows)
+    return table(("", *map(service_title, competitors)), rows)
 
 
 def candidate_table(results: Results) -> str:
@@ -136,38 +145,20 @@ def figure_rows(results: Results) -> Iterator[tuple[str, ...]]:
         )
 
 
-def environment_list(environment: dict[str, str]) -> str:
-    """Return the description of the environment as a list."""
-    return "\n".join(f"- {name}: {text}" for name, text in environment.items())
+def memory(results: Results) -> str:
+    """Describe the memory of each service: the most after any run, in all its processes."""
+    most: dict[str, float] = {}
+    for (_, service), result in results.items():
+        most[service] = max(most.get(service, 0.0), *result.values("memory_mib"))
+    return "; ".join(f"{service_title(key)} {value:.0f} MiB" for key, value in most.items())
 
 
-def other_load(results: Iterable[Result]) -> str:
-    """Describe the load of other processes, with a warning if it was high."""
-    shares = [one.others for result in results for one in result.measurements]
-    busy = "**The machine was not idle.** " if median(shares) > BUSY else ""
-    return (
-        f"{busy}Other processes used {median(shares):.0%} of all\n"
-        f"processor time in the median run and {max(shares):.0%} in the worst."
-    )
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table; columns of figures are aligned to the right."""
-    rule = ["---" if column < 1 or not title else "---:" for column, title in enumerate(header)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
-
-
-def service_title(key: str) -> str:
-    """Return a service's title; the candidate's is its key."""
-    return SERVICE_TITLES.get(key, key)
+def format_ratio(value: float | None) -> str:
+    """Format a ratio with three significant digits."""
+    return "" if value is None else f"{value:.3g}"
 
 
 def with_spread(result: Result, metric: str) -> str:
     """Format a median, with the spread over the rounds if there are several."""
     middle = format_number(result.median(metric))
     return f"{middle} ±{result.spread(metric):.0%}" if len(result.measurements) > 1 else middle
-
-
-def format_number(value: float) -> str:
-    """Format a figure: an integer from 100 on, else with one decimal."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"  # noqa: PLR2004

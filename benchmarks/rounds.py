@@ -6,6 +6,7 @@ from benchmarks.load import Measurement
 from benchmarks.processes import RunningService
 from benchmarks.results import Result, Results
 from benchmarks.scenarios import Scenario
+from benchmarks.services import Service
 from benchmarks.testbed import Testbed
 
 BASELINE_SCENARIO = "get"
@@ -36,8 +37,15 @@ def rotate(
     """Yield the services that take part in a scenario, starting with another each round."""
     first = number % len(services)
     for running in services[first:] + services[:first]:
-        if running.service.implements_api or scenario.key == BASELINE_SCENARIO:
+        if takes_part(running.service, scenario):
             yield running
+
+
+def takes_part(service: Service, scenario: Scenario) -> bool:
+    """Return whether a service is measured in a scenario."""
+    if scenario.polls:
+        return service.entity_tags
+    return service.implements_api or scenario.key == BASELINE_SCENARIO
 
 
 def progress_line(

@@ -58,6 +58,8 @@ class Scenario:
     writes: bool = False
     connections: int = CONNECTIONS
     distinct: int = DISTINCT_REQUESTS
+    polls: str | None = None
+    """The scenario with the same list, if clients poll it: requests get `If-None-Match`."""
 
     def requests(self, users: int = USERS) -> list[bytes]:
         """Build all requests, for a dataset with this number of regular users."""
@@ -157,6 +159,8 @@ SCENARIOS = (
         connections=FEW_CONNECTIONS,
         distinct=1,
     ),
+    Scenario("poll-100", "poll of 100", list_regular, distinct=100, polls="list-100"),
+    Scenario("poll-10000", "poll of 10,000", list_of(10_000), distinct=1, polls="list-10000"),
     Scenario("pending", "pending by title", list_pending),
     Scenario("mix", "80 % reads", mixed, writes=True),
 )

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from benchmarks.client import conditional
 from benchmarks.cpu import cpu_layout, set_affinity
 from benchmarks.database import (
     DATABASE,
     DatabaseUrls,
     configure_server,
-    create_competitor_role,
     create_database,
+    database_urls,
     postmaster,
 )
 from benchmarks.dataset import Dataset
@@ -51,17 +52,20 @@ class Testbed:
         """Warm a service up, then measure it under load for some seconds."""
         dataset = self.dataset(running)
         dataset.prepare_run(writes=scenario.writes)
-        requests = self._request_file(scenario, dataset.users)
+        requests = self._request_file(running, scenario)
         for duration in (WARM_UP_SECONDS, seconds):
             load = Load(requests, scenario.connections, duration, self.layout.load)
             measurement = run_load(running.url, load, running.process, self.postmaster)
         return measurement
 
-    def _request_file(self, scenario: Scenario, users: int) -> Path:
+    def _request_file(self, running: RunningService, scenario: Scenario) -> Path:
+        users = self.dataset(running).users
         file = self._directory / f"{scenario.key} {users}.requests"
-        if not file.exists():
-            entries = (b"%d\n%b\n" % (len(one), one) for one in scenario.requests(users))
-            file.write_bytes(b"".join(entries))
+        if scenario.polls or not file.exists():
+            requests = scenario.requests(users)
+            if scenario.polls:  # entity tags change when the data are restored
+                requests = [conditional(running, request) for request in requests]
+            file.write_bytes(b"".join(b"%d\n%b\n" % (len(one), one) for one in requests))
         return file
 
 
@@ -69,32 +73,33 @@ class Testbed:
 def running_testbed(services: Iterable[Service]) -> Iterator[Testbed]:
     """Run PostgreSQL and the services until the block ends.
 
-    A service that has migrations comes before those that share its database. Raises
-    SetupError if one cannot be migrated or started.
+    Raises SetupError if a service cannot be migrated or started.
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         with embedded.running(directory) as embedded_urls:
-            configure_server(embedded_urls, directory)
+            configure_server(database_urls(embedded_urls, directory))
         embedded_urls = stack.enter_context(embedded.running(directory))
-        urls = create_competitor_role(embedded_urls, directory)
+        urls = database_urls(embedded_urls, directory)
         datasets: dict[str, Dataset] = {}
         started = []
         for service in services:
-            if service.migrate:
+            if service.database not in datasets:
                 print(f"Loading the tasks for {service.title}.", flush=True)
                 datasets[service.database] = create_dataset(service, urls)
             service_urls = datasets[service.database].urls
             started.append(
                 stack.enter_context(
-                    running(service, service_urls, directory, cpu_layout().service)
+                    running(
+                        service, service_urls, directory, cpu_layout(service.workers).service
+                    )
                 )
             )
         yield Testbed(datasets, started, directory)
 
 
 def create_dataset(service: Service, urls: DatabaseUrls) -> Dataset:
-    """Create a service's database unless it exists, run its migrations, and load the data."""
+    """Create a service's database unless it exists, create its tables, and load the data."""
     if service.database != DATABASE:
         create_database(urls, service.database)
     urls = urls.for_database(service.database)

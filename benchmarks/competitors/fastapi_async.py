@@ -9,25 +9,21 @@ uvloop and httptools.
 # (FastAPI is not installed in the environment that mypy runs in.)
 
 import os
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
-import jwt
 import orjson
 import sqlalchemy as sa
+import tokens
 from fastapi import Depends, FastAPI, HTTPException, Query, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import AwareDatetime, BaseModel, Field
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
-SECRET = os.environ["BETTER_AUTH_SECRET"]
 URL = os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+asyncpg:", 1)
 POOL_SIZE = int(os.environ["POOL_SIZE"])
-MAX_CACHED_TOKENS = 10_000
 
 engine = create_async_engine(
     URL,
@@ -37,11 +33,9 @@ engine = create_async_engine(
     isolation_level="AUTOCOMMIT",
     connect_args={"server_settings": {"search_path": "todo", "timezone": "UTC"}},
 )
-tables = sa.MetaData()
-users = sa.Table("users", tables, sa.Column("id", sa.Text, primary_key=True))
 tasks = sa.Table(
     "tasks",
-    tables,
+    sa.MetaData(),
     sa.Column("id", sa.Uuid),
     sa.Column("user_id", sa.Text),
     sa.Column("title", sa.Text),
@@ -49,12 +43,14 @@ tasks = sa.Table(
     sa.Column("completed", sa.Boolean),
     sa.Column("priority", sa.Text),
     sa.Column("due_date", sa.TIMESTAMP(timezone=True)),
+    sa.Column("remind_at", sa.TIMESTAMP(timezone=True)),
+    sa.Column("tags", sa.ARRAY(sa.Text)),
+    sa.Column("completed_at", sa.TIMESTAMP(timezone=True)),
     sa.Column("created_at", sa.TIMESTAMP(timezone=True)),
     sa.Column("updated_at", sa.TIMESTAMP(timezone=True)),
-    sa.Column("version", sa.BigInteger),
 )
-PUBLIC_COLUMNS = tuple(column for column in tasks.c if column is not tasks.c.version)
-FIELD_NAMES = tuple(str(column.name) for column in PUBLIC_COLUMNS)  # orjson requires plain str
+FIELD_NAMES = tuple(str(column.name) for column in tasks.c)  # orjson requires plain str
+Tag = Annotated[str, Field(min_length=1, max_length=50)]
 
 
 class TaskUpdate(BaseModel, extra="forbid"):
@@ -63,8 +59,10 @@ class TaskUpdate(BaseModel, extra="forbid"):
     title: str = Field(default="", min_length=1, max_length=200)
     description: str | None = Field(default=None, max_length=1000)
     completed: bool = False
-    priority: Literal["low", "medium", "high"] | None = None
+    priority: Literal["low", "medium", "high", "urgent"] | None = None
     due_date: AwareDatetime | None = None
+    remind_at: AwareDatetime | None = None
+    tags: list[Tag] = Field(default=[], max_length=20)
 
 
 class TaskCreate(TaskUpdate):
@@ -84,7 +82,7 @@ ONE_TASK = OWNED_BY_USER & (tasks.c.id == sa.bindparam("task"))
 
 def list_statement(status: str, sort: str) -> sa.Select[Any]:
     """Return the statement that selects a page of a user's tasks."""
-    statement = sa.select(*PUBLIC_COLUMNS).where(OWNED_BY_USER)
+    statement = sa.select(tasks).where(OWNED_BY_USER)
     if status != "all":
         statement = statement.where(tasks.c.completed.is_(status == "completed"))
     limit, offset = (
@@ -99,22 +97,20 @@ LIST_STATEMENTS = {
     for status in ("all", "pending", "completed")
     for sort in SORT_ORDERS
 }
-GET = sa.select(*PUBLIC_COLUMNS).where(ONE_TASK)
-INSERT_USER = insert(users).values(id=sa.bindparam("owner")).on_conflict_do_nothing()
+GET = sa.select(tasks).where(ONE_TASK)
 CREATE = (
     sa.insert(tasks)
     .values(user_id=sa.bindparam("owner"), id=sa.bindparam("task"))
     .values({name: sa.bindparam(name) for name in TaskCreate.model_fields})
-    .returning(*PUBLIC_COLUMNS)
-    .add_cte(INSERT_USER.cte("owner"))
+    .values(completed_at=sa.case((sa.bindparam("completed"), sa.func.now())))
+    .returning(tasks)
 )
-UPDATE = (
-    sa.update(tasks)
-    .where(ONE_TASK)
-    .values(updated_at=sa.func.now(), version=tasks.c.version + 1)
-    .returning(*PUBLIC_COLUMNS)
+UPDATE = sa.update(tasks).where(ONE_TASK).values(updated_at=sa.func.now()).returning(tasks)
+COMPLETE = UPDATE.values(
+    completed=sa.not_(tasks.c.completed),
+    completed_at=sa.case((sa.not_(tasks.c.completed), sa.func.now())),
 )
-COMPLETE = UPDATE.values(completed=sa.not_(tasks.c.completed))
+COMPLETED_AT = sa.func.coalesce(tasks.c.completed_at, sa.func.now())
 
 
 @asynccontextmanager
@@ -126,27 +122,16 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
 
 app = FastAPI(lifespan=lifespan)
 bearer = HTTPBearer()
-token_cache: dict[str, tuple[str, float]] = {}
 
 
 async def current_user(
     credentials: Annotated[HTTPAuthorizationCredentials, Depends(bearer)],
 ) -> str:
-    """Verify the token, with a cache, and return the user's id."""
-    token = credentials.credentials
-    user, expires = token_cache.get(token, ("", 0))
-    if time.time() < expires:
-        return user
-    try:
-        claims = jwt.decode(
-            token, SECRET, algorithms=["HS256"], options={"require": ["exp", "sub"]}
-        )
-    except jwt.InvalidTokenError:
-        raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"}) from None
-    if len(token_cache) >= MAX_CACHED_TOKENS:
-        token_cache.clear()
-    token_cache[token] = claims["sub"], claims["exp"]
-    return str(claims["sub"])
+    """Return the user's id from the token, or respond with 401."""
+    user = tokens.verify(credentials.credentials)
+    if user is None:
+        raise HTTPException(401, headers={"WWW-Authenticate": "Bearer"})
+    return user
 
 
 CurrentUser = Annotated[str, Depends(current_user)]
@@ -168,7 +153,7 @@ async def list_tasks(
 
 @app.post("/api/tasks")
 async def create_task(user: CurrentUser, fields: TaskCreate) -> Response:
-    """Insert a task, and its user if they are new."""
+    """Insert a task."""
     values = {"owner": user, "task": uuid4(), **fields.model_dump()}
     return json_response(one_or_404(await run(CREATE, values)), 201)
 
@@ -182,7 +167,10 @@ async def get_task(user: CurrentUser, task_id: UUID) -> Response:
 @app.put("/api/tasks/{task_id}")
 async def update_task(user: CurrentUser, task_id: UUID, fields: TaskUpdate) -> Response:
     """Update the given fields."""
-    statement = UPDATE.values(fields.model_dump(exclude_unset=True))
+    given: dict[str, Any] = fields.model_dump(exclude_unset=True)
+    if "completed" in given:
+        given["completed_at"] = COMPLETED_AT if given["completed"] else None
+    statement = UPDATE.values(given)
     return json_response(one_or_404(await run(statement, {"owner": user, "task": task_id})))
 
 

@@ -18,6 +18,7 @@ import jwt
 from fastapi import Depends, FastAPI, HTTPException, Query
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import AwareDatetime
+from sqlalchemy import ARRAY, Text
 from sqlmodel import Field, Session, SQLModel, col, collate, create_engine, func, select
 
 SECRET = os.environ["BETTER_AUTH_SECRET"]
@@ -39,30 +40,23 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-class User(SQLModel, table=True):
-    """The table of users."""
-
-    __tablename__: ClassVar[str] = "users"
-
-    id: str = Field(primary_key=True)
-    created_at: datetime = Field(default_factory=now)
-
-
 class Task(SQLModel, table=True):
     """The table of tasks."""
 
     __tablename__: ClassVar[str] = "tasks"
 
-    user_id: str = Field(primary_key=True, foreign_key="users.id")
     id: UUID = Field(primary_key=True, default_factory=uuid4)
+    user_id: str
     title: str
     description: str | None = None
     completed: bool = False
     priority: str | None = None
     due_date: datetime | None = None
+    remind_at: datetime | None = None
+    tags: list[str] = Field(default=[], sa_type=ARRAY(Text))
+    completed_at: datetime | None = None
     created_at: datetime = Field(default_factory=now)
     updated_at: datetime = Field(default_factory=now)
-    version: int = 1
 
 
 class TaskPublic(SQLModel):
@@ -75,6 +69,9 @@ class TaskPublic(SQLModel):
     completed: bool
     priority: str | None
     due_date: datetime | None
+    remind_at: datetime | None
+    tags: list[str]
+    completed_at: datetime | None
     created_at: datetime
     updated_at: datetime
 
@@ -87,8 +84,12 @@ class TaskUpdate(SQLModel):
     title: str = Field(default="", min_length=1, max_length=200)
     description: str | None = Field(default=None, max_length=1000)
     completed: bool = False
-    priority: Literal["low", "medium", "high"] | None = None
+    priority: Literal["low", "medium", "high", "urgent"] | None = None
     due_date: AwareDatetime | None = None
+    remind_at: AwareDatetime | None = None
+    tags: list[Annotated[str, Field(min_length=1, max_length=50)]] = Field(
+        default=[], max_length=20
+    )
 
 
 class TaskCreate(TaskUpdate):
@@ -145,10 +146,8 @@ def list_tasks(
 def create_task(user: CurrentUser, fields: TaskCreate) -> Task:
     """Insert a task, and its user if they are new."""
     with Session(engine) as session:
-        if session.get(User, user) is None:
-            session.add(User(id=user))
-            session.flush()
         task = Task(user_id=user, **fields.model_dump())
+        task.completed_at = now() if task.completed else None
         session.add(task)
         session.commit()
         session.refresh(task)
@@ -159,15 +158,18 @@ def create_task(user: CurrentUser, fields: TaskCreate) -> Task:
 def get_task(user: CurrentUser, task_id: UUID) -> Task:
     """Get a task."""
     with Session(engine) as session:
-        return found_or_404(session.get(Task, (user, task_id)))
+        return own_or_404(session.get(Task, task_id), user)
 
 
 @app.put("/api/tasks/{task_id}", response_model=TaskPublic)
 def update_task(user: CurrentUser, task_id: UUID, fields: TaskUpdate) -> Task:
     """Update the given fields."""
     with Session(engine) as session:
-        task = found_or_404(session.get(Task, (user, task_id), with_for_update=True))
-        task.sqlmodel_update(fields.model_dump(exclude_unset=True))
+        task = own_or_404(session.get(Task, task_id, with_for_update=True), user)
+        given = fields.model_dump(exclude_unset=True)
+        task.sqlmodel_update(given)
+        if "completed" in given:
+            task.completed_at = (task.completed_at or now()) if task.completed else None
         return save(session, task)
 
 
@@ -175,14 +177,15 @@ def update_task(user: CurrentUser, task_id: UUID, fields: TaskUpdate) -> Task:
 def complete_task(user: CurrentUser, task_id: UUID) -> Task:
     """Toggle `completed`."""
     with Session(engine) as session:
-        task = found_or_404(session.get(Task, (user, task_id), with_for_update=True))
+        task = own_or_404(session.get(Task, task_id, with_for_update=True), user)
         task.completed = not task.completed
+        task.completed_at = now() if task.completed else None
         return save(session, task)
 
 
-def found_or_404(task: Task | None) -> Task:
-    """Return the task, or respond with 404 if it is None."""
-    if task is None:
+def own_or_404(task: Task | None, user: str) -> Task:
+    """Return the task if it is the user's, or respond with 404."""
+    if task is None or task.user_id != user:
         raise HTTPException(404, "No task has this id.")
     return task
 
@@ -190,7 +193,6 @@ def found_or_404(task: Task | None) -> Task:
 def save(session: Session, task: Task) -> Task:
     """Commit a modified task and return it refreshed."""
     task.updated_at = now()
-    task.version += 1
     session.add(task)
     session.commit()
     session.refresh(task)

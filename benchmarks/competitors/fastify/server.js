@@ -12,8 +12,11 @@ import pg from 'pg'
 const { BETTER_AUTH_SECRET, DATABASE_URL, PORT, POOL_SIZE, PIPELINING } = process.env
 const TIMESTAMPTZ = 1184
 const COLUMNS =
-  'id, user_id, title, description, completed, priority, due_date, created_at, updated_at'
-const FIELDS = ['title', 'description', 'completed', 'priority', 'due_date']
+  'id, user_id, title, description, completed, priority, due_date, remind_at, tags, ' +
+  'completed_at, created_at, updated_at'
+const FIELDS = [
+  'title', 'description', 'completed', 'priority', 'due_date', 'remind_at', 'tags'
+]
 const FILTERS = { all: '', pending: ' AND NOT completed', completed: ' AND completed' }
 const SORT_ORDERS = {
   created: 'created_at DESC, id DESC',
@@ -27,9 +30,13 @@ const uuid = { type: 'string', format: 'uuid' }
 const title = { type: 'string', minLength: 1, maxLength: 200, pattern: '\\S' }
 const description = { type: 'string', maxLength: 1000, nullable: true }
 const completed = { type: 'boolean' }
-const priority = { type: 'string', enum: ['low', 'medium', 'high', null], nullable: true }
+const priority = { type: 'string', enum: ['low', 'medium', 'high', 'urgent', null], nullable: true }
 const due_date = { type: 'string', format: 'date-time', nullable: true }
-const fields = { title, description, completed, priority, due_date }
+const tag = { type: 'string', minLength: 1, maxLength: 50 }
+const tags = { type: 'array', maxItems: 20, items: tag }
+const fields = {
+  title, description, completed, priority, due_date, remind_at: due_date, tags
+}
 
 const taskBody = { type: 'object', additionalProperties: false, properties: fields }
 const params = { type: 'object', properties: { task_id: uuid } }
@@ -107,16 +114,23 @@ for (const [status, filter] of Object.entries(FILTERS)) {
 }
 const GET = `SELECT ${COLUMNS} FROM tasks WHERE user_id = $1 AND id = $2`
 const CREATE =
-  'WITH owner AS (INSERT INTO users (id) VALUES ($1) ON CONFLICT DO NOTHING) ' +
-  'INSERT INTO tasks (user_id, id, title, description, completed, priority, due_date) ' +
-  `VALUES ($1, gen_random_uuid(), $2, $3, $4, $5, $6) RETURNING ${COLUMNS}`
-const UPDATE_SUFFIX = 'updated_at = now(), version = version + 1 WHERE user_id = $1 AND id = $2'
+  'INSERT INTO tasks (user_id, id, title, description, completed, priority, due_date, ' +
+  'remind_at, tags, completed_at) VALUES ($1, gen_random_uuid(), $2, $3, $4, $5, $6, $7, $8, ' +
+  `CASE WHEN $4 THEN now() END) RETURNING ${COLUMNS}`
+const UPDATE_SUFFIX = `updated_at = now() WHERE user_id = $1 AND id = $2 RETURNING ${COLUMNS}`
 const COMPLETE =
-  `UPDATE tasks SET completed = NOT completed, ${UPDATE_SUFFIX} RETURNING ${COLUMNS}`
+  'UPDATE tasks SET completed = NOT completed, ' +
+  `completed_at = CASE WHEN NOT completed THEN now() END, ${UPDATE_SUFFIX}`
 
 function updateStatement(names) {
   const assignments = names.map((name, index) => `${name} = $${index + 3}`)
-  return `UPDATE tasks SET ${assignments.join(', ')}, ${UPDATE_SUFFIX} RETURNING ${COLUMNS}`
+  if (names.includes('completed')) {
+    const completed = `$${names.indexOf('completed') + 3}`
+    assignments.push(
+      `completed_at = CASE WHEN ${completed} THEN coalesce(completed_at, now()) END`
+    )
+  }
+  return `UPDATE tasks SET ${assignments.join(', ')}, ${UPDATE_SUFFIX}`
 }
 
 // --- The operations ------------------------------------------------------------------
@@ -155,8 +169,9 @@ app.get('/api/tasks', { schema: schemas.list }, ({ user, query }) => {
 })
 
 app.post('/api/tasks', { schema: schemas.create }, async ({ user, body }, reply) => {
-  const { title, description, completed = false, priority, due_date } = body
-  const values = [user, title, description, completed, priority, due_date]
+  const { title, description, completed = false, priority, due_date, remind_at } = body
+  const { tags = [] } = body
+  const values = [user, title, description, completed, priority, due_date, remind_at, tags]
   reply.code(201)
   return (await queryRows('create', CREATE, values))[0]
 })
