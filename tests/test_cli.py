@@ -29,7 +29,6 @@ from handlers.server.run import ACCEPT_HANDLES
 from harness.clients import AuthedClient, new_user_id
 from harness.clients import token as hs256
 from harness.command import RunInProcess, error_message, todo_api
-from harness.isolated_services import server_processes
 from harness.jwks_server import JWKSServer, KeyPair
 from harness.postgres import (
     Postgres,
@@ -39,6 +38,7 @@ from harness.postgres import (
     wait_until,
 )
 from harness.service import ROOT, SECRET, Serve, Service, bare_environment, free_port
+from harness.workers import server_processes
 from settings.parsers import MIN_SECRET_BYTES
 
 pytest_plugins = ["harness.isolated_services"]

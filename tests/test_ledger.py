@@ -15,6 +15,7 @@ from anyio.from_thread import start_blocking_portal
 from harness.postgres import Postgres, wait_until
 from harness.proxy import running_proxy
 from harness.service import Serve
+from harness.workers import server_processes
 from harness.write_ledger import WriteLedger
 
 pytest_plugins = ["harness.isolated_services"]
@@ -30,12 +31,9 @@ def test_no_write_is_lost_when_a_worker_is_killed(postgres: Postgres, serve: Ser
     service = serve(postgres.environment, "--workers", "2").wait_until_healthy()
     with WriteLedger(service.url, service_may_die=True) as ledger:
         for _ in range(3):
-            workers = [
-                each for each in service.workers() if "spawn_main" in str(each.cmdline())
-            ]
-            workers[0].kill()
+            wait_until(lambda: len(server_processes(service)) == 2)
+            server_processes(service).pop().kill()
             report("a worker was killed", ledger)
-            wait_until(lambda: len(service.workers()) >= 2)
     ledger.verify(service.url)
     assert set(ledger.counts) <= {200, 201, "broken"}
 

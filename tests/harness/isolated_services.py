@@ -3,18 +3,16 @@
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from harness import command
 from harness.cluster import running_cluster
 from harness.command import RunInProcess
-from harness.postgres import Postgres, is_running, kill_postmasters
+from harness.postgres import Postgres, kill_postmasters
 from harness.service import Serve, Service
 
 
@@ -76,16 +74,3 @@ def run_in_process(
 ) -> RunInProcess:
     """Return a function that runs short commands in this process, a second faster."""
     return partial(command.run_in_process, monkeypatch, capsys)
-
-
-def server_processes(service: Service) -> set[psutil.Process]:
-    """Return the worker processes, without the helper process of multiprocessing."""
-    workers = filter(is_running, service.workers())
-    return {worker for worker in workers if "spawn_main" in _command_line(worker)}
-
-
-def _command_line(process: psutil.Process) -> str:
-    """Return the command line of a process; it is empty if the process has just ended."""
-    with suppress(psutil.NoSuchProcess):
-        return " ".join(process.cmdline())
-    return ""
