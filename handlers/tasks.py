@@ -12,7 +12,6 @@ from handlers.api.conditional import (
     etag_of_list,
     etag_of_version,
     if_match_versions,
-    known_revisions,
     not_modified,
 )
 from handlers.api.pagination import decode_cursor, encode_cursor, link_header
@@ -58,6 +57,11 @@ async def list_tasks(  # noqa: PLR0913 (the contract's parameters)
     if_none_match: str | None,
 ) -> Response:
     """List the user's tasks: 200 with a bare array, or 304."""
+    if if_none_match is not None:
+        # Apart from the list, since just preparing to read that costs PostgreSQL twice as much.
+        etag = etag_of_list(await tasks.get_revision(database, user))
+        if not_modified(etag, if_none_match):
+            return NotModifiedResponse(etag)
     direction = order or DEFAULT_ORDER[sort]
     page = await tasks.list_tasks(
         database,
@@ -69,12 +73,11 @@ async def list_tasks(  # noqa: PLR0913 (the contract's parameters)
         limit=limit,
         offset=0 if cursor else offset,
         after=decode_cursor(cursor, sort, direction) if cursor else None,
-        known=known_revisions(if_none_match),
     )
-    etag = etag_of_list(page.revision)
-    if not_modified(etag, if_none_match):
-        return NotModifiedResponse(etag)
-    headers = [header(b"etag", etag), header(b"x-total-count", str(page.total))]
+    headers = [
+        header(b"etag", etag_of_list(page.revision)),
+        header(b"x-total-count", str(page.total)),
+    ]
     if page.offset or page.total > limit:
         query = {
             "status": status if status != "all" else None,

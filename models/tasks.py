@@ -84,13 +84,22 @@ class TaskPage:
     revision: int
     """The user's revision; 0 if they have never written anything."""
     json: bytes
-    """The tasks as a JSON array, in UTF-8; empty if the revision is known to the caller."""
+    """The tasks as a JSON array, in UTF-8."""
     count: int
     """The number of tasks on this page."""
     total: int
     """The number of tasks on all pages."""
     offset: int
     """The number of tasks before this page."""
+
+
+async def get_revision(database: Database, user_id: str) -> int:
+    """Return the revision of the user's tasks, which every write raises; see TaskPage.
+
+    Raises Unavailable.
+    """
+    ((revision,),) = await database.fetch(user_id, queries.REVISION, {})
+    return int(revision)
 
 
 async def list_tasks(  # noqa: PLR0913 (a list has as many parameters)
@@ -104,16 +113,14 @@ async def list_tasks(  # noqa: PLR0913 (a list has as many parameters)
     limit: int,
     offset: int = 0,
     after: Position | None = None,
-    known: Sequence[int] = (),
 ) -> TaskPage:
     """List up to `limit` (1 or more) of the user's tasks, after a position or an offset.
 
     Without an `order`, `created` and `updated` are newest first, `title` A to Z ignoring
     case, `due_date` soonest first, `priority` most urgent first. Tasks without the field come
-    last, the id breaks ties. If the user's revision is among the `known`, no list is read.
-    Raises Unavailable.
+    last, the id breaks ties. Raises Unavailable.
     """
-    values: dict[str, Any] = {"limit": limit, "offset": offset, "known": list(known)}
+    values: dict[str, Any] = {"limit": limit, "offset": offset}
     statement = queries.LIST.get((status, sort))
     order = order or queries.DEFAULT_ORDER[sort]
     is_plain = filters == NO_FILTER and after is None and order == queries.DEFAULT_ORDER[sort]

@@ -7,8 +7,6 @@ TAG = re.compile(r'(W/)?("[!#-~]*")')
 # A list may have empty elements (RFC 9110, 5.6.1).
 TAGS = re.compile(r'[\t ,]*((W/)?"[!#-~]*"[\t ]*(,[\t ,]*|\Z))*')
 VERSION_TAG = re.compile(r'"([1-9][0-9]{0,17})"')
-LIST_TAG = re.compile(r'"l1-(0|[1-9][0-9]{0,17})"')
-"""`1` is the generation of lists: raise it when the same tasks are sent in another form."""
 
 
 def etag_of_version(version: int) -> str:
@@ -17,7 +15,10 @@ def etag_of_version(version: int) -> str:
 
 
 def etag_of_list(revision: int) -> str:
-    """Return the entity tag of every list at a revision of the user."""
+    """Return the entity tag of every list at a revision of the user.
+
+    `1` is the generation of lists: raise it when the same tasks are sent in another form.
+    """
     return f'"l1-{revision}"'
 
 
@@ -34,14 +35,6 @@ def not_modified(etag: str, if_none_match: str | None) -> bool:
     if if_none_match is None:
         return False
     return if_none_match == "*" or etag in {tag for _, tag in _tags(if_none_match)}
-
-
-def known_revisions(if_none_match: str | None) -> list[int]:
-    """Return the revisions of which the client has the list, by its `If-None-Match`."""
-    if if_none_match is None:
-        return []
-    numbers = (LIST_TAG.fullmatch(tag) for _, tag in _tags(if_none_match))
-    return [int(number[1]) for number in numbers if number]
 
 
 def if_match_versions(if_match: str | None) -> frozenset[int] | None:

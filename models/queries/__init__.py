@@ -9,7 +9,7 @@ idempotency_keys, tasks.
 from models.postgres.statements import Statement
 from models.queries.changes import CHANGES, EXPORT
 from models.queries.deletions import CLEAR_COMPLETED, DELETE, ERASE
-from models.queries.lists import DEFAULT_ORDER, FILTERED_LIST, LIST
+from models.queries.lists import DEFAULT_ORDER, FILTERED_LIST, LIST, REVISION
 from models.queries.parameters import PARAMETERS, SET_FLAGS
 from models.queries.tasks import COMPLETE, CREATE, CREATE_ONCE, EXISTS, GET, UPDATE
 
@@ -29,11 +29,13 @@ __all__ = [
     "LIST",
     "PARAMETERS",
     "PREPARED",
+    "REVISION",
     "SET_FLAGS",
     "UPDATE",
 ]
 
 PREPARED: tuple[Statement, ...] = (
+    REVISION,
     *LIST.values(),
     *FILTERED_LIST.values(),
     *(GET, EXISTS, CREATE, CREATE_ONCE, UPDATE, COMPLETE, DELETE, CLEAR_COMPLETED),

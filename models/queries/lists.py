@@ -31,13 +31,7 @@ _FILTER = """t.completed = ANY (:completed)
     AND (:search IS NULL OR strpos(lower(t.title), lower(:search)) > 0
         OR strpos(lower(t.description), lower(:search)) > 0)"""
 
-_REVISION = """
-    WITH u AS MATERIALIZED (
-        SELECT coalesce((SELECT revision FROM todo.users WHERE users.id = :user_id), 0)
-            AS revision)"""
-
-# Inside the sub-selects: on the join, PostgreSQL would still read the whole list.
-_UNLESS_KNOWN = "t.user_id = :user_id AND u.revision <> ALL (:known)"
+_REVISION = "coalesce((SELECT revision FROM todo.users WHERE users.id = :user_id), 0)"
 
 
 def _page(condition: str, order: str, offset: str) -> str:
@@ -46,7 +40,7 @@ def _page(condition: str, order: str, offset: str) -> str:
     return f"""
         SELECT concat('[', string_agg(row.json, ','), ']') AS json, count(*) AS count FROM (
             SELECT {REPRESENTATION} AS json FROM todo.tasks t
-            WHERE {_UNLESS_KNOWN} AND {condition}
+            WHERE t.user_id = :user_id AND {condition}
             ORDER BY {order} LIMIT :limit OFFSET {offset}) AS row"""
 
 
@@ -65,12 +59,12 @@ def _list(status: StatusFilter, sort: SortKey) -> str:
     condition = _STATUSES[status]
     page = _page(condition, _order_by(sort, DEFAULT_ORDER[sort]), ":offset")
     return f"""
-        {_REVISION}
-        SELECT u.revision, page.json, page.count,
-            CASE WHEN page.count > 0 AND page.count < :limit THEN :offset + page.count
-            ELSE (SELECT count(*) FROM todo.tasks t WHERE {_UNLESS_KNOWN} AND {condition}) END,
+        SELECT {_REVISION}, page.json, page.count,
+            CASE WHEN page.count > 0 AND page.count < :limit THEN :offset + page.count ELSE (
+                SELECT count(*) FROM todo.tasks t WHERE t.user_id = :user_id AND {condition})
+            END,
             :offset
-        FROM u LEFT JOIN LATERAL ({page}) page ON true"""
+        FROM ({page}) page"""
 
 
 def _filtered_list(sort: SortKey, order: SortOrder) -> str:
@@ -82,15 +76,14 @@ def _filtered_list(sort: SortKey, order: SortOrder) -> str:
         ELSE {key} IS NULL OR ({key}, t.id) {operator} ({before}, :after_id) END)"""
     page = _page(f"{_FILTER} AND {after}", _order_by(sort, order), ":offset")
     return f"""
-        {_REVISION}
-        SELECT u.revision, page.json, page.count, matching.total,
+        SELECT {_REVISION}, page.json, page.count, matching.total,
             :offset + matching.total - matching.remaining
-        FROM u LEFT JOIN LATERAL ({page}) page ON true
-        LEFT JOIN LATERAL (
+        FROM ({page}) page, (
             SELECT count(*) AS total, count(*) FILTER (WHERE {after}) AS remaining
-            FROM todo.tasks t WHERE {_UNLESS_KNOWN} AND {_FILTER}) matching ON true"""
+            FROM todo.tasks t WHERE t.user_id = :user_id AND {_FILTER}) matching"""
 
 
+REVISION = reading("revision", text(f"SELECT {_REVISION}"))
 LIST: dict[tuple[StatusFilter, SortKey], Statement] = {
     (status, sort): reading(f"list_{status}_by_{sort}", text(_list(status, sort)))
     for status in _STATUSES

@@ -23,7 +23,6 @@ PARAMETERS: dict[str, Any] = {
     "fingerprint": sa.Text(),
     "key_retention": sa.Text(),
     "deletion_retention": sa.Text(),
-    "known": sa.ARRAY(sa.BigInteger),
     "limit": sa.BigInteger(),
     "offset": sa.BigInteger(),
     "completed": sa.ARRAY(sa.Boolean),

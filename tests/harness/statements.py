@@ -45,7 +45,6 @@ def values_for(user_id: str, task_id: UUID) -> dict[str, object]:
         "fingerprint": "fingerprint",
         "key_retention": "24 hours",
         "deletion_retention": "90 days",
-        "known": [],
         "limit": 10_000,
         "offset": 0,
         "completed": [True, False],

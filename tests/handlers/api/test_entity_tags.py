@@ -6,7 +6,6 @@ from handlers.api.conditional import (
     etag_of_bytes,
     etag_of_version,
     if_match_versions,
-    known_revisions,
     not_modified,
 )
 
@@ -56,24 +55,6 @@ def test_a_read_compares_weakly(condition: str | None, expected: object) -> None
 )
 def test_a_change_compares_strongly(condition: str | None, versions: set[int] | None) -> None:
     assert if_match_versions(condition) == versions
-
-
-@pytest.mark.parametrize(
-    ("condition", "revisions"),
-    [
-        (None, []),
-        ("*", []),
-        ('"l1-0"', [0]),
-        ('"x", W/"l1-7","l1-22"', [7, 22]),
-        ('"l2-7", "1", "l1-07", "l1-7x"', []),
-        ('"a"l1-7"', []),
-        ('l1-7, "l1-8" "l1-9"', []),
-    ],
-)
-def test_the_known_revisions_are_those_of_lists(
-    condition: str | None, revisions: list[int]
-) -> None:
-    assert known_revisions(condition) == revisions
 
 
 def test_the_tag_of_a_response_is_that_of_its_bytes() -> None:
