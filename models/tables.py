@@ -157,13 +157,6 @@ tasks = Base.metadata.tables["todo.tasks"]
 
 sa.Index("ix_tasks_created", tasks.c.user_id, tasks.c.created_at.desc(), tasks.c.id.desc())
 sa.Index(
-    "ix_tasks_completed_created",
-    tasks.c.user_id,
-    tasks.c.completed,
-    tasks.c.created_at.desc(),
-    tasks.c.id.desc(),
-)
-sa.Index(
     "ix_tasks_title", tasks.c.user_id, sa.collate(sa.func.lower(tasks.c.title), "C"), tasks.c.id
 )
 sa.Index("ix_tasks_due_date", tasks.c.user_id, tasks.c.due_date.asc().nulls_last(), tasks.c.id)

@@ -11,6 +11,7 @@ def _delete(task: str) -> str:
     It also forgets up to two deletions that are older than the retention, and says so in
     `users.forgotten`, so nothing else has to.
     """
+    # For EXISTS, PostgreSQL might look for the first completed task in the whole table.
     return f"""
         WITH expired AS (
             SELECT oldest.revision, oldest.id FROM (
@@ -21,7 +22,7 @@ def _delete(task: str) -> str:
             UPDATE todo.users SET
                 revision = revision + 1,
                 forgotten = greatest(forgotten, (SELECT max(revision) FROM expired))
-            WHERE users.id = :user_id AND EXISTS (SELECT FROM todo.tasks t WHERE {task})
+            WHERE users.id = :user_id AND (SELECT count(*) FROM todo.tasks t WHERE {task}) > 0
             RETURNING revision),
         cleanup AS (
             DELETE FROM todo.deleted_tasks d USING expired, bump
