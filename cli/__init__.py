@@ -1,6 +1,7 @@
 """The command `todo-api`: serve, migrate, care for data, and tokens for development."""
 
 import argparse
+import logging
 import re
 import signal
 import sys
@@ -9,6 +10,7 @@ from datetime import timedelta
 import settings as configuration
 from cli.database import after_restore, migrate
 from cli.development import ONE_DAY, token
+from cli.messages import report
 from cli.server import serve
 from cli.users import block, erase, export, unblock
 from handlers.auth.dev_secret import DevSecretError
@@ -43,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         configuration.read_env_file()
         options.run(options)
     except (SettingError, TodoError, DevSecretError, CannotListen) as error:
-        print(f"todo-api: {error}", file=sys.stderr)
+        report(str(error), logging.ERROR, prefix="todo-api: ")
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

@@ -1,14 +1,15 @@
 """Development without any setting: a secret of our own, and tokens signed with it."""
 
 import argparse
+import logging
 import os
-import sys
 from datetime import timedelta
 
 from pydantic import SecretBytes
 
 import settings as configuration
 from app.components import origin, sign_token
+from cli.messages import report
 from handlers.auth import dev_secret
 from handlers.site.dev_tokens import LOOPBACK
 from settings import SettingError, Settings
@@ -55,7 +56,7 @@ def with_dev_secret(settings: Settings, *, create: bool = False) -> Settings:
     path = settings.data_dir / dev_secret.FILE_NAME
     if create and dev_secret.create(path):
         notice = f"BETTER_AUTH_SECRET is not set: made one for development in {path}."
-        print(notice, file=sys.stderr)
+        report(notice, logging.WARNING)
     secret = SecretBytes(dev_secret.load(path))
     return settings.model_copy(update={"secret": secret})
 

@@ -8,13 +8,16 @@ from models.errors import MigrationFailed
 from models.postgres.identity import APP_ROLE
 from models.tables import PROBE_ROLE, SCHEMA, Base
 
+REFERENCE_TABLES = frozenset({"blocked_users"})
+"""Tables that are read as a whole, on any node: each node has a copy of its own."""
+
 _DISTRIBUTED = f"""
     SELECT relname FROM pg_dist_partition JOIN pg_class ON pg_class.oid = logicalrelid
     WHERE relnamespace = '{SCHEMA}'::regnamespace"""  # noqa: S608 (a constant)
 
 
 def distribute_tables(connection: sa.Connection, logins: Iterable[str]) -> None:
-    """Distribute every table by the user id, and grant what that requires.
+    """Distribute the tables by the user id, or copy them, and grant what that requires.
 
     Equal ids are on the same worker in all tables, so each statement concerns one worker.
     Changes nothing that is distributed already. Raises MigrationFailed.
@@ -35,6 +38,9 @@ def _distribute(connection: sa.Connection, table: sa.Table) -> None:
         # Its owner could not copy them: row security is forced.
         message = f"The table {table.fullname} has rows: a superuser has to distribute it."
         raise MigrationFailed(message)
+    if table.name in REFERENCE_TABLES:
+        connection.exec_driver_sql(f"SELECT create_reference_table('{table.fullname}')")
+        return
     column, *_ = table.primary_key.columns
     place = "default" if table.name == "users" else f"{SCHEMA}.users"
     connection.exec_driver_sql(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from anyio.from_thread import start_blocking_portal
 
+from harness.pgbouncer import PgBouncer, requires_pgbouncer
 from harness.postgres import Postgres, wait_until
 from harness.proxy import running_proxy
 from harness.service import Serve
@@ -23,8 +24,11 @@ pytest_plugins = ["harness.isolated_services"]
 DISK = 200  # MB, several times the size of an empty cluster
 
 
-def report(fault: str, ledger: WriteLedger) -> None:
-    print(f"{fault}: {dict(ledger.counts)}, recovered in {ledger.wait_for_recovery():.1f} s")
+def report(fault: str, ledger: WriteLedger) -> float:
+    """Wait until every client is served again; print and return the seconds it took."""
+    seconds = ledger.wait_for_recovery()
+    print(f"{fault}: {dict(ledger.counts)}, recovered in {seconds:.1f} s")
+    return seconds
 
 
 def test_no_write_is_lost_when_a_worker_is_killed(postgres: Postgres, serve: Serve) -> None:
@@ -58,6 +62,25 @@ def test_no_write_is_lost_when_the_network_is_cut(postgres: Postgres, serve: Ser
                 report("the network was silent", ledger)
         ledger.verify(service.url)
         assert set(ledger.counts) == {200, 201, 503}
+
+
+@requires_pgbouncer
+def test_no_write_is_lost_when_pgbouncer_is_killed(
+    postgres: Postgres, serve: Serve, tmp_path: Path
+) -> None:
+    pgbouncer = PgBouncer(postgres.database, tmp_path)
+    url = postgres.urls.app.replace(f":{postgres.port}/", f":{pgbouncer.port}/")
+    service = serve({**postgres.environment, "DATABASE_URL": url}).wait_until_healthy()
+    with WriteLedger(service.url, writers=6, users=2) as ledger:
+        for _ in range(3):
+            ledger.wait_for(201, 40)
+            pgbouncer.kill()
+            ledger.wait_for(503)
+            pgbouncer.start()
+            assert report("PgBouncer was killed", ledger) < 5
+    ledger.verify(service.url)
+    pgbouncer.stop()
+    assert set(ledger.counts) == {200, 201, 503}
 
 
 @pytest.fixture

@@ -22,8 +22,10 @@ from harness.clients import AuthedClient, new_user_id, token
 from harness.metrics import scrape
 from harness.otlp import Collector, attributes, running_collector
 from harness.postgres import wait_until
-from harness.service import SECRET, Service, free_port
+from harness.service import SECRET, Serve, Service, free_port
 from openapi import contract
+
+pytest_plugins = ["harness.isolated_services"]
 
 OPERATIONS = contract.load().operations
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -86,6 +88,7 @@ def new_client(observed: Service) -> Iterator[Callable[[], AuthedClient]]:
 
 
 def lines(observed: Service) -> list[Line]:
+    """Return the lines of standard error, each of which must be JSON."""
     return [json.loads(line) for line in observed.log.read_text().splitlines()]
 
 
@@ -99,11 +102,45 @@ def lines_of(observed: Service, response: httpx.Response) -> list[Line]:
 
 
 def test_every_line_of_the_log_is_a_json_object(observed: Service) -> None:
+    def started() -> int:
+        messages = [line["message"] for line in lines(observed)]
+        return messages.count("Application startup complete.")
+
+    wait_until(lambda: started() == 2)
     logged = lines(observed)
     assert all(line.keys() >= {"timestamp", "level", "logger", "message"} for line in logged)
     messages = [line["message"] for line in logged if line["logger"] == "uvicorn.error"]
     assert any("Started parent process" in message for message in messages)
-    assert messages.count("Application startup complete.") == 2
+
+
+def test_messages_of_a_first_start_are_json_objects_too(
+    migrated_data_dir: Path, serve: Serve
+) -> None:
+    environment = {"DATA_DIR": str(migrated_data_dir), "LOG_FORMAT": "JSON"}
+    service = serve(environment).wait_until_healthy()
+    service.stop()
+    notice, *others = lines(service)
+    assert notice["level"] == "WARNING"
+    assert notice["message"].startswith("BETTER_AUTH_SECRET is not set: made one for")
+    assert {line["logger"] for line in others} == {"uvicorn.error"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("WORKERS", "none", "WORKERS must be "),
+        ("PORT", "1", "Cannot listen on 192.0.2.1:1 "),
+    ],
+)
+def test_an_error_that_prevents_the_start_is_a_json_object(
+    setting: str, value: str, message: str, serve: Serve
+) -> None:
+    environment = {"BETTER_AUTH_SECRET": SECRET, "LOG_FORMAT": "json", "HOST": "192.0.2.1"}
+    service = serve({**environment, setting: value})
+    assert service.process.wait() == 1
+    (line,) = lines(service)
+    assert line["level"] == "ERROR"
+    assert line["message"].startswith(message)
 
 
 def test_every_line_of_a_request_has_its_ids(observed: Service, client: AuthedClient) -> None:

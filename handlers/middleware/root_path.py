@@ -4,6 +4,9 @@ from collections.abc import Awaitable, Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+ADDRESSES = frozenset({b"link", b"location"})
+"""The headers that have addresses."""
+
 
 class RootPathMiddleware:
     """Removes the prefix from the paths of requests, and adds it to addresses in headers.
@@ -37,19 +40,18 @@ class RootPathMiddleware:
         def send_with_prefix(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message["headers"] = [
-                    (name, self._with_prefix(name, value)) for name, value in message["headers"]
+                    self._prefixed(*header) if header[0] in ADDRESSES else header
+                    for header in message["headers"]
                 ]
             return send(message)
 
         return self._app(scope, receive, send_with_prefix)
 
-    def _with_prefix(self, name: bytes, value: bytes) -> bytes:
-        """Return the value of a header; addresses begin with the prefix."""
-        if name == b"location":
-            return self._prefix + value
+    def _prefixed(self, name: bytes, value: bytes) -> tuple[bytes, bytes]:
+        """Return a header whose addresses begin with the prefix."""
         if name == b"link":
-            return value.replace(b"</", b"<%b/" % self._prefix)
-        return value
+            return name, value.replace(b"</", b"<%b/" % self._prefix)
+        return name, self._prefix + value
 
 
 def _first_segment(path: str) -> str:

@@ -20,7 +20,6 @@ from handlers.server.rejection import (
     HEAD_TOO_LARGE,
     MALFORMED,
     OVERLOADED,
-    TOO_MANY_PIPELINED,
     TOO_SLOW,
     URI_TOO_LONG,
     Rejection,
@@ -28,7 +27,9 @@ from handlers.server.rejection import (
 from handlers.server.stats import connection_stats
 
 MAX_URL = 65_535  # bytes, the limit of the parser
-MAX_PIPELINED = 100  # requests that wait for the responses to earlier ones
+# As many requests may wait for the responses to earlier ones; what follows is not parsed yet.
+MAX_PIPELINED = 100
+PIECE = 4_096  # bytes that are parsed at a time: few enough requests to add to the queue
 MAX_DRAIN = 32 * 1024 * 1024  # bytes that are received after a response, and discarded
 LINGER_TIMEOUT = 5.0  # seconds
 DRAIN_IDLE_TIMEOUT = 1.0  # seconds that a connection is kept for a request on its way
@@ -70,6 +71,7 @@ class Protocol(HttpToolsProtocol):
         self._received = 0  # bytes of the current request, or more if they were pipelined
         self._rejection = MALFORMED
         self._draining = False
+        self._unparsed = bytearray()  # while not empty, nothing more is read
 
     @property
     def served(self) -> bool:
@@ -96,7 +98,15 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has been received; discard it if the connection is about to close."""
+        """Parse what has been received, as far as the queue of requests allows."""
+        if len(data) <= PIECE and not self._unparsed:
+            self._parse(data)
+        else:
+            self._unparsed += data
+            self._parse_pieces()
+
+    def _parse(self, data: bytes) -> None:
+        """Parse data; discard it if the connection is about to close."""
         self._received += len(data)
         if self._phase is not LINGERING:
             super().data_received(data)
@@ -107,6 +117,19 @@ class Protocol(HttpToolsProtocol):
             self._reject(HEAD_TOO_LARGE)  # by trailers
         elif self._received > MAX_DRAIN:
             self.abort()
+
+    def _parse_pieces(self) -> None:
+        """Parse until the queue of requests is full; read no more until all is parsed."""
+        while self._unparsed and len(self.pipeline) < MAX_PIPELINED:
+            piece = bytes(self._unparsed[:PIECE])
+            del self._unparsed[:PIECE]
+            self._parse(piece)
+            if self.transport.is_closing():
+                self._unparsed.clear()
+                return
+        if self._unparsed:
+            self.transport.pause_reading()
+            self.flow.read_paused = False  # or else the application's `receive` would resume
 
     def on_message_begin(self) -> None:
         """Begin to receive a request."""
@@ -121,9 +144,6 @@ class Protocol(HttpToolsProtocol):
             self._received > max_head and self._head_size() > max_head
         ):
             self._rejection = self._head_rejection()
-        elif len(self.pipeline) == MAX_PIPELINED:
-            self._rejection = TOO_MANY_PIPELINED
-        if self._rejection is not MALFORMED:
             raise RequestRejected
         super().on_headers_complete()
         self.cycle.keep_alive &= not self._draining
@@ -152,6 +172,9 @@ class Protocol(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())  # type: ignore[arg-type]
         elif self._phase is HANDLING:
             self._wait_for_request()
+        if self._unparsed:
+            self.flow.read_paused = True
+            self._parse_pieces()
 
     def pause_writing(self) -> None:
         """Wait for the client to read."""
@@ -179,7 +202,13 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def expire(self) -> None:
-        """Close the connection, whose client was too slow; say so if it is in a request."""
+        """Close the connection, whose client was too slow; say so if it is in a request.
+
+        While reading is paused, it is not the client that is slow.
+        """
+        if self._unparsed or self.flow.read_paused:
+            self.deadline = self.loop.time() + self._limits.head_timeout
+            return
         self.deadline = inf
         if self._phase in {HEAD, BODY}:
             connection_stats.timed_out += 1
@@ -237,5 +266,7 @@ class Protocol(HttpToolsProtocol):
         """
         self._phase = LINGERING
         self._received = 0
+        self._unparsed.clear()
         self.deadline = self.loop.time() + LINGER_TIMEOUT
-        self.flow.resume_reading()
+        self.flow.read_paused = False
+        self.transport.resume_reading()

@@ -48,15 +48,14 @@ class Rejection:
         return STATUS_LINE[PROBLEM_TYPES[self.slug].status] + f"{lines}\r\n".encode() + body
 
 
-def _malformed(detail: str) -> Rejection:
-    error = {"parameter": "request", "code": "malformed", "detail": detail}
-    return Rejection("bad-request", {"detail": f"request: {detail}.", "errors": [error]})
-
-
-MALFORMED = _malformed(
-    "cannot be read as HTTP: in an address, percent-encode what is not ASCII"
+_UNREADABLE = "cannot be read as HTTP: in an address, percent-encode what is not ASCII"
+MALFORMED = Rejection(
+    "bad-request",
+    {
+        "detail": f"request: {_UNREADABLE}.",
+        "errors": [{"parameter": "request", "code": "malformed", "detail": _UNREADABLE}],
+    },
 )
-TOO_MANY_PIPELINED = _malformed("was sent without waiting for the responses to too many others")
 URI_TOO_LONG = Rejection("uri-too-long")
 HEAD_TOO_LARGE = Rejection("request-header-fields-too-large")
 # At a lower level, since an attack causes thousands of them; /metrics counts them.

@@ -41,7 +41,7 @@ async def prepare(connection: Connection, statements: Sequence[Statement]) -> No
     # Before its first migration, a database has neither the role nor the tables.
     if all(result.status != ExecStatus.FATAL_ERROR for result in results):
         prepared = (SET_IDENTITY, *statements)
-        connection.prepared = frozenset(statement.name.encode() for statement in prepared)
+        connection.prepared = frozenset(statement.encoded_name for statement in prepared)
 
 
 async def _run(connection: Connection, *queries: Query) -> list[PGresult]:

@@ -1,7 +1,7 @@
 """SQL statements, compiled once from SQLAlchemy expressions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from psycopg.abc import Buffer
@@ -45,6 +45,12 @@ class Statement:
     name: str = ""
     """What it is prepared as, if it is, and logged as; empty for neither."""
 
+    encoded_name: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Encode the name once."""
+        object.__setattr__(self, "encoded_name", self.name.encode())
+
     def bind(self, values: Mapping[str, object]) -> Query:
         """Bind values to the parameters; other values are ignored.
 
@@ -52,11 +58,11 @@ class Statement:
         """
         bound = [*map(values.__getitem__, self.parameters)]
         dumped = _ADAPTER.dump_sequence(bound, [_TEXT] * len(bound))
-        return Query(self.sql, dumped, self.name.encode())
+        return Query(self.sql, dumped, self.encoded_name)
 
     def prepare(self) -> Query:
         """Return the message that prepares this statement on a connection."""
-        return Query(self.sql, None, self.name.encode())
+        return Query(self.sql, None, self.encoded_name)
 
 
 def reading(name: str, expression: ClauseElement) -> Statement:

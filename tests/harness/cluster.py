@@ -30,6 +30,9 @@ _CITUS_STUB = """
             table_name regclass, distribution_column text, colocate_with text) RETURNS void
         LANGUAGE sql SECURITY DEFINER
         AS 'INSERT INTO public.pg_dist_partition VALUES ($1, $2, $3)';
+    CREATE OR REPLACE FUNCTION public.create_reference_table(table_name regclass) RETURNS void
+        LANGUAGE sql SECURITY DEFINER
+        AS 'INSERT INTO public.pg_dist_partition VALUES ($1, NULL, NULL)';
     GRANT SELECT ON public.pg_dist_partition TO PUBLIC;
 """
 

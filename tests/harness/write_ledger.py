@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import cycle
 from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any, Self
@@ -21,19 +22,32 @@ CHANGED = " (changed)"
 class WriteLedger:
     """Clients that create tasks and change each once, until exit."""
 
-    def __init__(self, url: str, writers: int = 4, *, service_may_die: bool = False) -> None:
-        """Expect 2xx, or 503 with Retry-After; lost connections only if `service_may_die`."""
+    def __init__(
+        self,
+        url: str,
+        writers: int = 4,
+        users: int | None = None,
+        *,
+        service_may_die: bool = False,
+    ) -> None:
+        """Expect 2xx, or 503 with Retry-After; lost connections only if `service_may_die`.
+
+        Each writer is a user, unless there are fewer `users`.
+        """
         self.counts: Counter[int | str] = Counter()
         self.unexpected: list[str] = []
         self._service_may_die = service_may_die
-        self._clients = [AuthedClient(url, new_user_id()) for _ in range(writers)]
+        self._users = [new_user_id() for _ in range(users or writers)]
+        self._clients = [
+            AuthedClient(url, user) for user, _ in zip(cycle(self._users), range(writers))
+        ]
         self._tried: set[str] = set()
         self._titles: dict[str, set[str]] = {}  # by task id: the titles it may have now
-        self._acknowledged = dict.fromkeys((client.id for client in self._clients), 0)
+        self._acknowledged = dict.fromkeys(self._clients, 0)
         self._lock = Lock()
         self._over = Event()
         self._threads = [
-            Thread(target=self._write, args=[client], daemon=True) for client in self._clients
+            Thread(target=self._write, args=[number], daemon=True) for number in range(writers)
         ]
 
     def __enter__(self) -> Self:
@@ -59,9 +73,9 @@ class WriteLedger:
 
     def wait_for_acknowledgements(self, number: int = 5) -> None:
         """Wait until each client has had `number` more writes acknowledged."""
-        goals = {user: count + number for user, count in self._acknowledged.items()}
+        goals = {client: count + number for client, count in self._acknowledged.items()}
         self._wait(
-            lambda: all(self._acknowledged[user] >= goal for user, goal in goals.items())
+            lambda: all(self._acknowledged[client] >= goal for client, goal in goals.items())
         )
 
     def wait_for_recovery(self) -> float:
@@ -80,8 +94,8 @@ class WriteLedger:
         assert self.unexpected == []
         stored: dict[str, str] = {}
         with ExitStack() as stack:
-            for writer in self._clients:
-                client = stack.enter_context(AuthedClient(url, writer.id))
+            for user in self._users:
+                client = stack.enter_context(AuthedClient(url, user))
                 stored |= {task["id"]: task["title"] for task in client.list_tasks()}
         lost = self._titles.keys() - stored.keys()
         assert not lost, f"{len(lost)} of {len(self._titles)} acknowledged writes are lost"
@@ -91,11 +105,12 @@ class WriteLedger:
         assert len(originals) == len(set(originals)), "a task was stored twice"
         assert set(originals) <= self._tried
 
-    def _write(self, client: AuthedClient) -> None:
+    def _write(self, writer: int) -> None:
+        client = self._clients[writer]
         number = 0
         while not self._over.is_set():
             number += 1
-            title = f"{client.id} {number}"
+            title = f"{client.id} {writer} {number}"
             self._tried.add(title)
             task = self._send(client, 201, "POST", "/api/tasks", title)
             if task is None:
@@ -124,7 +139,7 @@ class WriteLedger:
         if outcome != good:
             self._over.wait(PAUSE)
             return None
-        self._acknowledged[client.id] += 1
+        self._acknowledged[client] += 1
         task = response.json()
         if task["user_id"] != client.id:
             self.unexpected.append(f"{client.id} got a task of {task['user_id']}")

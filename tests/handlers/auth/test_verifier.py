@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 import pytest
 
-from handlers.auth import BearerAuth, Forbidden, bearer_token
+from handlers.auth import BearerAuth, Forbidden, UserBlocked, bearer_token
 from handlers.auth.keys import KeyRing, SharedSecrets
 from handlers.auth.verifier import (
     EXPIRED,
@@ -59,10 +59,10 @@ class Verifier:
         return {"sub": token}
 
 
-def authenticated(path_user: str | None) -> Claims:
+def authenticated(path_user: str | None, *blocked: str) -> Claims:
     headers = [(b"authorization", b"Bearer alice")]
     scope = {"headers": headers, "state": {"path_user": path_user}}
-    return asyncio.run(BearerAuth(Verifier(), {"mallory"}).bearer_auth(scope))
+    return asyncio.run(BearerAuth(Verifier(), blocked).bearer_auth(scope))
 
 
 def test_the_user_in_the_path_must_be_that_of_the_token() -> None:
@@ -70,6 +70,13 @@ def test_the_user_in_the_path_must_be_that_of_the_token() -> None:
     for other in ("bob", "Alice", ""):
         with pytest.raises(Forbidden):
             authenticated(other)
+
+
+def test_a_blocked_user_is_refused_whatever_the_path() -> None:
+    assert authenticated(None, "bob", "Alice") == {"sub": "alice"}
+    for path_user in (None, "alice", "bob"):
+        with pytest.raises(UserBlocked):
+            authenticated(path_user, "bob", "alice")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Clients that are slow, send too much, or are too many are limited, and told why."""
 
+import re
 import resource
 import select
 import socket
@@ -74,6 +75,11 @@ def problem_type(response: httpx.Response) -> str:
 def assert_closed(connection: socket.socket) -> None:
     """Fail unless the service closes the connection, and has sent nothing more."""
     assert connection.recv(1) == b""
+
+
+def read_until_closed(connection: socket.socket) -> bytes:
+    """Read until the service closes the connection, which is when it has been idle."""
+    return b"".join(iter(lambda: connection.recv(65_536), b""))
 
 
 def received(connection: socket.socket, within: float) -> bool:
@@ -218,14 +224,21 @@ def test_a_hundred_headers_are_accepted(limited: Service) -> None:
         assert raw_http.read_response(connection).status_code == 200
 
 
-@pytest.mark.parametrize(("number", "answered"), [(50, 50), (500, 0)])
-def test_requests_that_do_not_wait_for_responses_are_limited(
-    limited: Service, number: int, answered: int
-) -> None:
+def test_pipelined_requests_are_all_answered_in_order(limited: Service) -> None:
     with raw_http.connect(limited) as connection:
-        connection.sendall(HEALTH * number)
-        responses = b"".join(iter(lambda: connection.recv(65_536), b""))
-    assert responses.count(b"HTTP/1.1 200") == answered
+        connection.sendall(b"".join(HEALTH.replace(b"health", b"%d" % n) for n in range(1000)))
+        responses = read_until_closed(connection)
+    assert re.findall(rb'"instance":"/([0-9]+)"', responses) == [b"%d" % n for n in range(1000)]
+
+
+def test_pipelined_requests_with_bodies_are_all_answered_in_order(limited: Service) -> None:
+    bodies = [b'{"title":"%d"}' % n for n in range(300)]
+    head = authorized(b"Content-Length: %d")
+    with raw_http.connect(limited) as connection:
+        connection.sendall(b"".join(head % len(body) + body for body in bodies))
+        responses = read_until_closed(connection)
+    assert responses.count(b"HTTP/1.1 201 ") == 300
+    assert re.findall(rb'"title":"([0-9]+)"', responses) == [b"%d" % n for n in range(300)]
 
 
 # Many clients

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from handlers.server.coalescing import COALESCE_LIMIT
 from handlers.server.limits import ConnectionLimiter, Limits
-from handlers.server.protocol import Protocol
+from handlers.server.protocol import MAX_PIPELINED, PIECE, Protocol
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +30,7 @@ class RecordingTransport(asyncio.Transport):
         super().__init__()
         self.writes: list[bytes] = []
         self.closed = False
+        self.reading = True
 
     def write(self, data: Any) -> None:
         assert not self.closed
@@ -42,10 +43,10 @@ class RecordingTransport(asyncio.Transport):
         return self.closed
 
     def pause_reading(self) -> None:
-        pass
+        self.reading = False
 
     def resume_reading(self) -> None:
-        pass
+        self.reading = True
 
 
 def limited_protocol(**options: Any) -> Protocol:
@@ -185,6 +186,37 @@ async def test_a_whole_response_is_sent_in_one_write(request_: bytes) -> None:
 async def test_pipelined_responses_are_sent_in_separate_writes() -> None:
     transport = await serve(Response(b"hello"), GET + GET)
     assert [response.count(b"HTTP/1.1 200 OK") for response in transport.writes] == [1, 1]
+
+
+async def test_requests_beyond_a_full_queue_are_neither_read_nor_parsed() -> None:
+    allowed = asyncio.Semaphore(0)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await allowed.acquire()
+        await Response(b"hello")(scope, receive, send)
+
+    transport, protocol = connect(app)
+    protocol.data_received(GET * 1000)
+    for answered in range(0, 1000, 50):
+        await anyio.wait_all_tasks_blocked()
+        assert len(transport.writes) == answered
+        waiting = len(protocol.pipeline)
+        assert waiting < MAX_PIPELINED + PIECE / len(GET)
+        assert not transport.reading or answered + 1 + waiting == 1000
+        for _ in range(50):
+            allowed.release()
+    await anyio.wait_all_tasks_blocked()
+    assert len(transport.writes) == 1000
+    assert transport.reading
+    assert not transport.closed
+
+
+async def test_what_follows_a_response_that_closes_the_connection_is_discarded() -> None:
+    closing = app_sending(start(LENGTH_5, (b"connection", b"close")), *HELLO[1:])
+    transport = await serve(closing, GET * 500)
+    assert b"".join(transport.writes).count(b"HTTP/1.1 200 ") == 1
+    assert transport.closed
 
 
 async def test_a_streamed_body_is_sent_chunk_by_chunk() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.cluster import KIND, Cluster, new_user_id, open_database, running_cluster
+from harness.cluster import Cluster, new_user_id, open_database, running_cluster
 from harness.proxy import Proxy, running_proxy
 from harness.waiting import poll_until, time_limit
 from models.errors import NotConnected, OutcomeUnknown, Unavailable
@@ -58,9 +58,12 @@ async def start_sleeping(
     cluster: Cluster, database: Database, count: int, statement: Statement = SLEEP
 ) -> list[Request]:
     """Start `count` requests that sleep in the database, each on its own connection."""
-    await poll_until(lambda: has_idle_connections(cluster, count))
-    requests = [asyncio.create_task(database.fetch("x", statement, {})) for _ in range(count)]
 
+    async def are_idle() -> bool:
+        return database.pool_stats.size >= count and database.pool_stats.in_flight == 0
+
+    await poll_until(are_idle)
+    requests = [asyncio.create_task(database.fetch("x", statement, {})) for _ in range(count)]
     await poll_until(lambda: are_sleeping(cluster, count))
     return requests
 
@@ -69,16 +72,6 @@ async def are_sleeping(cluster: Cluster, count: int) -> bool:
     question = """SELECT count(*) FROM pg_stat_activity
         WHERE wait_event = 'PgSleep' AND datname = current_database()"""
     return bool(cluster.scalar(question) == count)
-
-
-async def has_idle_connections(cluster: Cluster, count: int) -> bool:
-    """Return whether `count` connections are prepared and idle."""
-    earlier = "pid" if KIND == "citus" else "^SET|pid"  # on Citus, the last one is a SET
-    idle = cluster.scalar(f"""SELECT count(*) FROM pg_stat_activity
-        WHERE usename = 'todo_login' AND datname = current_database() AND state = 'idle'
-        AND query !~ '{earlier}'""")
-    await asyncio.sleep(0.05)  # for the news to arrive
-    return bool(idle >= count)
 
 
 async def start_queued(database: Database, count: int) -> list[Request]:

@@ -2,19 +2,15 @@
 
 import asyncio
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
 from harness.cluster import Cluster, new_user_id, open_database
-from harness.service import free_port, wait_for_port
+from harness.pgbouncer import PgBouncer, requires_pgbouncer
 from harness.waiting import poll_until, time_limit
 from models import migrate
 from models.errors import PermissionDenied
@@ -23,58 +19,20 @@ from models.postgres.statements import Statement
 from models.role_check import check_app_role
 from models.tasks import complete_task, create_task, get_task, list_tasks
 
-PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-SERVERS = 3
 TRANSACTIONS = 10_000
-CONFIGURATION = """
-    [databases]
-    * = host=127.0.0.1 port={server}
-    [pgbouncer]
-    listen_addr = 127.0.0.1
-    listen_port = {port}
-    unix_socket_dir =
-    auth_type = plain
-    auth_file = {users}
-    admin_users = todo_owner
-    pool_mode = transaction
-    default_pool_size = {servers}
-    {user}
-"""
 
 # Without a filter: only row security keeps the users apart.
 OWNERS = Statement(b"SELECT user_id FROM todo.tasks", (), writes=False)
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.skipif(PGBOUNCER is None, reason="PgBouncer is not installed: apt has it"),
-]
+pytestmark = [pytest.mark.anyio, requires_pgbouncer]
 
 
 @pytest.fixture
 def pooler(scratch_db: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     """Run PgBouncer, with fewer server connections than clients."""
-    port = free_port()
-    users = tmp_path / "users"
-    accounts = [conninfo_to_dict(url) for url in (scratch_db.app, scratch_db.owner)]
-    users.write_text("".join(f'"{a["user"]}" "{a["password"]}"\n' for a in accounts))
-    configuration = tmp_path / "pgbouncer.ini"
-    configuration.write_text(
-        CONFIGURATION.format(
-            server=scratch_db.port,
-            port=port,
-            users=users,
-            servers=SERVERS,
-            user="user = nobody" if os.geteuid() == 0 else "",
-        )
-    )
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen([str(PGBOUNCER), configuration], stdout=log, stderr=log)
-    try:
-        wait_for_port(port, process)
-        yield scratch_db.with_params(port=port)
-    finally:
-        process.terminate()
-        process.wait()
+    pgbouncer = PgBouncer(scratch_db, tmp_path)
+    yield pgbouncer.database
+    pgbouncer.stop()
 
 
 async def use_every_operation(database: Database, user: str) -> None:
