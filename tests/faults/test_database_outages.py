@@ -17,7 +17,7 @@ from harness.postgres import Postgres, find_postmasters, kill_postmasters, wait_
 from harness.service import SECRET, Serve
 from harness.write_ledger import WriteLedger
 
-pytest_plugins = ["harness.isolated_services", "harness.faults"]
+pytest_plugins = ["harness.isolated_services"]
 
 
 def stop(postgres: Postgres) -> None:

@@ -10,7 +10,7 @@ from harness.faults import PATIENT, Run, Submit, statuses
 from harness.postgres import Postgres, wait_until
 from harness.service import Service
 
-pytest_plugins = ["harness.isolated_services", "harness.faults"]
+pytest_plugins = ["harness.isolated_services"]
 
 
 def hang_up(service: Service, request: bytes, *, after: float = 0) -> None:

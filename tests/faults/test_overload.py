@@ -8,7 +8,7 @@ from harness.clients import AuthedClient, new_user_id
 from harness.faults import PATIENT, Run, Submit, statuses
 from harness.postgres import Postgres, wait_until
 
-pytest_plugins = ["harness.isolated_services", "harness.faults"]
+pytest_plugins = ["harness.isolated_services"]
 
 
 def test_more_clients_than_connections_are_all_served(

@@ -11,7 +11,7 @@ from harness.faults import PATIENT, Run, Submit, is_ready, statuses
 from harness.postgres import TIMEOUT_SECONDS, Postgres, wait_until
 from harness.write_ledger import WriteLedger
 
-pytest_plugins = ["harness.isolated_services", "harness.faults"]
+pytest_plugins = ["harness.isolated_services"]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

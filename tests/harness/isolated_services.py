@@ -6,17 +6,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import command
+from harness import clients, command
 from harness.cluster import running_cluster
 from harness.command import RunInProcess
+from harness.faults import Run, Submit
 from harness.postgres import Postgres, kill_postmasters
-from harness.service import ROOT, Serve, Service, bare_environment
+from harness.service import ROOT, SECRET, Serve, Service, bare_environment
 
 
 @pytest.fixture(scope="session")
@@ -110,3 +112,33 @@ def ordinary_user(new_data_dir: Path) -> tuple[str, ...]:
         if tried.returncode == 0:
             return prefix
     pytest.skip("NOT TESTED: no ordinary user can read Python and this checkout here")
+
+
+@pytest.fixture
+def run(postgres: Postgres, serve: Serve, tmp_path: Path) -> Iterator[Run]:
+    """Return a function that runs services; fails if their logs contain a secret."""
+    tokens: list[str] = []
+
+    def token(user: str) -> str:
+        tokens.append(sign(user))
+        return tokens[-1]
+
+    sign = clients.token
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clients, "token", token)
+        yield lambda *options, port=None, **settings: serve(
+            {"ACCESS_LOG": "true", **postgres.environment, **settings}, *options, port=port
+        ).wait_until_healthy()
+    passwords = postgres.cluster.passwords().values()
+    for log in tmp_path.glob("*.log"):
+        words = log.read_text()
+        assert "Traceback" not in words
+        for secret in (SECRET, *passwords, *tokens):
+            assert secret not in words
+
+
+@pytest.fixture
+def submit() -> Iterator[Submit]:
+    """Return a function that sends a request many times concurrently."""
+    with ThreadPoolExecutor(60) as pool:
+        yield lambda send, count: [pool.submit(send) for _ in range(count)]

@@ -35,8 +35,5 @@ def tasks(service: Service, token: str) -> httpx.Response:
 
 def wait_until_ended(processes: list[psutil.Process], new_data_dir: Path) -> None:
     """Wait for the end of the last process of a service and its PostgreSQL."""
-    wait_until(
-        lambda: (
-            not any(map(is_running, [*processes, *find_postmasters(new_data_dir / "postgres")]))
-        )
-    )
+    wait_until(lambda: not any(map(is_running, processes)))
+    wait_until(lambda: not find_postmasters(new_data_dir / "postgres"))
