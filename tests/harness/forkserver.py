@@ -1,9 +1,9 @@
 """Starts commands of the program in forks of a process that has imported it.
 
 Importing takes two of the three seconds of processor time that a service needs to start, and
-the tests start hundreds. A fork differs from `python -m cli` in nothing that it can see: it
-has a session, an environment, a working directory and standard streams of its own, ends by
-way of the interpreter's usual exit, and starts its workers as new interpreters.
+the tests start hundreds. A fork is otherwise like `python -m cli`: it has a session, an
+environment, a working directory and standard streams of its own, runs `cli.main`, exits as
+the interpreter does, and starts its workers as new interpreters.
 """
 
 import atexit
