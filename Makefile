@@ -15,13 +15,15 @@ run: .venv/run ## Serve the API on http://127.0.0.1:8000, with an embedded datab
 install: .venv/dev ## Install everything for running, testing and linting
 
 test: .venv/dev lint ## Lint, and run all tests against a PostgreSQL of their own
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 test-databases: .venv/dev ## Run tests again: as on Citus, and on PostgreSQL 15, if installed
-	TEST_DATABASE_KIND=citus $(BIN)/python -m pytest -n 2 --dist loadfile $(AS_ON_CITUS)
+	TEST_DATABASE_KIND=citus $(PYTEST) $(AS_ON_CITUS)
 	if test -x $(POSTGRES_15)/postgres; then TEST_POSTGRES_BIN=$(POSTGRES_15) \
-		$(BIN)/python -m pytest -n 2 --dist loadfile $(ON_POSTGRES_15); fi
+		$(PYTEST) $(ON_POSTGRES_15); fi
 
+# Some tests wait rather than work, so two cores are enough for three workers.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 POSTGRES_15 := /usr/lib/postgresql/15/bin
 AS_ON_CITUS := $(addprefix tests/,test_isolation.py test_outcome_unknown.py test_sync.py \
 	models/test_concurrency.py models/test_isolation.py models/test_tasks.py \

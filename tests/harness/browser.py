@@ -18,6 +18,7 @@ from playwright.sync_api import (
     ConsoleMessage,
     Page,
     Request,
+    expect,
     sync_playwright,
 )
 
@@ -92,6 +93,7 @@ def browser() -> Iterator[Browser]:
             "Chromium is not installed (apt-get install chromium): browser tests are skipped"
         )
         (pytest.fail if in_ci() else pytest.skip)(missing)
+    expect.set_options(timeout=TIMEOUT_MILLISECONDS)  # whose default is shorter
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
             executable_path=CHROMIUM,

@@ -5,11 +5,13 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import pytest
 
 import cli
-from harness.service import COMMAND, ROOT, bare_environment, free_port
+from harness.service import ROOT, bare_environment, free_port, start_command
 
 LIMIT_SECONDS = 180
 RunInProcess = Callable[..., subprocess.CompletedProcess[str]]
@@ -19,19 +21,32 @@ def todo_api(
     *arguments: str,
     environment: Mapping[str, str | None],
     cwd: Path = ROOT,
-    prefix: Sequence[str] = (),
+    command: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command until it exits; `serve` gets a free port unless one is set."""
-    return subprocess.run(
-        [*prefix, *COMMAND, *arguments],
-        cwd=cwd,
-        env=bare_environment({"PORT": str(free_port()), **environment}),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
+    """Run the program until it exits; `serve` gets a free port unless one is set.
+
+    It is a fork, as of a Service, unless there is a `command`.
+    """
+    with TemporaryFile() as output, TemporaryFile() as errors:
+        process = start_command(
+            *arguments,
+            command=command,
+            cwd=cwd,
+            env=bare_environment({"PORT": str(free_port()), **environment}),
+            stdout=output,
+            stderr=errors,
+        )
+        try:
+            status = process.wait(LIMIT_SECONDS)
+        finally:
+            process.kill()
+        printed = [_text(file) for file in (output, errors)]
+    return subprocess.CompletedProcess(arguments, status, *printed)
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
 
 
 def run_in_process(

@@ -1,19 +1,24 @@
 """Fixtures for tests that need a service and a PostgreSQL of their own."""
 
+import os
+import pwd
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import command
+from harness import clients, command
 from harness.cluster import running_cluster
 from harness.command import RunInProcess
+from harness.faults import Run, Submit
 from harness.postgres import Postgres, kill_postmasters
-from harness.service import Serve, Service
+from harness.service import ROOT, SECRET, Serve, Service, bare_environment
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +79,66 @@ def run_in_process(
 ) -> RunInProcess:
     """Return a function that runs short commands in this process, a second faster."""
     return partial(command.run_in_process, monkeypatch, capsys)
+
+
+@pytest.fixture
+def ordinary_user(new_data_dir: Path) -> tuple[str, ...]:
+    """Return the prefix that makes a command an ordinary user's, who owns `place`.
+
+    Where Python or the checkout is below a 0700 home, that user gets the right to read
+    everything; never the right to write.
+    """
+    new_data_dir.mkdir()
+    if os.geteuid() != 0:
+        return ()
+    if shutil.which("setpriv") is None:
+        pytest.skip("NOT TESTED: without setpriv, root cannot become an ordinary user here")
+    nobody = pwd.getpwnam("nobody")
+    os.chown(new_data_dir, nobody.pw_uid, nobody.pw_gid)
+    drop_root = (
+        "setpriv",
+        f"--reuid={nobody.pw_uid}",
+        f"--regid={nobody.pw_gid}",
+        "--clear-groups",
+    )
+    reader = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    for rights in ((), (*reader, "--securebits=+no_setuid_fixup")):
+        prefix = (*drop_root, *rights)
+        reading = f"import os, psycopg, settings; os.listdir({str(new_data_dir)!r})"
+        attempt = [*prefix, sys.executable, "-c", reading]
+        tried = subprocess.run(
+            attempt, cwd=ROOT, env=bare_environment(), capture_output=True, check=False
+        )
+        if tried.returncode == 0:
+            return prefix
+    pytest.skip("NOT TESTED: no ordinary user can read Python and this checkout here")
+
+
+@pytest.fixture
+def run(postgres: Postgres, serve: Serve, tmp_path: Path) -> Iterator[Run]:
+    """Return a function that runs services; fails if their logs contain a secret."""
+    tokens: list[str] = []
+
+    def token(user: str) -> str:
+        tokens.append(sign(user))
+        return tokens[-1]
+
+    sign = clients.token
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clients, "token", token)
+        yield lambda *options, port=None, **settings: serve(
+            {"ACCESS_LOG": "true", **postgres.environment, **settings}, *options, port=port
+        ).wait_until_healthy()
+    passwords = postgres.cluster.passwords().values()
+    for log in tmp_path.glob("*.log"):
+        words = log.read_text()
+        assert "Traceback" not in words
+        for secret in (SECRET, *passwords, *tokens):
+            assert secret not in words
+
+
+@pytest.fixture
+def submit() -> Iterator[Submit]:
+    """Return a function that sends a request many times concurrently."""
+    with ThreadPoolExecutor(60) as pool:
+        yield lambda send, count: [pool.submit(send) for _ in range(count)]

@@ -1,8 +1,8 @@
 """Validates every request and response again with openapi-core, independently.
 
 A request that was served must be valid, one that got a 400 must not, and every response must
-be valid. openapi-core is slow, so exchanges that differ only in ids, times and tokens are
-validated once.
+be valid. openapi-core is slow, so bodies are validated apart from parameters and headers,
+and each of these once, if they differ only in ids, times and tokens.
 """
 
 import re
@@ -18,6 +18,16 @@ import httpx
 import orjson
 from openapi_core import Config, OpenAPI
 from openapi_core.datatypes import RequestParameters
+from openapi_core.validation.request import (
+    V30RequestBodyValidator,
+    V30RequestParametersValidator,
+    V30RequestSecurityValidator,
+)
+from openapi_core.validation.request.exceptions import MissingRequestBody
+from openapi_core.validation.response import (
+    V30ResponseDataValidator,
+    V30ResponseHeadersValidator,
+)
 from werkzeug.datastructures import Headers, ImmutableMultiDict
 
 from harness.operation_index import Operation
@@ -105,13 +115,28 @@ class Replay:
             "application/problem+json",
         )
         readers: dict[str, Callable[[bytes], Any]] = dict.fromkeys(media_types, orjson.loads)
-        config = Config(
-            extra_media_type_deserializers=readers,
-            extra_format_validators={"date-time": is_date_time},
+        options: dict[str, Any] = {
+            "extra_media_type_deserializers": readers,
+            "extra_format_validators": {"date-time": is_date_time},
+        }
+        bodies = Config(
+            request_validator_cls=V30RequestBodyValidator,
+            response_validator_cls=V30ResponseDataValidator,
+            **options,
         )
-        self._openapi = OpenAPI.from_dict(contract.document, config=config)
-        self._request_errors = cache(self._find_request_errors)
-        self._response_errors = cache(self._find_response_errors)
+        self._bodies = OpenAPI.from_dict(contract.document, config=bodies)
+        parameters = Config(
+            request_validator_cls=V30RequestParametersValidator,
+            response_validator_cls=V30ResponseHeadersValidator,
+            **options,
+        )
+        self._parameters = OpenAPI(self._bodies.spec, config=parameters)
+        security = Config(request_validator_cls=V30RequestSecurityValidator)
+        self._security = OpenAPI(self._bodies.spec, config=security)
+        self._parameter_errors = cache(self._find_parameter_errors)
+        self._body_errors = cache(self._find_body_errors)
+        self._header_errors = cache(self._find_header_errors)
+        self._data_errors = cache(self._find_data_errors)
 
     def check(self, response: httpx.Response, operation: Operation, path: str) -> None:
         """Fail if openapi-core disagrees with the service about the request or the response."""
@@ -127,7 +152,12 @@ class Replay:
         status = response.status_code
         described = operation.response(status).get("headers", {})
         headers = _only(described, response.headers)
-        errors = self._response_errors(target, status, headers, normalise(response.content))
+        errors = [
+            *self._header_errors(target, status, headers),
+            *self._data_errors(
+                target, status, _media_type(headers), normalise(response.content)
+            ),
+        ]
         assert errors == [], f"openapi-core on the answer: {errors}"
 
     def _check_request(
@@ -138,7 +168,10 @@ class Replay:
         headers = _only((each["name"] for each in operation.parameters), request.headers)
         if "authorization" in request.headers:
             headers += (("authorization", "Bearer token"),)
-        errors = self._request_errors(target, query, headers, normalise(body))
+        errors = [
+            *self._parameter_errors(target, query, headers),
+            *self._body_errors(target, _media_type(headers), normalise(body)),
+        ]
         if status in VALID_REQUEST_STATUSES:
             assert errors == [], f"openapi-core on the request that got a {status}: {errors}"
         if status == HTTPStatus.BAD_REQUEST and not errors:
@@ -147,21 +180,35 @@ class Replay:
                 f"openapi-core finds nothing wrong, not even {details}"
             )
 
-    def _find_request_errors(
-        self, target: Target, query: Pairs, headers: Pairs, body: bytes
-    ) -> list[str]:
-        replayed = ReplayedRequest(*target, query, headers, body)
+    def _find_parameter_errors(self, target: Target, query: Pairs, headers: Pairs) -> list[str]:
+        replayed = ReplayedRequest(*target, query, headers)
+        return [
+            repr(error)
+            for openapi in (self._security, self._parameters)
+            for error in openapi.iter_request_errors(replayed)
+        ]
+
+    def _find_body_errors(self, target: Target, media_type: Pairs, body: bytes) -> list[str]:
+        replayed = ReplayedRequest(*target, (), media_type, body)
         try:
-            return [repr(error) for error in self._openapi.iter_request_errors(replayed)]
+            return [
+                repr(error)
+                for error in self._bodies.iter_request_errors(replayed)
+                if not isinstance(error, MissingRequestBody)  # one that is not required
+            ]
         except RecursionError:  # raised while describing an error in deeply nested JSON
             return ["is nested deeply"]
 
-    def _find_response_errors(
-        self, target: Target, status: int, headers: Pairs, data: bytes
+    def _find_header_errors(self, target: Target, status: int, headers: Pairs) -> list[str]:
+        response = ReplayedResponse(status, headers, b"")
+        errors = self._parameters.iter_response_errors(ReplayedRequest(*target), response)
+        return [f"{error!r} {error.__cause__!r}" for error in errors]
+
+    def _find_data_errors(
+        self, target: Target, status: int, media_type: Pairs, data: bytes
     ) -> list[str]:
-        request = ReplayedRequest(*target)
-        response = ReplayedResponse(status, headers, data)
-        errors = self._openapi.iter_response_errors(request, response)
+        response = ReplayedResponse(status, media_type, data)
+        errors = self._bodies.iter_response_errors(ReplayedRequest(*target), response)
         return [f"{error!r} {error.__cause__!r}" for error in errors]
 
 
@@ -187,3 +234,7 @@ def _only(described: Iterable[str], headers: httpx.Headers) -> Pairs:
         for name, value in headers.multi_items()
         if name in names
     )
+
+
+def _media_type(headers: Pairs) -> Pairs:
+    return tuple(pair for pair in headers if pair[0] == "content-type")

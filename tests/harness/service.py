@@ -11,15 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
+from typing import IO
 
 import httpx
 import psutil
+
+from harness.forkserver import ForkedProcess
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret of the tests, long enough for HS256"
 START_SECONDS = 180
 STOP_SECONDS = 90
 COMMAND = (sys.executable, "-m", "cli")
+"""The program as it is: a new process that imports everything."""
+
+Process = subprocess.Popen[bytes] | ForkedProcess
 
 
 class Service:
@@ -33,25 +39,25 @@ class Service:
         port: int | None = None,
         cwd: Path = ROOT,
         prefix: Sequence[str] = (),
-        command: Sequence[str] = COMMAND,
+        command: Sequence[str] = (),
     ) -> None:
         """Start the process; wait with `wait_until_healthy`.
 
-        Its standard error goes to `log`, its standard output to `welcome` beside it.
+        Its standard error goes to `log`, its standard output to `welcome` beside it. It is a
+        fork of a process that has imported the program, unless a command or a prefix is given.
         """
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         self.welcome = log.with_suffix(".welcome")
         with log.open("ab") as errors, self.welcome.open("ab") as output:
-            self.process = subprocess.Popen(
-                [*prefix, *command, "serve", *arguments],
+            self.process = start_command(
+                *("serve", *arguments),
+                command=(*prefix, *(command or COMMAND)) if prefix or command else (),
                 cwd=cwd,
                 env=bare_environment({"PORT": str(self.port), **environment}),
-                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
-                start_new_session=True,  # so that `kill` finds workers without a parent
             )
 
     def wait_until_healthy(self) -> "Service":
@@ -84,6 +90,31 @@ class Service:
         if self.process.poll() is not None:
             return []
         return list(psutil.Process(self.process.pid).children(recursive=True))
+
+
+def start_command(
+    *arguments: str,
+    command: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+) -> Process:
+    """Start the program in a session of its own: a fork, or `command` if it is not empty.
+
+    With the session, `Service.kill` finds workers that have lost their parent.
+    """
+    if not command:
+        return ForkedProcess(arguments, cwd=cwd, env=env, stdout=stdout, stderr=stderr)
+    return subprocess.Popen(
+        [*command, *arguments],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+    )
 
 
 Serve = Callable[..., Service]

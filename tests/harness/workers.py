@@ -1,10 +1,12 @@
 """The worker processes of a service."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
+import httpx
 import psutil
 
-from harness.postgres import is_running
+from harness.postgres import is_running, wait_until
 from harness.service import Service
 
 
@@ -12,6 +14,34 @@ def server_processes(service: Service) -> set[psutil.Process]:
     """Return the worker processes, without the helper process of multiprocessing."""
     workers = filter(is_running, service.workers())
     return {worker for worker in workers if "spawn_main" in _command_line(worker)}
+
+
+@contextmanager
+def clients_of_every_process(service: Service, token: str) -> Iterator[list[httpx.Client]]:
+    """Connect to each process of a service that serves; yields one client per process.
+
+    Which process accepts a connection is up to the kernel, so this tries until all have one.
+    """
+    processes = server_processes(service) or {psutil.Process(service.process.pid)}
+    clients: dict[psutil.Process, httpx.Client] = {}
+    with ExitStack() as stack:
+
+        def connect() -> bool:
+            headers = {"Authorization": f"Bearer {token}"}
+            client = httpx.Client(base_url=service.url, headers=headers, verify=False)
+            stack.enter_context(client)
+            stream = client.get("/health").extensions["network_stream"]
+            address = stream.get_extra_info("client_addr")
+            (process,) = (each for each in processes if _is_connected(each, address))
+            clients[process] = client
+            return len(clients) == len(processes)
+
+        wait_until(connect)
+        yield list(clients.values())
+
+
+def _is_connected(process: psutil.Process, address: tuple[str, int]) -> bool:
+    return any(each.raddr == address for each in process.net_connections("tcp"))
 
 
 def _command_line(process: psutil.Process) -> str:
