@@ -18,7 +18,11 @@ from models.tasks import complete_task, create_task
 
 Connection = psycopg.Connection[TupleRow]
 MADE = f"todo.task_json_v{REPRESENTATION_VERSION}({', '.join(REPRESENTED)})"
-READING = [name for name, each in STATEMENTS.items() if not each.writes and name != "exists"]
+READING = [
+    name
+    for name, each in STATEMENTS.items()
+    if not each.writes and name not in {"exists", "revision"}
+]
 STALE = {
     "of an older version": "representation = '{}', representation_version = 0",
     "of a newer version": "representation = '{}', representation_version = 3",
