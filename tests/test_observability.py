@@ -23,6 +23,7 @@ from harness.metrics import scrape
 from harness.otlp import Collector, attributes, running_collector
 from harness.postgres import wait_until
 from harness.service import SECRET, Serve, Service, free_port
+from harness.workers import server_processes
 from openapi import contract
 
 pytest_plugins = ["harness.isolated_services"]
@@ -203,7 +204,7 @@ def snapshots(observed: Service) -> list[Path]:
 
 def server_pids(observed: Service) -> list[int]:
     """Return the ids of the worker processes, without the helper of multiprocessing."""
-    return [each.pid for each in observed.workers() if "spawn_main" in str(each.cmdline())]
+    return [each.pid for each in server_processes(observed)]
 
 
 def test_requests_of_all_workers_are_counted_by_operation_and_status(

@@ -2,8 +2,8 @@
 
 A request that the application never sees gets a problem document like every other error. The
 modules of this package are the only ones that use private names of uvicorn (pinned to its
-minor version in pyproject.toml): `_start_asgi_task`, and what is inside of the protocol and
-its `RequestResponseCycle`.
+minor version in pyproject.toml): `_start_asgi_task`, what is inside of the protocol and its
+`RequestResponseCycle`, and how `run` starts worker processes (`_subprocess.spawn`).
 """
 
 import asyncio

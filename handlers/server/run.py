@@ -1,6 +1,7 @@
 """uvicorn: its configuration, its socket, and how many connections it accepts at a time."""
 
 import logging
+import multiprocessing
 import socket
 import sys
 from contextlib import suppress
@@ -9,6 +10,7 @@ from functools import partial
 from math import ceil
 
 import uvicorn
+from uvicorn import _subprocess
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
@@ -28,7 +30,19 @@ class CannotListen(Exception):
 
 
 class Supervisor(Multiprocess):
-    """uvicorn's parent of worker processes; SIGHUP replaces one worker after the other."""
+    """uvicorn's parent of worker processes; SIGHUP replaces one worker after the other.
+
+    A fork server imports the application once. Workers are forked from it, so they share that
+    memory, and start in a fraction of the time.
+    """
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        """Supervise workers that serve the application of `config`, an import string."""
+        super().__init__(config, sockets)
+        context = multiprocessing.get_context("forkserver")
+        module, _, _ = str(config.app).partition(":")
+        context.set_forkserver_preload([module, "handlers.server.preload"])
+        _subprocess.spawn = context  # type: ignore[assignment]  # uvicorn has no option for it
 
     def terminate_all(self) -> None:
         """Stop all workers, and refuse connections that none of them would accept."""

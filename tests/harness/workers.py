@@ -11,9 +11,26 @@ from harness.service import Service
 
 
 def server_processes(service: Service) -> set[psutil.Process]:
-    """Return the worker processes, without the helper process of multiprocessing."""
-    workers = filter(is_running, service.workers())
-    return {worker for worker in workers if "spawn_main" in _command_line(worker)}
+    """Return the worker processes, without the one that they are forked from."""
+    return {
+        worker
+        for fork_server in fork_servers(service)
+        for worker in _children(fork_server)
+        if is_running(worker)
+    }
+
+
+def fork_servers(service: Service) -> set[psutil.Process]:
+    """Return the processes that workers are forked from: one, if there are any."""
+    children = _children(psutil.Process(service.process.pid))
+    return {child for child in children if "multiprocessing.forkserver" in _command_line(child)}
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    """Return the children of a process; none if it has just ended."""
+    with suppress(psutil.NoSuchProcess):
+        return list(process.children())
+    return []
 
 
 @contextmanager

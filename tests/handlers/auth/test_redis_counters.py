@@ -16,6 +16,7 @@ from handlers.auth.redis_counters import RedisCounters
 from harness.clients import AuthedClient, new_user_id
 from harness.redis import Redis, running_redis
 from harness.service import SECRET, Serve, Service
+from harness.workers import server_processes
 
 pytest_plugins = ["harness.isolated_services"]
 
@@ -46,15 +47,10 @@ def limited(
     return serve(environment).wait_until_healthy()
 
 
-def workers(service: Service) -> list[psutil.Process]:
-    """Return the two processes that have the socket on which the service listens."""
-    return [each for each in service.workers() if "spawn_main" in " ".join(each.cmdline())]
-
-
 @contextmanager
 def only(worker: psutil.Process, service: Service) -> Iterator[None]:
     """Suspend every other worker, so that this one serves."""
-    others = [each for each in workers(service) if each != worker]
+    others = [each for each in server_processes(service) if each != worker]
     for other in others:
         other.suspend()
     try:
@@ -72,7 +68,7 @@ def request(service: Service, user: str, count: int) -> list[httpx.Response]:
 
 def test_two_workers_share_the_limit(limited: Service) -> None:
     user = new_user_id()
-    one, two = workers(limited)
+    one, two = server_processes(limited)
     with only(one, limited):
         served = request(limited, user, LIMIT)
     with only(two, limited):
