@@ -5,13 +5,12 @@ from models.queries.parameters import text
 from models.queries.tasks import IS_TASK, VERSION_MATCHES
 
 
-def _delete(task: str) -> str:
-    """Return the statement that deletes tasks and remembers their ids.
+def _delete(task: str, *, exist: str) -> str:
+    """Return the statement that deletes tasks, if they exist, and remembers their ids.
 
     It also forgets up to two deletions that are older than the retention, and says so in
     `users.forgotten`, so nothing else has to.
     """
-    # For EXISTS, PostgreSQL might look for the first completed task in the whole table.
     return f"""
         WITH expired AS (
             SELECT oldest.revision, oldest.id FROM (
@@ -22,7 +21,7 @@ def _delete(task: str) -> str:
             UPDATE todo.users SET
                 revision = revision + 1,
                 forgotten = greatest(forgotten, (SELECT max(revision) FROM expired))
-            WHERE users.id = :user_id AND (SELECT count(*) FROM todo.tasks t WHERE {task}) > 0
+            WHERE users.id = :user_id AND {exist}
             RETURNING revision),
         cleanup AS (
             DELETE FROM todo.deleted_tasks d USING expired, bump
@@ -36,8 +35,14 @@ def _delete(task: str) -> str:
         SELECT count(*) FROM deleted HAVING count(*) > 0"""
 
 
-_DELETE = _delete(f"{IS_TASK} AND {VERSION_MATCHES}")
-_CLEAR_COMPLETED = _delete("t.user_id = :user_id AND t.completed")
+_TASK = f"{IS_TASK} AND {VERSION_MATCHES}"
+_COMPLETED = "t.user_id = :user_id AND t.completed"
+
+_DELETE = _delete(_TASK, exist=f"EXISTS (SELECT FROM todo.tasks t WHERE {_TASK})")
+# For EXISTS, PostgreSQL might look for the first completed task in the whole table.
+_CLEAR_COMPLETED = _delete(
+    _COMPLETED, exist=f"(SELECT count(*) FROM todo.tasks t WHERE {_COMPLETED}) > 0"
+)
 _ERASE = "DELETE FROM todo.users WHERE users.id = :user_id RETURNING id"
 
 DELETE = writing("delete_task", text(_DELETE))
