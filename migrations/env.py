@@ -13,7 +13,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.schema import CreateIndex
 
 from models.migrate import connected
-from models.tables import SCHEMA, Base
+from models.schema import SCHEMA
+from models.tables import Base
 from settings import read_env_file
 from settings.parsers import libpq_url
 

@@ -6,7 +6,8 @@ import sqlalchemy as sa
 
 from models.errors import MigrationFailed
 from models.postgres.identity import APP_ROLE
-from models.tables import PROBE_ROLE, SCHEMA, Base
+from models.schema import PROBE_ROLE, SCHEMA
+from models.tables import Base
 
 REFERENCE_TABLES = frozenset({"blocked_users"})
 """Tables that are read as a whole, on any node: each node has a copy of its own."""

@@ -8,7 +8,7 @@ take its copy for current.
 import sqlalchemy as sa
 
 from models.migrate import connected
-from models.tables import MICROSECONDS
+from models.schema import MICROSECONDS
 
 # As in a new row, the clock is above every revision that there ever was.
 _ADVANCE = f"""

@@ -6,7 +6,7 @@ from models.errors import UnsafeRole
 from models.postgres.database import NO_USER, Database
 from models.postgres.identity import APP_ROLE
 from models.postgres.statements import Statement
-from models.tables import MIN_SERVER_VERSION, PROBE_ROLE, SCHEMA
+from models.schema import MIN_SERVER_VERSION, PROBE_ROLE, SCHEMA
 
 ROLE_PROBLEMS = Statement(
     f"""
