@@ -93,3 +93,9 @@ def test_an_rsa_key_has_2048_to_8192_bits(
     assert len(KeySet(orjson.dumps({"keys": [rsa_key(bits)]}))) == usable
     skipped = [f"A published key is skipped: it has {bits} bits."]
     assert caplog.messages == ([] if usable else skipped)
+
+
+def test_an_rsa_key_without_alg_is_for_rs256_only() -> None:
+    keys = KeySet(orjson.dumps({"keys": [rsa_key(2048)]}))
+    assert keys.find({"alg": "RS256"})
+    assert keys.find({"alg": "PS256"}) is None
