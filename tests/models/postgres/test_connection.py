@@ -115,6 +115,27 @@ async def test_a_closed_connection_fails_its_batches_and_is_lost_once(
     assert not connection.in_flight
 
 
+async def test_closing_ends_the_session_at_once(
+    connection: Connection, cluster: Cluster
+) -> None:
+    sessions = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {connection.pid}"
+    connection.close("a test")
+    await until(lambda: cluster.scalar(sessions) == 0)  # and not with the garbage
+
+
+async def test_closing_while_there_is_more_to_send_leaves_nothing_in_the_event_loop(
+    connection: Connection,
+) -> None:
+    """The next connection may get the same descriptor."""
+    loop, descriptor = asyncio.get_running_loop(), connection._socket  # noqa: SLF001
+    request = sent(connection, Query(b"SELECT length($1::text)", [b"x" * 20_000_000]))
+    connection.close("a test")
+    assert not loop.remove_writer(descriptor)
+    assert not loop.remove_reader(descriptor)
+    with pytest.raises(OutcomeUnknown):
+        await request
+
+
 async def test_batches_whose_callers_are_gone_may_end_in_any_way(
     connection: Connection, losses: list[str]
 ) -> None:
