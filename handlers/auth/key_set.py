@@ -73,13 +73,13 @@ def _usable(entries: list[Any]) -> list[jwt.PyJWK]:
     keys: list[jwt.PyJWK] = []
     for entry in entries:
         try:
-            keys.append(_key(entry, [key.key_id for key in keys if key.key_id is not None]))
+            keys.append(_key(entry, [key.key_id for key in keys]))
         except UnusableKey as reason:
             logger.warning("A published key is skipped: %s.", reason)
     return keys
 
 
-def _key(entry: Any, taken: list[str]) -> jwt.PyJWK:
+def _key(entry: Any, taken: list[str | None]) -> jwt.PyJWK:
     """Return the key of an entry, for exactly one algorithm; raises UnusableKey."""
     if not isinstance(entry, dict):
         msg = "it is not an object"

@@ -122,8 +122,6 @@ class Connection:
 
     def check(self) -> None:
         """Detect what causes no event: an unresponsive server, a socket closed by libpq."""
-        if not self.in_flight:
-            return
         self._receive()
         if self.in_flight and time.monotonic() - self.first_sent_at > self._read_timeout:
             self.close(f"no response for {self._read_timeout} s")

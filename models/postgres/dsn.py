@@ -28,7 +28,8 @@ def describe_dsn(url: str) -> str:
         ports *= len(hosts)
     pairs = zip(hosts, ports, strict=False)
     servers = ", ".join(f"{host}:{port or 5432}" for host, port in pairs)
-    return f"{parts.get('dbname', 'the default database')} at {servers} as {dsn_user(url)}"
+    database = parts.get("dbname", "the default database")
+    return f"{database} at {servers} as {parts.get('user', 'the default user')}"
 
 
 def dsn_user(url: str) -> str | None:

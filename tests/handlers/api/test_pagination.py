@@ -1,11 +1,24 @@
-"""The `Link` header of a page: which other pages there are."""
+"""Cursors, synchronization tokens, and the `Link` header of a page."""
 
 import re
+from base64 import urlsafe_b64encode
+from datetime import UTC, datetime
+from typing import Any
 
+import orjson
 import pytest
 
-from handlers.api.pagination import link_header
-from models.tasks import TaskPage
+from handlers.api.pagination import (
+    decode_cursor,
+    decode_sync_token,
+    encode_cursor,
+    encode_sync_token,
+    link_header,
+)
+from models.changes import SyncState
+from models.tasks import Position, TaskPage
+from openapi.errors import BadRequest
+from openapi.types import SortKey, SortOrder
 
 Pages = dict[str, int]
 
@@ -81,3 +94,113 @@ def test_the_next_page_is_named_by_its_cursor_where_there_is_one() -> None:
     value = link_header({}, page_of(0, 2), limit=1, next_cursor="abc")
     assert value is not None
     assert value.endswith('</api/tasks?limit=1&cursor=abc>; rel="next"')
+
+
+ID = "01234567-89ab-4cde-8f01-23456789abcd"
+INSTANT = "2026-01-02T03:04:05.678901Z"
+POSITIONS: list[tuple[SortKey, str | None, str | datetime | None]] = [
+    ("created", INSTANT, datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)),
+    ("updated", INSTANT, datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)),
+    ("due_date", INSTANT, datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)),
+    ("due_date", None, None),
+    ("title", 200 * "x", 200 * "x"),
+    ("title", '{"id":""}', '{"id":""}'),
+    ("priority", "urgent", "urgent"),
+    ("priority", None, None),
+]
+FIELDS = {"created": "created_at", "updated": "updated_at"}
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize(("sort", "value", "decoded"), POSITIONS)
+def test_a_cursor_stands_for_the_last_task_of_its_page(
+    sort: SortKey,
+    value: str | None,
+    decoded: str | datetime | None,
+    order: SortOrder,
+) -> None:
+    last = {"id": ID, FIELDS.get(sort, sort): value}
+    tasks = orjson.dumps([{"id": "another", "title": "x"}, last])
+    page = TaskPage(revision=1, json=tasks, count=2, total=9, offset=0)
+    cursor = encode_cursor(page, sort, order)
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", cursor)
+    assert decode_cursor(cursor, sort, order) == Position(decoded, ID)
+
+
+def cursor_of(value: object) -> str:
+    return urlsafe_b64encode(orjson.dumps(value)).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize("length", range(4))
+def test_a_cursor_needs_no_padding(length: int) -> None:
+    title = length * "x"
+    cursor = cursor_of(["title", "asc", title, ID])
+    assert decode_cursor(cursor, "title", "asc") == Position(title, ID)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["title", "desc", "x", ID],
+        ["created", "asc", "x", ID],
+        ["title", "asc", "x", ID.upper()],
+        ["title", "asc", "x", f"{ID}0"],
+        ["title", "asc", "x", ""],
+        ["title", "asc", "x", 1],
+        ["title", "asc", 201 * "x", ID],
+        ["title", "asc", "x\0", ID],
+        ["title", "asc", None, ID],
+        ["title", "asc", 1, ID],
+        ["title", "asc", "x"],
+        ["title", "asc", "x", ID, 1],
+        {"title": "asc"},
+        None,
+    ],
+    ids=str,
+)
+def test_a_cursor_of_another_list_or_of_nobody_is_refused(value: Any) -> None:
+    refuse(cursor_of(value), "title")
+
+
+@pytest.mark.parametrize(
+    ("sort", "value"),
+    [
+        ("created", None),
+        ("updated", None),
+        ("created", "yesterday"),
+        ("due_date", "0001-01-01T00:00:00+14:00"),
+        ("priority", "important"),
+    ],
+)
+def test_a_cursor_with_a_value_that_no_task_has_is_refused(sort: SortKey, value: Any) -> None:
+    refuse(cursor_of([sort, "asc", value, ID]), sort)
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "xxxxx", "W10", "e30", "\N{SNOWMAN}"])
+def test_what_is_no_cursor_is_refused(cursor: str) -> None:
+    refuse(cursor, "title")
+
+
+def refuse(cursor: str, sort: SortKey) -> None:
+    with pytest.raises(BadRequest) as refused:
+        decode_cursor(cursor, sort, "asc")
+    assert refused.value.errors == [
+        {
+            "parameter": "cursor",
+            "code": "wrong_format",
+            "detail": "must be a cursor from a next link, for the same sort and order",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("token", "state"),
+    [
+        ("r7", SyncState(7)),
+        (f"r7_{ID}_0", SyncState(7, ID)),
+        (f"r7_{ID}_5", SyncState(7, ID, 5)),
+    ],
+)
+def test_a_synchronization_token_stands_for_its_state(token: str, state: SyncState) -> None:
+    assert encode_sync_token(state) == token
+    assert decode_sync_token(token) == state

@@ -20,7 +20,7 @@ from handlers.auth import Forbidden, UserBlocked
 from handlers.auth.jwks import KeysUnavailable
 from handlers.auth.limited import TooManyInvalidTokens
 from handlers.auth.rate_limiter import TooManyRequests
-from handlers.auth.verifier import InvalidToken
+from handlers.auth.verifier import MISSING, InvalidToken
 from models.errors import (
     ChangesExpired,
     KeyReused,
@@ -101,6 +101,11 @@ def test_an_invalid_token_comes_with_a_challenge() -> None:
     assert response.headers["www-authenticate"] == (
         'Bearer error="invalid_token", error_description="The token has expired."'
     )
+
+
+def test_a_missing_token_comes_with_a_challenge_without_an_error() -> None:
+    response, _ = responded(InvalidToken(MISSING))
+    assert response.headers["www-authenticate"] == "Bearer"
 
 
 def test_an_outage_says_when_to_retry_and_of_what() -> None:

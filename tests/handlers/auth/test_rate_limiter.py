@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 from starlette.types import Scope
 
-from handlers.auth.counters import MemoryCounters
+from handlers.auth import rate_limiter
+from handlers.auth.counters import Counters, MemoryCounters
 from handlers.auth.limited import client_network
 from handlers.auth.rate_limiter import RateLimiter, TooManyRequests, window_name
 
@@ -15,8 +17,18 @@ HOUR, DAY = 3600, 86_400
 pytestmark = pytest.mark.anyio
 
 
-def limiter(*limits: tuple[int, int], counters: MemoryCounters | None = None) -> RateLimiter:
+def limiter(*limits: tuple[int, int], counters: Counters | None = None) -> RateLimiter:
     return RateLimiter("requests", limits, counters or MemoryCounters())
+
+
+class NoCounters:
+    """Counts nothing, like counters whose server is down."""
+
+    async def increment(self, key: str, window: int, seconds: int) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
 
 
 async def usage(limiter: RateLimiter, key: str) -> Sequence[tuple[str, int, int]]:
@@ -28,11 +40,11 @@ async def usage(limiter: RateLimiter, key: str) -> Sequence[tuple[str, int, int]
 
 
 async def test_limits_are_told_from_the_shortest_window_to_the_longest() -> None:
-    limited = limiter((20, DAY), (5, HOUR))
+    limited = limiter((4, DAY), (5, HOUR))
     for hit in (1, 2):
         hourly, daily = await usage(limited, "alice")
         assert hourly[:2] == ("per-hour", 5 - hit)
-        assert daily[:2] == ("per-day", 20 - hit)
+        assert daily[:2] == ("per-day", 4 - hit)
 
 
 async def test_a_hit_beyond_one_limit_does_not_count_for_longer_windows() -> None:
@@ -47,6 +59,41 @@ async def test_a_hit_beyond_one_limit_does_not_count_for_longer_windows() -> Non
         assert 1 <= refused.value.retry_after <= HOUR
     ((_, left, _),) = await usage(daily, "alice")
     assert left == 9 - 3
+
+
+async def test_headers_say_what_is_left_until_when_and_of_what(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(time=lambda: 7 * DAY + 600.9)
+    monkeypatch.setattr(rate_limiter, "time", clock)
+    monkeypatch.setattr(rate_limiter, "crc32", lambda _key: 0)  # windows begin at midnight
+    policy = b'"per-hour";q=1;w=3600, "per-day";q=20;w=86400'
+    limited = limiter((20, DAY), (1, HOUR))
+    headers: list[tuple[bytes, bytes]] = []
+    await limited.hit("alice", headers)
+    assert headers == [
+        (b"ratelimit", b'"per-hour";r=0;t=3000, "per-day";r=19;t=85800'),
+        (b"ratelimit-policy", policy),
+    ]
+    assert limited.refused == 0
+    headers.clear()
+    with pytest.raises(TooManyRequests) as refused:
+        await limited.hit("alice", headers)
+    assert refused.value.retry_after == 3000
+    assert headers == [(b"ratelimit", b'"per-hour";r=0;t=3000'), (b"ratelimit-policy", policy)]
+    assert limited.refused == 1
+
+
+async def test_without_limits_nothing_is_counted_or_told() -> None:
+    headers: list[tuple[bytes, bytes]] = []
+    await limiter().hit("alice", headers)
+    assert headers == []
+
+
+async def test_hits_that_cannot_be_counted_are_allowed_and_nothing_is_told() -> None:
+    headers: list[tuple[bytes, bytes]] = []
+    await limiter((0, DAY), counters=NoCounters()).hit("alice", headers)
+    assert headers == []
 
 
 async def test_the_windows_of_different_users_end_at_different_times() -> None:

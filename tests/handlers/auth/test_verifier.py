@@ -276,3 +276,10 @@ def test_the_user_is_taken_from_the_claim_of_the_setting() -> None:
     token = signed(sub="bob", user={"id": "alice"})
     assert reason(token, user_claims=(("user", "id"),)) is None
     assert reason(signed(), user_claims=(("user", "id"),)) == INVALID
+
+
+def test_the_user_is_the_first_claim_that_a_token_has() -> None:
+    either = (("user", "id"), ("sub",))
+    assert reason(signed(sub="bob", user={"id": "alice"}), user_claims=either) is None
+    assert reason(signed(), user_claims=either) is None
+    assert reason(signed(user={"id": ""}), user_claims=either) == INVALID

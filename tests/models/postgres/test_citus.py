@@ -17,7 +17,7 @@ from harness.proxy import running_proxy
 from harness.waiting import time_limit
 from models.errors import NotFound, OutcomeUnknown, PermissionDenied, Unavailable
 from models.postgres.database import Database
-from models.postgres.statements import Statement
+from models.postgres.statements import SYNC, Query, Statement
 from models.tasks import create_task, get_task, list_tasks
 
 pytestmark = pytest.mark.anyio
@@ -222,6 +222,16 @@ async def test_nothing_has_happened_if_a_worker_is_lost_before_the_commit(
     lost = b"DO $$ BEGIN RAISE SQLSTATE '08006'; END $$"
     with pytest.raises(Unavailable) as failure:
         await database.fetch("alice", Statement(lost, (), writes=True), {})
+    assert not isinstance(failure.value, OutcomeUnknown)
+
+
+async def test_a_read_has_no_unknown_outcome_whatever_becomes_of_its_commit(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Query(b"DO $$ BEGIN RAISE SQLSTATE '08006'; END $$", ())
+    monkeypatch.setattr(database, "_end", (SYNC, lost))
+    with pytest.raises(Unavailable) as failure:
+        await database.fetch("alice", WHO, {})
     assert not isinstance(failure.value, OutcomeUnknown)
 
 

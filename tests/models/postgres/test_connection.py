@@ -115,6 +115,27 @@ async def test_a_closed_connection_fails_its_batches_and_is_lost_once(
     assert not connection.in_flight
 
 
+async def test_closing_ends_the_session_at_once(
+    connection: Connection, cluster: Cluster
+) -> None:
+    sessions = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {connection.pid}"
+    connection.close("a test")
+    await until(lambda: cluster.scalar(sessions) == 0)  # and not with the garbage
+
+
+async def test_closing_while_there_is_more_to_send_leaves_nothing_in_the_event_loop(
+    connection: Connection,
+) -> None:
+    """The next connection may get the same descriptor."""
+    loop, descriptor = asyncio.get_running_loop(), connection._socket  # noqa: SLF001
+    request = sent(connection, Query(b"SELECT length($1::text)", [b"x" * 20_000_000]))
+    connection.close("a test")
+    assert not loop.remove_writer(descriptor)
+    assert not loop.remove_reader(descriptor)
+    with pytest.raises(OutcomeUnknown):
+        await request
+
+
 async def test_batches_whose_callers_are_gone_may_end_in_any_way(
     connection: Connection, losses: list[str]
 ) -> None:
@@ -130,13 +151,14 @@ async def test_batches_whose_callers_are_gone_may_end_in_any_way(
 async def test_the_server_says_why_it_ends_a_connection(
     connection: Connection, cluster: Cluster, losses: list[str]
 ) -> None:
-    request = sent(connection, SLEEP)
+    requests = [sent(connection, SLEEP), sent(connection, ONE)]
     pid = connection.pid
     sleeping = f"SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = {pid}"
     await until(lambda: cluster.scalar(sleeping))
     cluster.scalar(f"SELECT pg_terminate_backend({pid})")
-    with pytest.raises(OutcomeUnknown):
-        await request
+    for request in requests:
+        with pytest.raises(OutcomeUnknown):
+            await request
     (reason,) = losses
     assert "terminating connection due to administrator command" in reason
 
@@ -225,4 +247,5 @@ async def test_nonsense_from_the_server_ends_a_connection(
         network.send_invalid_message()
         with pytest.raises(OutcomeUnknown):
             await request
-        assert len(losses) == 1
+        (reason,) = losses
+        assert "lost synchronization with server" in reason

@@ -422,7 +422,16 @@ async def test_a_database_that_serves_is_ready_and_a_closed_one_is_not(
 ) -> None:
     async with open_database(cluster.app) as database:
         await poll_until(database.ready)
-    assert not await database.ready()
+    assert await database.ready() is False
+
+
+async def test_a_database_that_is_drained_is_not_ready_and_still_serves(
+    database: Database,
+) -> None:
+    await poll_until(database.ready)
+    database.drain()
+    assert await database.ready() is False
+    assert await database.fetch("alice", WHO, {}) == [(b"alice", b"todo_serving")]
 
 
 async def test_a_database_without_a_free_connection_is_not_ready(cluster: Cluster) -> None:

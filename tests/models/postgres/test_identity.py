@@ -23,6 +23,11 @@ def test_it_says_who_asks_for_how_long_and_whether_to_write(
     assert query.values == values
 
 
+def test_nobody_has_an_empty_id() -> None:
+    (query,) = set_identity(None, writes=False, statement_timeout=1)
+    assert query.values == [b"", b"1000ms", b"on"]
+
+
 def test_it_is_made_once_for_each_user_and_kind() -> None:
     first = set_identity("bob", writes=True, statement_timeout=1)
     assert set_identity("bob", writes=True, statement_timeout=1) is first
