@@ -22,10 +22,10 @@ from handlers.api.responses import (
     RawHeader,
     header,
 )
-from models import tasks
+from models import lists, tasks
+from models.lists import TaskFilter
 from models.postgres.database import Database
 from models.queries import DEFAULT_ORDER
-from models.tasks import TaskFilter
 from openapi.types import (
     ClearableStatus,
     PriorityFilter,
@@ -59,11 +59,11 @@ async def list_tasks(  # noqa: PLR0913 (the contract's parameters)
     """List the user's tasks: 200 with a bare array, or 304."""
     if if_none_match is not None:
         # Apart from the list, since just preparing to read that costs PostgreSQL twice as much.
-        etag = etag_of_list(await tasks.get_revision(database, user))
+        etag = etag_of_list(await lists.get_revision(database, user))
         if not_modified(etag, if_none_match):
             return NotModifiedResponse(etag)
     direction = order or DEFAULT_ORDER[sort]
-    page = await tasks.list_tasks(
+    page = await lists.list_tasks(
         database,
         user,
         status=status,

@@ -24,8 +24,8 @@ DATABASE = "models.postgres.database"
 MODELS = {
     "models.errors",
     "models.changes.SyncState",
-    "models.tasks.Position",
-    "models.tasks.TaskPage",
+    "models.lists.Position",
+    "models.lists.TaskPage",
 }
 
 MAY_IMPORT = {

@@ -22,7 +22,8 @@ from harness.postgres import Postgres
 from harness.replica import Replica, Task, Tasks, listed
 from harness.service import COMMAND, ROOT, SECRET, Service, bare_environment
 from models.changes import list_changes
-from models.tasks import create_task, get_revision
+from models.lists import get_revision
+from models.tasks import create_task
 
 LOST_WRITES = 4
 USERS = 8

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import orjson
 
 from models.changes import SyncState
-from models.tasks import Position, TaskPage
+from models.lists import Position, TaskPage
 from openapi.errors import BadRequest, parameter_error
 from openapi.schemas import parse_instant
 from openapi.types import SortKey, SortOrder

@@ -7,6 +7,7 @@ import pytest
 
 from harness.cluster import Cluster, new_user_id, open_database
 from models.errors import NotFound, VersionConflict
+from models.lists import list_tasks
 from models.postgres.database import Database
 from models.tasks import (
     StoredTask,
@@ -14,7 +15,6 @@ from models.tasks import (
     create_task,
     delete_task,
     get_task,
-    list_tasks,
     update_task,
 )
 

@@ -27,8 +27,9 @@ from harness.waiting import poll_until
 from models import migrate
 from models.changes import list_changes
 from models.errors import MigrationFailed
+from models.lists import list_tasks
 from models.tables import Task
-from models.tasks import complete_task, create_task, list_tasks
+from models.tasks import complete_task, create_task
 
 REPOSITORY = Path(__file__).parents[2]
 DEFINITIONS = {

@@ -11,15 +11,14 @@ import pytest
 
 from harness.cluster import Cluster, new_user_id, open_database
 from models.errors import NotFound, PermissionDenied, VersionConflict
+from models.lists import TaskPage, list_tasks
 from models.postgres.database import Database
 from models.tasks import (
     StoredTask,
-    TaskPage,
     complete_task,
     create_task,
     delete_task,
     get_task,
-    list_tasks,
     update_task,
 )
 from openapi.types import SortKey, StatusFilter, TaskCreate, TaskUpdate

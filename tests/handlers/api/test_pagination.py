@@ -16,7 +16,7 @@ from handlers.api.pagination import (
     link_header,
 )
 from models.changes import SyncState
-from models.tasks import Position, TaskPage
+from models.lists import Position, TaskPage
 from openapi.errors import BadRequest
 from openapi.types import SortKey, SortOrder
 

@@ -19,7 +19,7 @@ from harness.in_process import InProcessClient
 from harness.operation_index import Operation
 from harness.operations import SECURED, UNKNOWN_TASK_ID, body, name, path, query
 from harness.service import Service
-from models import changes, tasks
+from models import changes, lists, tasks
 from models.postgres.database import Database
 
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -128,7 +128,7 @@ def fail_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     async def fail(*_: Any, **__: Any) -> None:
         raise error
 
-    for module in (tasks, changes):
+    for module in (lists, tasks, changes):
         for function, _ in inspect.getmembers(module, inspect.iscoroutinefunction):
             monkeypatch.setattr(module, function, fail)
     monkeypatch.setattr(Database, "ready", fail)

@@ -23,7 +23,7 @@ from harness.operations import (
 )
 from harness.problems import validation_errors
 from harness.service import Service
-from models import changes, tasks
+from models import changes, lists, tasks
 
 FRONTEND = "http://localhost:3000"
 ORIGINS = (FRONTEND, "http://localhost:3001", "http://127.0.0.1:3000")
@@ -161,7 +161,8 @@ async def test_the_frontend_may_read_server_errors(
         assert response.status_code == 503
         assert_readable(response)
         function = operation.operation_id.replace("patch_task", "update_task")
-        module = changes if operation.operation_id == "list_changes" else tasks
+        modules = {"list_changes": changes, "list_tasks": lists}
+        module = modules.get(function, tasks)
         monkeypatch.setattr(module, function, None)
         response = await client.request(operation.method, path(operation), **request)
         assert response.status_code == 500

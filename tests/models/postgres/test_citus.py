@@ -16,9 +16,10 @@ from harness.cluster import Cluster, new_user_id, open_database
 from harness.proxy import running_proxy
 from harness.waiting import time_limit
 from models.errors import NotFound, OutcomeUnknown, PermissionDenied, Unavailable
+from models.lists import list_tasks
 from models.postgres.database import Database
 from models.postgres.statements import SYNC, Query, Statement
-from models.tasks import create_task, get_task, list_tasks
+from models.tasks import create_task, get_task
 
 pytestmark = pytest.mark.anyio
 

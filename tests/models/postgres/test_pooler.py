@@ -14,10 +14,11 @@ from harness.pgbouncer import PgBouncer, requires_pgbouncer
 from harness.waiting import poll_until, time_limit
 from models import migrate
 from models.errors import PermissionDenied
+from models.lists import list_tasks
 from models.postgres.database import Database
 from models.postgres.statements import Statement
 from models.role_check import check_app_role
-from models.tasks import complete_task, create_task, get_task, list_tasks
+from models.tasks import complete_task, create_task, get_task
 
 TRANSACTIONS = 10_000
 
