@@ -12,10 +12,11 @@ from math import inf
 from typing import Any
 
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from handlers.server.coalescing import CoalescingApp
 from handlers.server.limits import ConnectionLimiter
+from handlers.server.pipelining import PipeliningProtocol
 from handlers.server.rejection import (
     HEAD_TOO_LARGE,
     MALFORMED,
@@ -27,9 +28,6 @@ from handlers.server.rejection import (
 from handlers.server.stats import connection_stats
 
 MAX_URL = 65_535  # bytes, the limit of the parser
-# As many requests may wait for the responses to earlier ones; what follows is not parsed yet.
-MAX_PIPELINED = 100
-PIECE = 4_096  # bytes that are parsed at a time: few enough requests to add to the queue
 MAX_DRAIN = 32 * 1024 * 1024  # bytes that are received after a response, and discarded
 LINGER_TIMEOUT = 5.0  # seconds
 DRAIN_IDLE_TIMEOUT = 1.0  # seconds that a connection is kept for a request on its way
@@ -58,7 +56,7 @@ class RequestRejected(Exception):
     """Stops the parser; httptools passes it on as an error of its own."""
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(PipeliningProtocol):
     """uvicorn's protocol, with limits, and with problem documents for what is not HTTP."""
 
     def __init__(self, *, limiter: ConnectionLimiter, **options: Any) -> None:
@@ -71,7 +69,6 @@ class Protocol(HttpToolsProtocol):
         self._received = 0  # bytes of the current request, or more if they were pipelined
         self._rejection = MALFORMED
         self._draining = False
-        self._unparsed = bytearray()  # while not empty, nothing more is read
 
     @property
     def served(self) -> bool:
@@ -97,19 +94,11 @@ class Protocol(HttpToolsProtocol):
         connection_stats.open -= 1
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        """Parse what has been received, as far as the queue of requests allows."""
-        if len(data) <= PIECE and not self._unparsed:
-            self._parse(data)
-        else:
-            self._unparsed += data
-            self._parse_pieces()
-
-    def _parse(self, data: bytes) -> None:
+    def parse(self, data: bytes) -> None:
         """Parse data; discard it if the connection is about to close."""
         self._received += len(data)
         if self._phase is not LINGERING:
-            super().data_received(data)
+            super().parse(data)
         if self._phase is HEAD:
             if self._received > self._limits.max_head:
                 self._reject(self._head_rejection())
@@ -117,19 +106,6 @@ class Protocol(HttpToolsProtocol):
             self._reject(HEAD_TOO_LARGE)  # by trailers
         elif self._received > MAX_DRAIN:
             self.abort()
-
-    def _parse_pieces(self) -> None:
-        """Parse until the queue of requests is full; read no more until all is parsed."""
-        while self._unparsed and len(self.pipeline) < MAX_PIPELINED:
-            piece = bytes(self._unparsed[:PIECE])
-            del self._unparsed[:PIECE]
-            self._parse(piece)
-            if self.transport.is_closing():
-                self._unparsed.clear()
-                return
-        if self._unparsed:
-            self.transport.pause_reading()
-            self.flow.read_paused = False  # or else the application's `receive` would resume
 
     def on_message_begin(self) -> None:
         """Begin to receive a request."""
@@ -172,9 +148,7 @@ class Protocol(HttpToolsProtocol):
             self._start_asgi_task(*self.pipeline.pop())  # type: ignore[arg-type]
         elif self._phase is HANDLING:
             self._wait_for_request()
-        if self._unparsed:
-            self.flow.read_paused = True
-            self._parse_pieces()
+        self.resume_parsing()
 
     def pause_writing(self) -> None:
         """Wait for the client to read."""
@@ -206,7 +180,7 @@ class Protocol(HttpToolsProtocol):
 
         While reading is paused, it is not the client that is slow.
         """
-        if self._unparsed or self.flow.read_paused:
+        if self.reading_paused:
             self.deadline = self.loop.time() + self._limits.head_timeout
             return
         self.deadline = inf
@@ -266,7 +240,5 @@ class Protocol(HttpToolsProtocol):
         """
         self._phase = LINGERING
         self._received = 0
-        self._unparsed.clear()
         self.deadline = self.loop.time() + LINGER_TIMEOUT
-        self.flow.read_paused = False
-        self.transport.resume_reading()
+        self.discard_unparsed()

@@ -14,7 +14,8 @@ from uvicorn.server import ServerState
 
 from handlers.server.coalescing import COALESCE_LIMIT
 from handlers.server.limits import ConnectionLimiter, Limits
-from handlers.server.protocol import MAX_PIPELINED, PIECE, Protocol
+from handlers.server.pipelining import MAX_PIPELINED, PIECE
+from handlers.server.protocol import Protocol
 
 pytestmark = pytest.mark.anyio
 
