@@ -68,6 +68,33 @@ async def test_the_first_request_waits_for_the_first_fetch(running: JWKSServer) 
         assert running.request_count == 1
 
 
+async def test_until_the_client_runs_no_key_is_available(running: JWKSServer) -> None:
+    assert await key_for(JWKSClient(running.url), ED) == UNAVAILABLE
+    assert running.request_count == 0
+
+
+async def test_a_first_response_that_is_empty_is_a_failure(
+    running: JWKSServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    running.body = b""
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == UNAVAILABLE
+        assert keys.failures == keys.fetches > 0
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+async def test_without_an_answer_in_time_a_key_is_not_called_invalid(
+    running: JWKSServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
+        monkeypatch.setattr(jwks, "KEY_WAIT", 0.1)
+        running.delay = 2
+        running.publish(NEW)
+        assert await key_for(keys, NEW) == UNAVAILABLE
+        assert await key_for(keys, ED) == ED.kid
+
+
 async def test_a_new_key_is_found_immediately(running: JWKSServer) -> None:
     async with running_client(running) as keys:
         assert await key_for(keys, ED) == ED.kid
