@@ -165,6 +165,14 @@ async def test_unknown_kids_cause_few_fetches_and_one_at_a_time(
         assert running.request_count <= 2 + seconds / PAUSE
 
 
+async def test_an_unknown_kid_causes_one_more_fetch(running: JWKSServer) -> None:
+    async with running_client(running) as keys:
+        assert await key_for(keys, KeyPair()) == INVALID_KEY
+        asked = running.request_count
+        await asyncio.sleep(3 * PAUSE)
+        assert running.request_count == asked
+
+
 async def test_unknown_kids_do_not_delay_requests_with_known_keys(
     running: JWKSServer,
 ) -> None:
@@ -201,10 +209,11 @@ async def test_keys_are_fetched_once_the_server_becomes_available(
         assert keys.fetches == keys.failures > 0
         with jwks_server.running():
             await poll_until(lambda: is_known(keys))
+            assert caplog.messages[2].endswith(f" {jwks_server.url} can be fetched again.")
+            assert await key_for(keys, NEW) == INVALID_KEY
         assert keys.fetches > keys.failures
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
     assert caplog.messages[0].startswith(f"The keys at {jwks_server.url} cannot be fetched: ")
-    assert caplog.messages[2] == f"The keys at {jwks_server.url} can be fetched again."
 
 
 async def is_known(keys: JWKSClient) -> bool:
@@ -224,7 +233,7 @@ async def test_known_keys_stay_valid_while_the_server_is_down(jwks_server: JWKSS
 
 
 async def test_an_unresponsive_server_is_waited_for_only_briefly(
-    running: JWKSServer, monkeypatch: pytest.MonkeyPatch
+    running: JWKSServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(jwks, "FETCH_TIMEOUT", 0.3)
     running.delay = 2
@@ -233,6 +242,7 @@ async def test_an_unresponsive_server_is_waited_for_only_briefly(
         assert await key_for(keys, ED) == UNAVAILABLE
         assert await key_for(keys, ED) == UNAVAILABLE
         assert time.monotonic() - start < 1.5
+    assert caplog.messages == [f"The keys at {running.url} cannot be fetched: TimeoutError."]
 
 
 def broken_json(jwks_server: JWKSServer) -> None:
@@ -296,6 +306,26 @@ async def test_an_invalid_response_leaves_the_keys_unchanged(
         running.publish(NEW, ED)
         await poll_until(lambda: changed(keys, 1))
         assert await key_for(keys, NEW) == NEW.kid
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (status(404), "the response is 404"),
+        (padded(MAX_BYTES + 1), "the response is larger than 65536 bytes"),
+        (with_content(b"[]"), "the response is not an object with a list of keys"),
+    ],
+)
+async def test_the_log_says_once_why_keys_cannot_be_fetched(
+    running: JWKSServer,
+    caplog: pytest.LogCaptureFixture,
+    change: Callable[[JWKSServer], None],
+    reason: str,
+) -> None:
+    change(running)
+    async with running_client(running):
+        await poll_until(lambda: reached(running, 3))
+    assert caplog.messages == [f"The keys at {running.url} cannot be fetched: {reason}."]
 
 
 @pytest.mark.parametrize("number", [301, 302, 303, 307, 308])
