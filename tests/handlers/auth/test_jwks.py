@@ -348,6 +348,12 @@ async def test_a_response_of_the_maximum_size_is_read(running: JWKSServer) -> No
         assert await key_for(keys, ED) == ED.kid
 
 
+async def test_a_response_without_compression_is_requested(running: JWKSServer) -> None:
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
+    assert running.request_headers["Accept-Encoding"] == "identity"
+
+
 async def test_proxy_settings_of_the_environment_are_ignored(
     running: JWKSServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
