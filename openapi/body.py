@@ -83,5 +83,5 @@ def require_media_type(headers: RawHeaders, accepted: Sequence[bytes]) -> None:
         raise UnsupportedMediaType
     media_type, options = parse_options_header(media_types[0])
     charset = options.get(b"charset", b"utf-8").lower()
-    if media_type.lower() not in accepted or charset not in (b"utf-8", b"utf8"):
+    if media_type not in accepted or charset not in (b"utf-8", b"utf8"):
         raise UnsupportedMediaType

@@ -33,8 +33,9 @@ def parameter_error(name: str, code: str, detail: str) -> dict[str, str]:
 
 def body_error(code: str, detail: str, path: tuple[str | int, ...] = ()) -> dict[str, str]:
     """Return an error about the body; the path becomes a JSON pointer (RFC 6901, 6)."""
-    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in path)
-    pointer = "".join(f"/{quote(_truncate(part))}" for part in parts)
+    # Escaped last: a pointer that ends within an escape is none.
+    names = (_truncate(str(part)).replace("~", "~0").replace("/", "~1") for part in path)
+    pointer = "".join(f"/{quote(name)}" for name in names)
     return {"pointer": f"#{pointer}", "code": code, "detail": detail}
 
 

@@ -93,7 +93,7 @@ class RequestValidator:
             errors.append(TOO_MANY)
             return {}
         values: dict[str, Json] = {}
-        repeated: set[str] = set()
+        repeated: dict[str, None] = {}  # a set has another order in each process
         for name, value in pairs:
             if name not in self._query_names:
                 readable = name.encode(errors="replace").decode()
@@ -103,7 +103,7 @@ class RequestValidator:
             elif name in self._array_names:
                 values.setdefault(name, []).append(value)
             elif name in values:
-                repeated.add(name)
+                repeated[name] = None
             else:
                 values[name] = value
         for name in repeated:

@@ -13,7 +13,6 @@ FIRST_YEAR = 1000
 
 FORMAT_MESSAGES = {
     "date-time": "must be a date and time that exists, in the years 1000 to 9999 UTC",
-    "uuid": "must be a UUID",
 }
 
 LIMIT_MESSAGES = {

@@ -49,7 +49,7 @@ class JWKSClient:
         self.failures = 0
         """Fetches that have failed since the start."""
         self._url = url
-        self._text = b""
+        self._text: bytes | None = None
         self._keys: KeySet | None = None
         self._failing = True  # until `running` is entered
         self._refresh_wanted = asyncio.Event()
@@ -71,14 +71,13 @@ class JWKSClient:
         if header.get("alg") not in PUBLISHED_ALGORITHMS:
             raise jwt.InvalidKeyError
         key = self._find(header)
-        if key is None:
-            await self._wait_for_refresh()
-            key = self._find(header)
         if key is not None:
             return (key,)
-        if self._failing or self._keys is None:
-            raise KeysUnavailable
-        raise jwt.InvalidKeyError
+        refreshed = await self._wait_for_refresh()
+        key = self._find(header)
+        if key is not None:
+            return (key,)
+        raise jwt.InvalidKeyError if refreshed else KeysUnavailable
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -94,14 +93,18 @@ class JWKSClient:
     def _find(self, header: Mapping[str, Any]) -> jwt.PyJWK | None:
         return self._keys.find(header) if self._keys is not None else None
 
-    async def _wait_for_refresh(self) -> None:
-        """Wait for a fetch that starts from now on; return at once while fetches fail."""
+    async def _wait_for_refresh(self) -> bool:
+        """Wait for a fetch that starts from now on; return at once while fetches fail.
+
+        Returns whether there was one, and it succeeded.
+        """
         started = self._started
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(KEY_WAIT):
                 while self._finished <= started and not self._failing:
                     self._refresh_wanted.set()
                     await self._fetch_finished.wait()
+        return self._finished > started and not self._failing
 
     async def _refresh_loop(self) -> None:
         while True:

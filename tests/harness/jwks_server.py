@@ -87,6 +87,7 @@ class JWKSServer:
         self.origin = f"http://127.0.0.1:{self.port}"
         self.url = f"{self.origin}{PATH}"
         self.request_count = 0
+        self.request_headers: dict[str, str] = {}  # of the last request
         self.delay = 0.0
         self.status = 200
         self.headers: dict[str, str] = {}
@@ -110,6 +111,7 @@ class JWKSServer:
                     jwks_server.headers,
                     jwks_server.body,
                 )
+                jwks_server.request_headers = dict(self.headers)
                 jwks_server.request_count += 1
                 time.sleep(jwks_server.delay)
                 known = self.path.partition("?")[0] == PATH

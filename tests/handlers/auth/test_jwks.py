@@ -68,6 +68,33 @@ async def test_the_first_request_waits_for_the_first_fetch(running: JWKSServer) 
         assert running.request_count == 1
 
 
+async def test_until_the_client_runs_no_key_is_available(running: JWKSServer) -> None:
+    assert await key_for(JWKSClient(running.url), ED) == UNAVAILABLE
+    assert running.request_count == 0
+
+
+async def test_a_first_response_that_is_empty_is_a_failure(
+    running: JWKSServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    running.body = b""
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == UNAVAILABLE
+        assert keys.failures == keys.fetches > 0
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+async def test_without_an_answer_in_time_a_key_is_not_called_invalid(
+    running: JWKSServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
+        monkeypatch.setattr(jwks, "KEY_WAIT", 0.1)
+        running.delay = 2
+        running.publish(NEW)
+        assert await key_for(keys, NEW) == UNAVAILABLE
+        assert await key_for(keys, ED) == ED.kid
+
+
 async def test_a_new_key_is_found_immediately(running: JWKSServer) -> None:
     async with running_client(running) as keys:
         assert await key_for(keys, ED) == ED.kid
@@ -138,6 +165,14 @@ async def test_unknown_kids_cause_few_fetches_and_one_at_a_time(
         assert running.request_count <= 2 + seconds / PAUSE
 
 
+async def test_an_unknown_kid_causes_one_more_fetch(running: JWKSServer) -> None:
+    async with running_client(running) as keys:
+        assert await key_for(keys, KeyPair()) == INVALID_KEY
+        asked = running.request_count
+        await asyncio.sleep(3 * PAUSE)
+        assert running.request_count == asked
+
+
 async def test_unknown_kids_do_not_delay_requests_with_known_keys(
     running: JWKSServer,
 ) -> None:
@@ -174,10 +209,11 @@ async def test_keys_are_fetched_once_the_server_becomes_available(
         assert keys.fetches == keys.failures > 0
         with jwks_server.running():
             await poll_until(lambda: is_known(keys))
+            assert caplog.messages[2].endswith(f" {jwks_server.url} can be fetched again.")
+            assert await key_for(keys, NEW) == INVALID_KEY
         assert keys.fetches > keys.failures
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "INFO"]
     assert caplog.messages[0].startswith(f"The keys at {jwks_server.url} cannot be fetched: ")
-    assert caplog.messages[2] == f"The keys at {jwks_server.url} can be fetched again."
 
 
 async def is_known(keys: JWKSClient) -> bool:
@@ -197,7 +233,7 @@ async def test_known_keys_stay_valid_while_the_server_is_down(jwks_server: JWKSS
 
 
 async def test_an_unresponsive_server_is_waited_for_only_briefly(
-    running: JWKSServer, monkeypatch: pytest.MonkeyPatch
+    running: JWKSServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(jwks, "FETCH_TIMEOUT", 0.3)
     running.delay = 2
@@ -206,6 +242,7 @@ async def test_an_unresponsive_server_is_waited_for_only_briefly(
         assert await key_for(keys, ED) == UNAVAILABLE
         assert await key_for(keys, ED) == UNAVAILABLE
         assert time.monotonic() - start < 1.5
+    assert caplog.messages == [f"The keys at {running.url} cannot be fetched: TimeoutError."]
 
 
 def broken_json(jwks_server: JWKSServer) -> None:
@@ -271,6 +308,26 @@ async def test_an_invalid_response_leaves_the_keys_unchanged(
         assert await key_for(keys, NEW) == NEW.kid
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (status(404), "the response is 404"),
+        (padded(MAX_BYTES + 1), "the response is larger than 65536 bytes"),
+        (with_content(b"[]"), "the response is not an object with a list of keys"),
+    ],
+)
+async def test_the_log_says_once_why_keys_cannot_be_fetched(
+    running: JWKSServer,
+    caplog: pytest.LogCaptureFixture,
+    change: Callable[[JWKSServer], None],
+    reason: str,
+) -> None:
+    change(running)
+    async with running_client(running):
+        await poll_until(lambda: reached(running, 3))
+    assert caplog.messages == [f"The keys at {running.url} cannot be fetched: {reason}."]
+
+
 @pytest.mark.parametrize("number", [301, 302, 303, 307, 308])
 async def test_redirects_are_not_followed(running: JWKSServer, number: int) -> None:
     with JWKSServer(NEW).running() as elsewhere:
@@ -289,6 +346,12 @@ async def test_a_response_of_the_maximum_size_is_read(running: JWKSServer) -> No
     padded(MAX_BYTES)(running)
     async with running_client(running) as keys:
         assert await key_for(keys, ED) == ED.kid
+
+
+async def test_a_response_without_compression_is_requested(running: JWKSServer) -> None:
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
+    assert running.request_headers["Accept-Encoding"] == "identity"
 
 
 async def test_proxy_settings_of_the_environment_are_ignored(
