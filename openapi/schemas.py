@@ -164,6 +164,8 @@ def _message(kind: Any) -> str:
             )
         case kinds.Format(format=name):
             return FORMAT_MESSAGES.get(name, f"must be a valid {name}")
+        case kinds.MinLength(limit=1) | kinds.MinItems(limit=1):
+            return "must not be empty"
         case _:
             phrase = LIMIT_MESSAGES.get(kind.name, "is not what the contract describes")
             return phrase.format(limit=getattr(kind, "limit", None))

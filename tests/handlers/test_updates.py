@@ -173,7 +173,7 @@ def test_a_tag_has_1_to_50_characters(alice: AuthedClient) -> None:
     assert alice.create_task(tags=[longest])["tags"] == [longest]
     for tag, problem in (
         (longest + "x", "must be at most 50 characters long"),
-        ("", "must be at least 1 characters long"),
+        ("", "must not be empty"),
         ("\0", "must not contain a NUL character"),
         (None, "must be a string"),
         (1, "must be a string"),

@@ -67,7 +67,7 @@ NOT_A_NUMBER = ("wrong_type", "must be a whole number")
             "must be a date and time that exists, in the years 1000 to 9999 UTC",
         ),
         (NAMES, ["a", "b", "c"], "too_many", "must have at most 2 items"),
-        (NAMES, ["a", ""], "too_short", "must be at least 1 characters long"),
+        (NAMES, ["a", ""], "too_short", "must not be empty"),
     ],
 )
 def test_a_text_that_is_no_such_value_is_reported_with_the_name(

@@ -62,6 +62,8 @@ VIOLATIONS: list[tuple[dict[str, Any], Any, str, str]] = [
     ({"type": "integer", "minimum": 1}, 0, "too_small", "must be at least 1"),
     ({"type": "integer", "maximum": 9}, 10, "too_large", "must be at most 9"),
     (items(minItems=2), ["a"], "too_few", "must have at least 2 items"),
+    (string(minLength=1), "", "too_short", "must not be empty"),
+    (items(minItems=1), [], "too_few", "must not be empty"),
     (items(maxItems=1), ["a", "b"], "too_many", "must have at most 1 items"),
     (items(uniqueItems=True), ["a", "a"], "duplicate", "must not contain duplicates"),
     (
