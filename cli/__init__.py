@@ -8,7 +8,7 @@ import sys
 from datetime import timedelta
 
 import settings as configuration
-from cli.database import after_restore, migrate
+from cli.database import after_restore, backfill, migrate
 from cli.development import ONE_DAY, token
 from cli.messages import report
 from cli.server import serve
@@ -77,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
         "after-restore", help="after restoring a backup: make clients read everything again"
     )
     command.set_defaults(run=after_restore)
+
+    command = commands.add_parser(
+        "backfill", help="after an upgrade: store the JSON of tasks that it has made outdated"
+    )
+    command.set_defaults(run=backfill)
 
     command = commands.add_parser(
         "export", parents=[user], help="print a user's tasks as JSON Lines"

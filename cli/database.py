@@ -1,6 +1,7 @@
 """The database of the settings, and the commands that concern it as a whole."""
 
 import argparse
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,9 @@ from contextlib import contextmanager
 from pydantic import SecretStr
 
 import settings as configuration
+from app.lifespan import opened_database
 from models import embedded
+from models.backfill import all_user_ids, store_json
 from models.migrate import upgrade
 from models.restore import advance_revisions
 from settings import Settings
@@ -26,6 +29,19 @@ def after_restore(_options: argparse.Namespace) -> None:
         upgrade_database(settings)
         users = advance_revisions(_owner_url(settings))
     print(f"The clients of {users} users will read everything again.")
+
+
+def backfill(_options: argparse.Namespace) -> None:
+    """Store the JSON of tasks that an upgrade has made outdated; see `store_json`."""
+    with with_database(configuration.load(os.environ)) as settings:
+        upgrade_database(settings)
+        tasks = asyncio.run(_backfill(settings))
+    print(f"Stored the JSON of {tasks} tasks.")
+
+
+async def _backfill(settings: Settings) -> int:
+    async with opened_database(settings) as database:
+        return await store_json(database, all_user_ids(_owner_url(settings)))
 
 
 @contextmanager

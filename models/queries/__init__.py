@@ -1,6 +1,6 @@
 """Every statement, in SQL.
 
-Each one filters by the owner itself, in addition to row-level security. Each write raises the
+Each one filters by the owner itself, in addition to row-level security. Each change raises the
 user's revision in the same statement, and stamps the task with it: the lock on the user's row
 makes the order of revisions that of the commits. Locks are always taken in the order users,
 idempotency_keys, tasks.
@@ -41,4 +41,4 @@ PREPARED: tuple[Statement, ...] = (
     *(GET, EXISTS, CREATE, CREATE_ONCE, UPDATE, COMPLETE, DELETE, CLEAR_COMPLETED),
     *(CHANGES, ERASE, EXPORT),
 )
-"""Every statement here: each is prepared once per connection, not parsed once per request."""
+"""What the service runs: each is prepared once per connection, not parsed once per request."""

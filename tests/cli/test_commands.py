@@ -26,6 +26,17 @@ def test_migrate_brings_a_new_database_up_to_date_and_stops(new_data_dir: Path) 
     assert postgres.database.scalar("SELECT to_regclass('todo.tasks')::text") == "todo.tasks"
 
 
+def test_backfill_tells_how_much_it_has_stored(postgres: Postgres) -> None:
+    postgres.database.execute("""
+        INSERT INTO todo.users (id) VALUES ('alice'), ('bob');
+        INSERT INTO todo.tasks (user_id, id, title)
+        VALUES ('alice', gen_random_uuid(), 'x'), ('bob', gen_random_uuid(), 'x')
+    """)
+    done = todo_api("backfill", environment=postgres.environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "Stored the JSON of 2 tasks.\n"
+
+
 def claims(printed: subprocess.CompletedProcess[str], **expected: Any) -> dict[str, Any]:
     """Return what a token says that was printed, and nothing beside it."""
     assert (printed.returncode, printed.stderr) == (0, "")
@@ -114,7 +125,16 @@ def test_an_invalid_user_id_is_refused(run_in_process: RunInProcess, user: str |
         [],
         *(
             [name]
-            for name in ("serve", "migrate", "export", "erase", "block", "unblock", "token")
+            for name in (
+                "serve",
+                "migrate",
+                "backfill",
+                "export",
+                "erase",
+                "block",
+                "unblock",
+                "token",
+            )
         ),
     ],
 )

@@ -1,0 +1,41 @@
+"""Storing the JSON of tasks that were last written before a field was added to it.
+
+Their JSON is right without that, but made anew for every read. This runs beside the service,
+which waits for it no longer than for any other write.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import sqlalchemy as sa
+
+from models.migrate import connected, every_user_visible
+from models.postgres.database import Database
+from models.queries.backfill import STORE_JSON
+
+PAGE = 10_000  # users whose ids are read at a time
+
+_USER_IDS = sa.text("SELECT id FROM todo.users WHERE id > :after ORDER BY id LIMIT :page")
+
+
+async def store_json(database: Database, user_ids: Iterable[str]) -> int:
+    """Store the outdated JSON of these users' tasks; return how many there were.
+
+    Raises Unavailable.
+    """
+    stored = 0
+    for user_id in user_ids:
+        while batch := len(await database.fetch(user_id, STORE_JSON, {})):
+            stored += batch
+    return stored
+
+
+def all_user_ids(owner_url: str) -> Iterator[str]:
+    """Yield the id of every user, read page by page as the owner. Raises MigrationFailed."""
+    after = ""
+    while True:
+        with connected(owner_url) as connection, every_user_visible(connection):
+            page = connection.scalars(_USER_IDS, {"after": after, "page": PAGE}).all()
+        if not page:
+            return
+        yield from page
+        after = page[-1]
