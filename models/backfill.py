@@ -1,7 +1,7 @@
 """Storing the JSON of tasks that were last written before a field was added to it.
 
-Their JSON is right without that, but made anew for every read. This runs beside the service,
-which waits for it no longer than for any other write.
+Their JSON is right without that, but made anew for every read. This runs beside the service:
+it locks the tasks of one batch, and `todo.users` for as long as it reads a page of ids.
 """
 
 from collections.abc import Iterable, Iterator

@@ -99,7 +99,7 @@ def _run_migrations(connection: sa.Connection, where: str) -> None:
     """Run pending migrations. Raises MigrationFailed.
 
     Alembic, the tables and SQLAlchemy's ORM are imported only here: most starts have nothing
-    to migrate, and these take a quarter of the time of a start, and 17 MiB from then on.
+    to migrate, and these take a quarter of the time of a start, and 13 MiB from then on.
     """
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415

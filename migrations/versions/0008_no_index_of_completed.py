@@ -3,7 +3,7 @@
 Because of it, a toggle was never heap-only (HOT), and wrote all six indexes anew. Without it,
 PostgreSQL spends 23 % less on a toggle and 19 % less on a create (processor time, a hundred
 clients). Lists of one status take as long as before for a user with a hundred tasks; with ten
-thousand, they take 3 to 9 ms rather than 1 to 2, since their total counts all of the user's
+thousand, they take 3 to 12 ms rather than 1 to 2, since their total counts all of the user's
 tasks. What 0004 said in favour of the index was measured when the rest of a toggle cost more.
 
 Revision ID: 0008
