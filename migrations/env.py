@@ -12,7 +12,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.schema import CreateIndex
 
-from models.migrate import connected
+from models.alembic_upgrade import sqlalchemy_connected
 from models.schema import SCHEMA
 from models.tables import Base
 from settings import read_env_file
@@ -69,5 +69,5 @@ passed = context.config.attributes.get("connection")
 if passed is not None:
     run(passed)
 else:
-    with connected(configured_url()) as connection:
+    with sqlalchemy_connected(configured_url()) as connection:
         run(connection)

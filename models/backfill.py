@@ -6,15 +6,13 @@ it locks the tasks of one batch, and `todo.users` for as long as it reads a page
 
 from collections.abc import Iterable, Iterator
 
-import sqlalchemy as sa
-
-from models.migrate import connected, every_user_visible
+from models.migrate import connected, every_user_visible, first_column
 from models.postgres.database import Database
 from models.queries.backfill import STORE_JSON
 
 PAGE = 10_000  # users whose ids are read at a time
 
-_USER_IDS = sa.text("SELECT id FROM todo.users WHERE id > :after ORDER BY id LIMIT :page")
+_USER_IDS = "SELECT id FROM todo.users WHERE id > %s ORDER BY id LIMIT %s"
 
 
 async def store_json(database: Database, user_ids: Iterable[str]) -> int:
@@ -34,7 +32,7 @@ def all_user_ids(owner_url: str) -> Iterator[str]:
     after = ""
     while True:
         with connected(owner_url) as connection, every_user_visible(connection):
-            page = connection.scalars(_USER_IDS, {"after": after, "page": PAGE}).all()
+            page = first_column(connection, _USER_IDS, after, PAGE)
         if not page:
             return
         yield from page

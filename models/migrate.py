@@ -4,10 +4,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
-import sqlalchemy as sa
 from psycopg.errors import InsufficientPrivilege, LockNotAvailable
+from psycopg.sql import SQL, Identifier
 
 from models.errors import MigrationFailed
 from models.postgres.dsn import describe_dsn, dsn_user
@@ -15,18 +16,21 @@ from models.postgres.identity import APP_ROLE
 from models.schema import MIN_SERVER_VERSION, PROBE_ROLE, SCHEMA
 
 logger = logging.getLogger("todo.migrations")
+Connection = psycopg.Connection[Any]
+
 # Beside this package in the repository, and where it is installed, which has no pyproject.toml.
-_SCRIPTS = Path(__file__).parents[1] / "migrations"
+SCRIPTS = Path(__file__).parents[1] / "migrations"
 _CONNECT_TIMEOUT = 10  # seconds
 _LOCK_ID = 7_020_184  # any number that nothing else in the same database locks
 _LOCK_TIMEOUT = 60  # seconds
+_SET_OPTION_SINCE = 160_000  # the version in which memberships got the option SET
 
 
 def upgrade(owner_url: str, app_url: str, *, distribute: bool = False) -> None:
     """Run pending migrations, and grant the app role to the login of `app_url`.
 
-    Both happen in one transaction. In another one, if that is wanted, distribute the tables
-    over the workers of a Citus cluster. Raises MigrationFailed.
+    If that is wanted, also distribute the tables over the workers of a Citus cluster. Each of
+    these is one transaction. Raises MigrationFailed.
     """
     try:
         app_login = dsn_user(app_url)
@@ -34,14 +38,18 @@ def upgrade(owner_url: str, app_url: str, *, distribute: bool = False) -> None:
         message = f"Cannot connect to {describe_dsn(app_url)}"
         raise MigrationFailed(message) from None
     with connected(owner_url) as connection:
-        if _revisions(connection) != {head_revision()}:
-            _run_migrations(connection, describe_dsn(owner_url))
-        owner = connection.scalar(sa.text("SELECT current_user"))
-        logins = [login for login in (owner, app_login) if login is not None]
+        is_current = _revisions(connection) == {head_revision()}
+    if not is_current:
+        # Most starts have nothing to migrate, and what this imports takes half of their time.
+        from models.alembic_upgrade import run_migrations  # noqa: PLC0415
+
+        run_migrations(owner_url)
+    with connected(owner_url) as connection:
+        logins = [login for login in (_current_user(connection), app_login) if login]
         for login in logins:
             _grant_app_role(connection, login)
     if distribute:
-        from models.distribution import distribute_tables  # noqa: PLC0415 (see _run_migrations)
+        from models.distribution import distribute_tables  # noqa: PLC0415 (likewise)
 
         with connected(owner_url) as connection:
             distribute_tables(connection, logins)
@@ -49,73 +57,67 @@ def upgrade(owner_url: str, app_url: str, *, distribute: bool = False) -> None:
 
 def head_revision() -> str:
     """Return the latest revision of the migrations in this version of the service."""
-    return max(script.name for script in _SCRIPTS.glob("versions/[0-9]*.py")).partition("_")[0]
+    return max(script.name for script in SCRIPTS.glob("versions/[0-9]*.py")).partition("_")[0]
 
 
 @contextmanager
-def connected(url: str) -> Iterator[sa.Connection]:
+def connected(url: str) -> Iterator[Connection]:
     """Connect, and commit one transaction on exit. Raises MigrationFailed.
 
     Waits for one that another process has begun in the same database.
     """
-    raw = _connect(url)
-    engine = sa.create_engine(
-        "postgresql+psycopg://", creator=lambda: raw, poolclass=sa.NullPool
-    )
-    admin_sql = ""
-    try:
-        with engine.begin() as connection:
-            admin_sql = _admin_sql(connection)
-            connection.execute(sa.text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}s'"))
-            connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_LOCK_ID})"))
-            yield connection
-    except sa.exc.DBAPIError as error:
-        message = f"Cannot migrate {describe_dsn(url)}: {_reason(error, admin_sql)}"
-        raise MigrationFailed(message) from error
-    finally:
-        raw.close()
+    with opened(url) as connection, connection.transaction():
+        lock(connection)
+        yield connection
 
 
 @contextmanager
-def every_user_visible(connection: sa.Connection) -> Iterator[None]:
+def opened(url: str) -> Iterator[Connection]:
+    """Connect, and report what PostgreSQL refuses as MigrationFailed."""
+    connection = _connect(url)
+    admin_sql = ""
+    try:
+        with connection.transaction():
+            admin_sql = _admin_sql(connection)
+        yield connection
+    except psycopg.Error as error:
+        message = f"Cannot migrate {describe_dsn(url)}: {_reason(error, admin_sql)}"
+        raise MigrationFailed(message) from error
+    finally:
+        connection.close()
+
+
+def lock(connection: Connection) -> None:
+    """Let no other process migrate until the transaction ends."""
+    connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}s'")
+    connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK_ID})")
+
+
+@contextmanager
+def every_user_visible(connection: Connection) -> Iterator[None]:
     """Let the owner see all rows of `todo.users`, which nobody else can read meanwhile.
 
     Row-level security is forced on the owner, who may suspend that.
     """
-    connection.execute(sa.text("ALTER TABLE todo.users NO FORCE ROW LEVEL SECURITY"))
+    connection.execute("ALTER TABLE todo.users NO FORCE ROW LEVEL SECURITY")
     yield
-    connection.execute(sa.text("ALTER TABLE todo.users FORCE ROW LEVEL SECURITY"))
+    connection.execute("ALTER TABLE todo.users FORCE ROW LEVEL SECURITY")
 
 
-def _revisions(connection: sa.Connection) -> set[str]:
+def first_column(connection: Connection, query: str, *values: object) -> list[Any]:
+    """Return the first column of the rows of a query."""
+    return [value for value, *_ in connection.execute(query.encode(), values or None)]
+
+
+def _revisions(connection: Connection) -> set[str]:
     """Return the revisions of the database as Alembic has stored them; none if it is new."""
     table = f"{SCHEMA}.alembic_version"
-    if connection.scalar(sa.text("SELECT to_regclass(:name)"), {"name": table}) is None:
+    if first_column(connection, f"SELECT to_regclass('{table}')") == [None]:
         return set()
-    return set(connection.scalars(sa.text(f"SELECT version_num FROM {table}")))  # noqa: S608
+    return set(first_column(connection, f"SELECT version_num FROM {table}"))  # noqa: S608
 
 
-def _run_migrations(connection: sa.Connection, where: str) -> None:
-    """Run pending migrations. Raises MigrationFailed.
-
-    Alembic, the tables and SQLAlchemy's ORM are imported only here: most starts have nothing
-    to migrate, and these take a quarter of the time of a start, and 13 MiB from then on.
-    """
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
-    from alembic.util import CommandError  # noqa: PLC0415
-
-    config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, "head")
-    except CommandError as error:
-        message = f"Cannot migrate {where}: {error}"
-        raise MigrationFailed(message) from error
-
-
-def _connect(url: str) -> psycopg.Connection:
+def _connect(url: str) -> Connection:
     where = describe_dsn(url)
     try:
         raw = psycopg.connect(
@@ -139,24 +141,29 @@ def _connect(url: str) -> psycopg.Connection:
     return raw
 
 
-def _grant_app_role(connection: sa.Connection, role: str) -> None:
+def _current_user(connection: Connection) -> str:
+    (user,) = first_column(connection, "SELECT current_user")
+    return str(user)
+
+
+def _grant_app_role(connection: Connection, role: str) -> None:
     """Allow a login to SET ROLE to the app role, unless it can already."""
-    known = sa.text("SELECT 1 FROM pg_roles WHERE rolname = :role")
-    if not connection.scalar(known, {"role": role}):
+    if not first_column(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", role):
         message = f"Cannot grant {APP_ROLE} to {role}: there is no role {role}"
         raise MigrationFailed(message)
-    set_option = (connection.dialect.server_version_info or ()) >= (16,)
-    query = f"SELECT pg_has_role(:role, :app_role, '{'SET' if set_option else 'MEMBER'}')"
-    if not connection.scalar(sa.text(query), {"role": role, "app_role": APP_ROLE}):
-        quoted = connection.dialect.identifier_preparer.quote_identifier(role)
+    set_option = connection.info.server_version >= _SET_OPTION_SINCE
+    privilege = "SET" if set_option else "MEMBER"
+    query = "SELECT pg_has_role(%s, %s, %s)"
+    if first_column(connection, query, role, APP_ROLE, privilege) != [True]:
         options = "WITH INHERIT FALSE, SET TRUE" if set_option else ""
-        connection.exec_driver_sql(f"GRANT {APP_ROLE} TO {quoted} {options}")
+        connection.execute(SQL(f"GRANT {APP_ROLE} TO {{}} {options}").format(Identifier(role)))
 
 
-def _admin_sql(connection: sa.Connection) -> str:
+def _admin_sql(connection: Connection) -> str:
     """Return the SQL with which an administrator lets the connected role migrate."""
-    lines = connection.scalars(
-        sa.text(f"""
+    lines = first_column(
+        connection,
+        f"""
         WITH roles (name) AS (VALUES ('{APP_ROLE}'), ('{PROBE_ROLE}'))
         SELECT format('CREATE ROLE %I NOLOGIN;', name) FROM roles
         WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
@@ -164,18 +171,15 @@ def _admin_sql(connection: sa.Connection) -> str:
         SELECT format('GRANT %I TO %I WITH ADMIN OPTION;', name, current_user) FROM roles
         UNION ALL
         SELECT format('GRANT CREATE ON DATABASE %I TO %I;', current_database(), current_user)
-        """)  # noqa: S608 (constants)
+        """,  # noqa: S608 (constants)
     )
     return "\n".join(lines)
 
 
-def _reason(error: sa.exc.DBAPIError, admin_sql: str) -> str:
-    original = error.orig
-    if isinstance(original, InsufficientPrivilege):
+def _reason(error: psycopg.Error, admin_sql: str) -> str:
+    if isinstance(error, InsufficientPrivilege):
         return f"that role lacks the privileges. As an administrator, run there:\n\n{admin_sql}"
-    if isinstance(original, LockNotAvailable):
+    if isinstance(error, LockNotAvailable):
         return f"it has been locked for {_LOCK_TIMEOUT} s, perhaps by another migration"
-    if isinstance(original, psycopg.Error):
-        logger.error("%s", original)
-        return f"PostgreSQL failed with SQLSTATE {original.sqlstate}; its message is in the log"
-    return str(error)
+    logger.error("%s", error)
+    return f"PostgreSQL failed with SQLSTATE {error.sqlstate}; its message is in the log"

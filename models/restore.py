@@ -5,8 +5,6 @@ were given out twice, a client with the `ETag` or the synchronization token of t
 take its copy for current.
 """
 
-import sqlalchemy as sa
-
 from models.migrate import connected, every_user_visible
 from models.schema import MICROSECONDS
 
@@ -24,4 +22,4 @@ def advance_revisions(owner_url: str) -> int:
     are not known; no `ETag` of a list from before is current. Raises MigrationFailed.
     """
     with connected(owner_url) as connection, every_user_visible(connection):
-        return connection.execute(sa.text(_ADVANCE)).rowcount
+        return connection.execute(_ADVANCE).rowcount

@@ -1,4 +1,4 @@
-"""SQL statements, compiled once from SQLAlchemy expressions."""
+"""SQL statements, and their messages to PostgreSQL."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,11 +6,7 @@ from typing import NamedTuple
 
 from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
-from sqlalchemy import ClauseElement
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.sql.compiler import SQLCompiler
 
-_DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
 _ADAPTER = Transformer()
 _TEXT = PyFormat.TEXT
 
@@ -63,21 +59,3 @@ class Statement:
     def prepare(self) -> Query:
         """Return the message that prepares this statement on a connection."""
         return Query(self.sql, None, self.encoded_name)
-
-
-def reading(name: str, expression: ClauseElement) -> Statement:
-    """Compile a statement that only reads."""
-    return _compile(name, expression, writes=False)
-
-
-def writing(name: str, expression: ClauseElement) -> Statement:
-    """Compile a statement that changes rows."""
-    return _compile(name, expression, writes=True)
-
-
-def _compile(name: str, expression: ClauseElement, *, writes: bool) -> Statement:
-    compiled = expression.compile(dialect=_DIALECT)
-    assert isinstance(compiled, SQLCompiler)
-    assert set(compiled.params.values()) <= {None}, "a constant, which would need a value"
-    sql = str(compiled).encode()
-    return Statement(sql, tuple(compiled.positiontup or ()), writes, name)

@@ -1,7 +1,6 @@
 """The statement that stores JSON again; it is not prepared, since the service never runs it."""
 
-from models.postgres.statements import writing
-from models.queries.parameters import text
+from models.queries.parameters import writing
 from models.queries.representation import REPRESENTATION_VERSION, STORED, json_of
 
 BATCH = 1_000
@@ -21,4 +20,4 @@ _STORE_JSON = f"""
     FROM outdated WHERE t.user_id = :user_id AND t.id = outdated.id
     RETURNING 1"""
 
-STORE_JSON = writing("store_json", text(_STORE_JSON))
+STORE_JSON = writing("store_json", _STORE_JSON)

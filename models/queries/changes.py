@@ -1,7 +1,6 @@
 """Statements that read what has changed, or everything."""
 
-from models.postgres.statements import reading
-from models.queries.parameters import text
+from models.queries.parameters import reading
 from models.queries.representation import REPRESENTATION
 
 # `since` and `since_id` are the position before the page, `unless` the revision up to which
@@ -38,5 +37,5 @@ _EXPORT = f"""
     SELECT {REPRESENTATION} FROM todo.tasks t
     WHERE t.user_id = :user_id ORDER BY t.created_at, t.id"""
 
-CHANGES = reading("list_changes", text(_CHANGES))
-EXPORT = reading("export_tasks", text(_EXPORT))
+CHANGES = reading("list_changes", _CHANGES)
+EXPORT = reading("export_tasks", _EXPORT)

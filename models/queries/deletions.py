@@ -1,7 +1,6 @@
 """Statements that delete tasks, and remember that they did."""
 
-from models.postgres.statements import writing
-from models.queries.parameters import text
+from models.queries.parameters import writing
 from models.queries.tasks import IS_TASK, VERSION_MATCHES
 
 
@@ -16,7 +15,7 @@ def _delete(task: str, *, exist: str) -> str:
             SELECT oldest.revision, oldest.id FROM (
                 SELECT d.revision, d.id, d.deleted_at FROM todo.deleted_tasks d
                 WHERE d.user_id = :user_id ORDER BY d.revision, d.id LIMIT 2) oldest
-            WHERE oldest.deleted_at < now() - CAST(:deletion_retention AS interval)),
+            WHERE oldest.deleted_at < now() - :deletion_retention),
         bump AS (
             UPDATE todo.users SET
                 revision = revision + 1,
@@ -45,6 +44,6 @@ _CLEAR_COMPLETED = _delete(
 )
 _ERASE = "DELETE FROM todo.users WHERE users.id = :user_id RETURNING id"
 
-DELETE = writing("delete_task", text(_DELETE))
-CLEAR_COMPLETED = writing("clear_completed_tasks", text(_CLEAR_COMPLETED))
-ERASE = writing("erase_user", text(_ERASE))
+DELETE = writing("delete_task", _DELETE)
+CLEAR_COMPLETED = writing("clear_completed_tasks", _CLEAR_COMPLETED)
+ERASE = writing("erase_user", _ERASE)

@@ -1,7 +1,7 @@
 """Statements that list tasks."""
 
-from models.postgres.statements import Statement, reading
-from models.queries.parameters import text
+from models.postgres.statements import Statement
+from models.queries.parameters import reading
 from models.queries.representation import REPRESENTATION
 from openapi.types import SortKey, SortOrder, StatusFilter
 
@@ -83,16 +83,14 @@ def _filtered_list(sort: SortKey, order: SortOrder) -> str:
             FROM todo.tasks t WHERE t.user_id = :user_id AND {_FILTER}) matching"""
 
 
-REVISION = reading("revision", text(f"SELECT {_REVISION}"))
+REVISION = reading("revision", f"SELECT {_REVISION}")
 LIST: dict[tuple[StatusFilter, SortKey], Statement] = {
-    (status, sort): reading(f"list_{status}_by_{sort}", text(_list(status, sort)))
+    (status, sort): reading(f"list_{status}_by_{sort}", _list(status, sort))
     for status in _STATUSES
     for sort in ("created", "title", "due_date")
 }
 FILTERED_LIST: dict[tuple[SortKey, SortOrder], Statement] = {
-    (sort, order): reading(
-        f"list_filtered_by_{sort}_{order}", text(_filtered_list(sort, order))
-    )
+    (sort, order): reading(f"list_filtered_by_{sort}_{order}", _filtered_list(sort, order))
     for sort in _KEYS
     for order in ("asc", "desc")
 }

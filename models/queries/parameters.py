@@ -1,54 +1,67 @@
-"""The parameters of statements, and their types."""
+"""The parameters of statements, their types, and how statements are made of SQL with them."""
 
-from typing import Any
+import re
 
-import sqlalchemy as sa
+from models.postgres.statements import Statement
 
-PARAMETERS: dict[str, Any] = {
-    "user_id": sa.Text(),
-    "task_id": sa.Uuid(),
-    "versions": sa.ARRAY(sa.BigInteger),
-    "new_title": sa.Text(),
-    "new_description": sa.Text(),
-    "new_completed": sa.Boolean(),
-    "new_priority": sa.Text(),
-    "new_due_date": sa.DateTime(timezone=True),
-    "new_remind_at": sa.DateTime(timezone=True),
-    "new_tags": sa.ARRAY(sa.Text),
-    "set_description": sa.Boolean(),
-    "set_priority": sa.Boolean(),
-    "set_due_date": sa.Boolean(),
-    "set_remind_at": sa.Boolean(),
-    "key": sa.Text(),
-    "fingerprint": sa.Text(),
-    "key_retention": sa.Text(),
-    "deletion_retention": sa.Text(),
-    "limit": sa.BigInteger(),
-    "offset": sa.BigInteger(),
-    "completed": sa.ARRAY(sa.Boolean),
-    "priorities": sa.ARRAY(sa.Text),
-    "tags": sa.ARRAY(sa.Text),
-    "search": sa.Text(),
-    "due_after": sa.DateTime(timezone=True),
-    "due_before": sa.DateTime(timezone=True),
-    "after_id": sa.Uuid(),
-    "after_text": sa.Text(),
-    "after_instant": sa.DateTime(timezone=True),
-    "since": sa.BigInteger(),
-    "since_id": sa.Uuid(),
-    "unless": sa.BigInteger(),
-    "base": sa.BigInteger(),
+PARAMETERS: dict[str, str] = {
+    "user_id": "text",
+    "task_id": "uuid",
+    "versions": "bigint[]",
+    "new_title": "text",
+    "new_description": "text",
+    "new_completed": "boolean",
+    "new_priority": "text",
+    "new_due_date": "timestamptz",
+    "new_remind_at": "timestamptz",
+    "new_tags": "text[]",
+    "set_description": "boolean",
+    "set_priority": "boolean",
+    "set_due_date": "boolean",
+    "set_remind_at": "boolean",
+    "key": "text",
+    "fingerprint": "text",
+    "key_retention": "interval",
+    "deletion_retention": "interval",
+    "limit": "bigint",
+    "offset": "bigint",
+    "completed": "boolean[]",
+    "priorities": "text[]",
+    "tags": "text[]",
+    "search": "text",
+    "due_after": "timestamptz",
+    "due_before": "timestamptz",
+    "after_id": "uuid",
+    "after_text": "text",
+    "after_instant": "timestamptz",
+    "since": "bigint",
+    "since_id": "uuid",
+    "unless": "bigint",
+    "base": "bigint",
 }
-"""The type of every parameter; PostgreSQL is told it with a cast."""
+"""The SQL type of every parameter."""
 
 SET_FLAGS = {
     name: f"set_{name}" for name in ("description", "priority", "due_date", "remind_at")
 }
 """The parameter that says whether a nullable field is set, since null may be meant."""
 
+_NAME = re.compile(r"(?<!:):([a-z_]+)")  # two colons begin a cast
 
-def text(sql: str) -> sa.TextClause:
-    """Return SQL with the type of each `:parameter`."""
-    clause = sa.text(sql)
-    names = clause._bindparams  # noqa: SLF001 (the only way to know them)
-    return clause.bindparams(*(sa.bindparam(name, type_=PARAMETERS[name]) for name in names))
+
+def reading(name: str, sql: str) -> Statement:
+    """Return a statement that only reads, given its SQL with `:parameter` for each value."""
+    return _statement(name, sql, writes=False)
+
+
+def writing(name: str, sql: str) -> Statement:
+    """Return a statement that changes rows; see `reading`."""
+    return _statement(name, sql, writes=True)
+
+
+def _statement(name: str, sql: str, *, writes: bool) -> Statement:
+    """Return a statement with numbered parameters, each with a cast to its type."""
+    names = tuple(dict.fromkeys(_NAME.findall(sql)))
+    places = {each: f"${n}::{PARAMETERS[each]}" for n, each in enumerate(names, start=1)}
+    numbered = _NAME.sub(lambda match: places[match[1]], sql)
+    return Statement(numbered.encode(), names, writes, name)

@@ -1,7 +1,6 @@
 """Statements about one task."""
 
-from models.postgres.statements import reading, writing
-from models.queries.parameters import SET_FLAGS, text
+from models.queries.parameters import SET_FLAGS, reading, writing
 from models.queries.representation import (
     REPRESENTATION,
     REPRESENTATION_VERSION,
@@ -72,7 +71,7 @@ _CREATE_ONCE = f"""
         SELECT oldest.key FROM (
             SELECT k.key, k.created_at FROM todo.idempotency_keys k
             WHERE k.user_id = :user_id AND k.key <> :key ORDER BY k.created_at LIMIT 2) oldest
-        WHERE oldest.created_at < now() - CAST(:key_retention AS interval)),
+        WHERE oldest.created_at < now() - :key_retention),
     cleanup AS (
         DELETE FROM todo.idempotency_keys k USING expired
         WHERE k.user_id = :user_id AND k.key = expired.key),
@@ -125,9 +124,9 @@ _UPDATE = _update(
 )
 _COMPLETE = _update(completed="coalesce(:new_completed, NOT t.completed)")
 
-GET = reading("get_task", text(_GET))
-EXISTS = reading("task_exists", text(_EXISTS))
-CREATE = writing("create_task", text(_CREATE))
-CREATE_ONCE = writing("create_task_once", text(_CREATE_ONCE))
-UPDATE = writing("update_task", text(_UPDATE))
-COMPLETE = writing("complete_task", text(_COMPLETE))
+GET = reading("get_task", _GET)
+EXISTS = reading("task_exists", _EXISTS)
+CREATE = writing("create_task", _CREATE)
+CREATE_ONCE = writing("create_task_once", _CREATE_ONCE)
+UPDATE = writing("update_task", _UPDATE)
+COMPLETE = writing("complete_task", _COMPLETE)
