@@ -105,9 +105,9 @@ def _server() -> socket.socket:
 
 def main() -> None:
     """Fork for each request, until the tests end."""
-    # The tests themselves need not import them; the latter only those that have to migrate.
-
+    # The tests themselves need not import them; a service, only if it has to migrate.
     import cli  # noqa: PLC0415
+    import models.alembic_upgrade  # noqa: PLC0415
     import models.tables  # noqa: F401, PLC0415
 
     connection = socket.socket(fileno=os.dup(sys.stdin.fileno()))

@@ -23,10 +23,15 @@ from harness.service import ROOT, SECRET, Serve, Service, bare_environment
 
 @pytest.fixture(scope="session")
 def data_dir_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Create a DATA_DIR with a migrated, stopped PostgreSQL, to be copied."""
+    """Create a DATA_DIR with a migrated, stopped PostgreSQL, to be copied.
+
+    Its copies keep shared memory in their own folder: tests kill them, and never start most of
+    them again, which would remove what they have left in /dev/shm.
+    """
     new_data_dir = tmp_path_factory.mktemp("migrated")
     with running_cluster(new_data_dir) as cluster:
         cluster.migrate()
+        cluster.execute("ALTER SYSTEM SET dynamic_shared_memory_type = mmap")
     return new_data_dir
 
 
