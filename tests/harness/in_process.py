@@ -28,16 +28,20 @@ def app_without_database(**settings: Any) -> ASGIApp:
 
     It has no pages: rendering them takes half of the time.
     """
-    secret, url = SecretBytes(SECRET.encode()), SecretStr(UNREACHABLE_DSN)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("app.render_pages", lambda *_, **__: {})
-        app: ASGIApp = create_app(Settings(secret=secret, database_url=url, **settings))
-    return app
+        return _create_app(**settings)
 
 
 @cache
-def _app() -> ASGIApp:
-    return app_without_database()
+def _app_with_pages() -> ASGIApp:
+    return _create_app()
+
+
+def _create_app(**settings: Any) -> ASGIApp:
+    secret, url = SecretBytes(SECRET.encode()), SecretStr(UNREACHABLE_DSN)
+    app: ASGIApp = create_app(Settings(secret=secret, database_url=url, **settings))
+    return app
 
 
 async def _check(response: httpx.Response) -> None:
@@ -46,12 +50,12 @@ async def _check(response: httpx.Response) -> None:
 
 
 class InProcessClient(httpx.AsyncClient):
-    """A client of such an application; validates each response against the contract."""
+    """A client of an application like that, with pages; validates each response."""
 
     def __init__(self, user_id: str = "alice") -> None:
         """Send requests as this user."""
         super().__init__(
-            transport=httpx.ASGITransport(_app(), raise_app_exceptions=False),
+            transport=httpx.ASGITransport(_app_with_pages(), raise_app_exceptions=False),
             base_url="http://test",
             headers={"Authorization": f"Bearer {token(user_id)}"},
             event_hooks={"response": [_check]},
