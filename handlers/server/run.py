@@ -44,6 +44,16 @@ class Supervisor(Multiprocess):
         context.set_forkserver_preload([module, "handlers.server.preload"])
         _subprocess.spawn = context  # type: ignore[assignment]  # uvicorn has no option for it
 
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have ended, or do not reply.
+
+        The parent's copies of their ends of the pipes are closed first. With those, a worker
+        that is killed while it is asked would be waited for until the timeout.
+        """
+        for process in self.processes:
+            process.child_conn.close()
+        super().keep_subprocess_alive()
+
     def terminate_all(self) -> None:
         """Stop all workers, and refuse connections that none of them would accept."""
         for handle in self.sockets:

@@ -1,10 +1,12 @@
 """The worker processes: forked from one that has imported the application."""
 
 import signal
+import time
 
 import psutil
 import pytest
 
+from handlers.server.run import STARTUP_TIMEOUT
 from harness.postgres import Postgres, is_running, wait_until
 from harness.service import Serve, Service
 from harness.workers import fork_servers, server_processes
@@ -47,3 +49,16 @@ def test_a_fork_server_that_has_died_is_replaced_with_the_next_worker(
         psutil.Process(worker.pid).kill()
     wait_until(lambda: len(server_processes(two_workers) - workers) == 2)
     two_workers.wait_until_healthy()
+
+
+def test_a_worker_that_is_killed_while_it_does_not_reply_is_replaced_at_once(
+    two_workers: Service,
+) -> None:
+    workers = server_processes(two_workers)
+    worker = psutil.Process(min(each.pid for each in workers))
+    worker.suspend()
+    time.sleep(1.5)  # the parent asks every half second
+    worker.kill()
+    killed = time.monotonic()
+    wait_until(lambda: len(server_processes(two_workers) - workers) == 1)
+    assert time.monotonic() - killed < STARTUP_TIMEOUT / 2
