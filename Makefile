@@ -4,7 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run install test test-databases lint types fuzz bench lock clean
+# Bytecode is kept: compiling the tests and the program takes a third of starting them.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help run install test pytest test-databases lint types fuzz bench lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -14,7 +17,9 @@ run: .venv/run ## Serve the API on http://127.0.0.1:8000, with an embedded datab
 
 install: .venv/dev ## Install everything for running, testing and linting
 
-test: .venv/dev lint ## Lint, and run all tests against a PostgreSQL of their own
+test: lint pytest ## Lint, and run all tests against a PostgreSQL of their own
+
+pytest: .venv/dev
 	$(PYTEST)
 
 test-databases: .venv/dev ## Run tests again: as on Citus, and on PostgreSQL 15, if installed
