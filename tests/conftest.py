@@ -35,8 +35,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-# The databases of the tests are kept in memory where there is room: they need 4 GiB, and
-# writing them to a disk takes a tenth of the time.
+# The databases of the tests are kept in memory where there is room: they need up to 4 GiB,
+# and with a disk the tests take 8 % longer.
 MEMORY, ROOM = Path("/dev/shm"), 8 * 2**30
 if (
     MEMORY.is_dir()
