@@ -11,7 +11,7 @@ import pytest
 from harness.clients import AuthedClient, new_user_id, token
 from harness.concurrency import run_concurrently
 from harness.contract import check_response
-from harness.service import Service
+from harness.service import NO_TLS, Service
 
 CLIENTS = 100
 ROUNDS = 8
@@ -177,7 +177,7 @@ async def use_every_operation(service_url: str) -> None:
         # The service closes connections that are idle for five seconds; close them earlier.
         limits=httpx.Limits(keepalive_expiry=1),
         timeout=30,
-        verify=False,
+        verify=NO_TLS,
     ) as http:
         first, second = [
             (await send("POST", "/api/tasks", 201, {"title": f"{title} of {user_id}"})).json()

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from harness.clients import AuthedClient, new_user_id
+from harness.faults import is_ready
 from harness.postgres import Postgres, wait_until
 from harness.service import Serve, Service
 
@@ -33,7 +34,7 @@ def impatient(postgres: Postgres, serve: Serve) -> Service:
 
 
 def wait_until_ready(service: Service) -> None:
-    wait_until(lambda: httpx.get(f"{service.url}/ready").status_code == 200)
+    wait_until(lambda: is_ready(service))
 
 
 def problem_type(response: httpx.Response) -> str:

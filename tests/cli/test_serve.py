@@ -20,7 +20,7 @@ from handlers.server.run import ACCEPT_HANDLES
 from harness.clients import AuthedClient, new_user_id
 from harness.command import error_message, todo_api
 from harness.postgres import Postgres, find_postmasters, kill_postmasters, wait_until
-from harness.service import COMMAND, SECRET, Serve, free_port
+from harness.service import COMMAND, NO_TLS, SECRET, Serve, free_port
 from harness.startup import UNSET, printed_token, settings_for, tasks, wait_until_ended
 
 pytest_plugins = ["harness.isolated_services"]
@@ -32,7 +32,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be root")
 def responds(url: str) -> bool:
     """Return whether a healthy service listens at a URL."""
     with suppress(httpx.ConnectError):
-        return httpx.get(url).status_code == httpx.codes.OK
+        return httpx.get(url, verify=NO_TLS).status_code == httpx.codes.OK
     return False
 
 

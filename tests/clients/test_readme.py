@@ -21,7 +21,7 @@ from harness.better_auth import (
 )
 from harness.client_project import OPENAPI_TYPESCRIPT, ClientProject
 from harness.cluster import Cluster
-from harness.service import ROOT, Service
+from harness.service import NO_TLS, ROOT, Service
 
 SECTION = re.search(
     r"^## In your Next.js project\n(.*?)^## ",
@@ -114,6 +114,6 @@ def create_task(api: Service, token: str) -> None:
         f"{api.url}/api/tasks",
         headers={"Authorization": f"Bearer {token}"},
         json={"title": "Water the plants"},
-        verify=False,
+        verify=NO_TLS,
     )
     assert response.status_code == 201, response.text

@@ -12,7 +12,7 @@ import pytest
 from harness import raw_http
 from harness.clients import AuthedClient, token
 from harness.problems import validation_errors
-from harness.service import Service
+from harness.service import NO_TLS, Service
 
 Task = dict[str, Any]
 
@@ -130,7 +130,7 @@ def test_2_whatever_stands_in_one_segment_is_a_bad_id(
 ) -> None:
     url = f"{service.url}/api/tasks/11111111-1111-4111-8111-111111111111{ending}"
     headers = {"Authorization": f"Bearer {token(alice.id)}"}
-    response = httpx.get(url, headers=headers, verify=False)
+    response = httpx.get(url, headers=headers, verify=NO_TLS)
     assert validation_errors(response).keys() == {"task_id"}
 
 
@@ -195,7 +195,7 @@ def test_8_a_refused_preflight_is_a_problem_document(
         "Access-Control-Request-Method": method,
         "Access-Control-Request-Headers": header,
     }
-    response = httpx.options(f"{dev_service.url}/api/tasks", headers=headers, verify=False)
+    response = httpx.options(f"{dev_service.url}/api/tasks", headers=headers, verify=NO_TLS)
     assert response.headers["content-type"] == "application/problem+json"
     assert validation_errors(response).keys() == {named}
 
@@ -203,7 +203,7 @@ def test_8_a_refused_preflight_is_a_problem_document(
 def test_9_a_request_without_credentials_gets_a_challenge_without_an_error(
     service: Service,
 ) -> None:
-    response = httpx.get(f"{service.url}/api/tasks", verify=False)
+    response = httpx.get(f"{service.url}/api/tasks", verify=NO_TLS)
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == "Bearer"
 
@@ -212,7 +212,7 @@ def test_9_a_request_without_credentials_gets_a_challenge_without_an_error(
 def test_10_both_spellings_of_this_machine_are_allowed_in_development(
     origin: str, dev_service: Service
 ) -> None:
-    response = httpx.get(f"{dev_service.url}/health", headers={"Origin": origin}, verify=False)
+    response = httpx.get(f"{dev_service.url}/health", headers={"Origin": origin}, verify=NO_TLS)
     assert response.headers["access-control-allow-origin"] == origin
 
 

@@ -15,7 +15,7 @@ import pytest
 from harness.clients import AuthedClient, new_user_id, token
 from harness.cluster import Cluster
 from harness.problems import validation_errors
-from harness.service import Service
+from harness.service import NO_TLS, Service
 
 Task = dict[str, Any]
 Query = dict[str, Any]
@@ -163,7 +163,7 @@ def collection(service: Service, service_db: Cluster) -> Iterator[Collection]:
     headers = {"Authorization": f"Bearer {token(user)}"}
     with (
         AuthedClient(service.url, user) as checked,
-        httpx.Client(base_url=service.url, headers=headers, verify=False) as plain,
+        httpx.Client(base_url=service.url, headers=headers, verify=NO_TLS) as plain,
     ):
         collection = Collection(checked, plain)
         service_db.execute(f"""

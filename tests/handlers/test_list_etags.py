@@ -11,7 +11,7 @@ from starlette.responses import Response
 import handlers
 from harness.clients import AuthedClient, new_user_id, token
 from harness.cluster import Cluster, open_database
-from harness.service import Service
+from harness.service import NO_TLS, Service
 from models.tasks import create_task
 
 Task = dict[str, Any]
@@ -166,7 +166,7 @@ def test_several_header_fields_are_one_list(service: Service, alice: AuthedClien
         ("If-None-Match", '"x"'),
         ("If-None-Match", etag_of(alice)),
     ]
-    response = httpx.get(f"{service.url}/api/tasks", headers=headers, verify=False)
+    response = httpx.get(f"{service.url}/api/tasks", headers=headers, verify=NO_TLS)
     assert response.status_code == 304
 
 

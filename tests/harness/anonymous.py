@@ -6,6 +6,7 @@ import httpx
 
 from harness.contract import check_response
 from harness.operations import SECURED, request_operation
+from harness.service import NO_TLS
 
 MISSING = "The token is missing."
 MALFORMED = "The token is malformed."
@@ -20,7 +21,7 @@ class AnonymousClient(httpx.Client):
     def __init__(self, url: str) -> None:
         """Connect to the service at `url`."""
         hooks = {"response": [check_response]}
-        super().__init__(base_url=url, event_hooks=hooks, timeout=30, verify=False)
+        super().__init__(base_url=url, event_hooks=hooks, timeout=30, verify=NO_TLS)
 
     def list_tasks(self, token: str) -> httpx.Response:
         """Send a list request with this token."""

@@ -15,7 +15,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from harness.node import Node, find_node, in_ci
-from harness.service import free_port
+from harness.service import NO_TLS, free_port
 
 FOLDER = Path(__file__).parents[1] / "better_auth"
 SECRET = secrets.token_urlsafe(32)
@@ -50,7 +50,7 @@ class Instance:
 
     def published_kids(self) -> set[str]:
         """Return the key ids in its JWKS."""
-        response = httpx.get(f"{self.url}/api/auth/jwks", verify=False)
+        response = httpx.get(f"{self.url}/api/auth/jwks", verify=NO_TLS)
         return {key["kid"] for key in response.json()["keys"]}
 
 
@@ -92,7 +92,7 @@ def signed_up_user(instance: Instance) -> Iterator[SignedInClient]:
     """Sign up a new user by e-mail."""
     name, password = secrets.token_hex(8), secrets.token_hex(16)
     form = {"name": name, "email": f"{name}@example.org", "password": password}
-    with SignedInClient(base_url=instance.url, verify=False, timeout=30) as member:
+    with SignedInClient(base_url=instance.url, verify=NO_TLS, timeout=30) as member:
         response = member.post("/api/auth/sign-up/email", json=form)
         assert response.status_code == 200, response.text
         member.id = response.json()["user"]["id"]

@@ -8,7 +8,7 @@ import httpx
 import jwt
 
 from harness.contract import check_response
-from harness.service import SECRET
+from harness.service import NO_TLS, SECRET
 
 
 def token(subject: object, *, secret: str = SECRET, **claims: Any) -> str:
@@ -34,7 +34,7 @@ class AuthedClient(httpx.Client):
             headers={"Authorization": f"Bearer {token(user_id)}"},
             event_hooks={"response": [check_response]},
             timeout=30,
-            verify=False,  # no TLS here, and loading certificates takes 24 ms
+            verify=NO_TLS,
         )
         self.id = user_id
 

@@ -64,14 +64,14 @@ class Cluster:
         return other
 
     @contextmanager
-    def new_database(self) -> Iterator["Cluster"]:
-        """Create an empty database, which is dropped on exit."""
-        scratch_db = self.with_params(dbname=f"test_{secrets.token_hex(4)}")
-        self.execute(f"CREATE DATABASE {scratch_db.name} OWNER todo_owner")
+    def new_database(self, template: str = "template1") -> Iterator["Cluster"]:
+        """Create a database, empty or a copy of `template`, which is dropped on exit."""
+        new = self.with_params(dbname=f"test_{secrets.token_hex(4)}")
+        self.execute(f"CREATE DATABASE {new.name} OWNER todo_owner TEMPLATE {template}")
         try:
-            yield scratch_db
+            yield new
         finally:
-            self.execute(f"DROP DATABASE {scratch_db.name} WITH (FORCE)")
+            self.execute(f"DROP DATABASE {new.name} WITH (FORCE)")
 
     def execute(self, text: str) -> None:
         """Execute SQL as superuser."""

@@ -32,11 +32,18 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def migrated_template(cluster: Cluster) -> Iterator[str]:
+    """Create a migrated database to be copied, which takes a tenth of migrating another."""
+    with cluster.new_database() as migrated:
+        migrated.migrate()
+        yield migrated.name
+
+
 @pytest.fixture
-def scratch_db(cluster: Cluster) -> Iterator[Cluster]:
+def scratch_db(cluster: Cluster, migrated_template: str) -> Iterator[Cluster]:
     """Create a migrated database for one test."""
-    with cluster.new_database() as scratch_db:
-        scratch_db.migrate()
+    with cluster.new_database(migrated_template) as scratch_db:
         yield scratch_db
 
 

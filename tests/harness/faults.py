@@ -6,7 +6,7 @@ from concurrent.futures import Future
 import httpx
 
 from harness.postgres import TIMEOUT_SECONDS
-from harness.service import Service
+from harness.service import NO_TLS, Service
 
 # Longer than the client's timeout, so these limits end no request in a test.
 PATIENT = {"DATABASE_QUEUE_TIMEOUT": "3000", "DATABASE_STATEMENT_TIMEOUT": "3000"}
@@ -29,4 +29,4 @@ def status(response: httpx.Response) -> int:
 
 
 def is_ready(service: Service) -> bool:
-    return httpx.get(f"{service.url}/ready").status_code == 200
+    return httpx.get(f"{service.url}/ready", verify=NO_TLS).status_code == 200

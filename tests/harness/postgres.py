@@ -89,11 +89,19 @@ class Postgres:
 def find_postmasters(home: Path) -> list[psutil.Process]:
     """Return the running postmasters of a cluster: one, or none."""
     argument = f"-D{home}/pgdata"
-    everything = psutil.process_iter(["cmdline", "ppid"])
+    everything = psutil.process_iter(["cmdline"])
     # A zombie process has no command line.
     found = [process for process in everything if argument in (process.info["cmdline"] or ())]
     pids = {process.pid for process in found}
-    return [process for process in found if process.info["ppid"] not in pids]
+    return [process for process in found if parent_of(process) not in pids]
+
+
+def parent_of(process: psutil.Process) -> int | None:
+    """Return the parent's process id; None if the process has ended meanwhile."""
+    try:
+        return int(process.ppid())
+    except psutil.NoSuchProcess:
+        return None
 
 
 def kill_postmasters(home: Path) -> None:

@@ -133,6 +133,7 @@ class Replay:
         self._parameters = OpenAPI(self._bodies.spec, config=parameters)
         security = Config(request_validator_cls=V30RequestSecurityValidator)
         self._security = OpenAPI(self._bodies.spec, config=security)
+        self._security_errors = cache(self._find_security_errors)
         self._parameter_errors = cache(self._find_parameter_errors)
         self._body_errors = cache(self._find_body_errors)
         self._header_errors = cache(self._find_header_errors)
@@ -166,9 +167,8 @@ class Replay:
         request, status = response.request, response.status_code
         query = tuple(request.url.params.multi_items())
         headers = _only((each["name"] for each in operation.parameters), request.headers)
-        if "authorization" in request.headers:
-            headers += (("authorization", "Bearer token"),)
         errors = [
+            *self._security_errors(target, has_token="authorization" in request.headers),
             *self._parameter_errors(target, query, headers),
             *self._body_errors(target, _media_type(headers), normalise(body)),
         ]
@@ -180,13 +180,14 @@ class Replay:
                 f"openapi-core finds nothing wrong, not even {details}"
             )
 
+    def _find_security_errors(self, target: Target, *, has_token: bool) -> list[str]:
+        headers = (("authorization", "Bearer token"),) if has_token else ()
+        replayed = ReplayedRequest(*target, headers=headers)
+        return [repr(error) for error in self._security.iter_request_errors(replayed)]
+
     def _find_parameter_errors(self, target: Target, query: Pairs, headers: Pairs) -> list[str]:
         replayed = ReplayedRequest(*target, query, headers)
-        return [
-            repr(error)
-            for openapi in (self._security, self._parameters)
-            for error in openapi.iter_request_errors(replayed)
-        ]
+        return [repr(error) for error in self._parameters.iter_request_errors(replayed)]
 
     def _find_body_errors(self, target: Target, media_type: Pairs, body: bytes) -> list[str]:
         replayed = ReplayedRequest(*target, (), media_type, body)

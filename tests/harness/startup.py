@@ -9,7 +9,7 @@ import psutil
 
 import settings
 from harness.postgres import find_postmasters, is_running, wait_until
-from harness.service import SECRET, Service
+from harness.service import NO_TLS, SECRET, Service
 
 UNSET = dict.fromkeys(settings.NAMES)
 STOPPED = {0, 128 + signal.SIGTERM}
@@ -30,7 +30,8 @@ def printed_token(service: Service) -> str:
 
 def tasks(service: Service, token: str) -> httpx.Response:
     """List the tasks of a token's user, on a new connection."""
-    return httpx.get(f"{service.url}/api/tasks", headers={"Authorization": f"Bearer {token}"})
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.get(f"{service.url}/api/tasks", headers=headers, verify=NO_TLS)
 
 
 def wait_until_ended(processes: list[psutil.Process], new_data_dir: Path) -> None:

@@ -7,7 +7,7 @@ import httpx
 import psutil
 
 from harness.postgres import is_running, wait_until
-from harness.service import Service
+from harness.service import NO_TLS, Service
 
 
 def server_processes(service: Service) -> set[psutil.Process]:
@@ -45,7 +45,7 @@ def clients_of_every_process(service: Service, token: str) -> Iterator[list[http
 
         def connect() -> bool:
             headers = {"Authorization": f"Bearer {token}"}
-            client = httpx.Client(base_url=service.url, headers=headers, verify=False)
+            client = httpx.Client(base_url=service.url, headers=headers, verify=NO_TLS)
             stack.enter_context(client)
             stream = client.get("/health").extensions["network_stream"]
             address = stream.get_extra_info("client_addr")

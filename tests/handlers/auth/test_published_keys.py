@@ -29,7 +29,7 @@ from harness.forgery import (
 from harness.jwks_server import JWKSServer, KeyPair
 from harness.operations import SECURED, request_operation
 from harness.postgres import wait_until
-from harness.service import SECRET, Serve, Service
+from harness.service import NO_TLS, SECRET, Serve, Service
 
 pytest_plugins = ["harness.isolated_services"]
 
@@ -304,7 +304,7 @@ def test_no_unknown_or_unusable_key_is_accepted(jwks_service: Service) -> None:
 
     async def send_all() -> dict[str, httpx.Response]:
         async with httpx.AsyncClient(
-            base_url=jwks_service.url, timeout=30, verify=False
+            base_url=jwks_service.url, timeout=30, verify=NO_TLS
         ) as client:
             requests = [
                 client.get("/api/tasks", headers={"Authorization": f"Bearer {text}"})

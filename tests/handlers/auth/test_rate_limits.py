@@ -16,7 +16,7 @@ from harness.contract import check_response
 from harness.in_process import app_without_database
 from harness.operation_index import Operation
 from harness.operations import SECURED, name, request_operation
-from harness.service import SECRET, Service
+from harness.service import NO_TLS, SECRET, Service
 
 LIMIT, SECONDS, DAILY = 3, 2, 1000
 POLICY = f'"per-{SECONDS}-seconds";q={LIMIT};w={SECONDS}, "per-day";q={DAILY};w=86400'
@@ -164,7 +164,7 @@ def send_token(
     headers = {"Authorization": f"Bearer {sent}"}
     if forwarded_for is not None:
         headers["X-Forwarded-For"] = forwarded_for
-    transport = httpx.HTTPTransport(local_address=peer, verify=False)
+    transport = httpx.HTTPTransport(local_address=peer, verify=NO_TLS)
     hooks = {"response": [check_response]}
     with httpx.Client(transport=transport, event_hooks=hooks) as client:
         return client.get(f"{service.url}/api/tasks", headers=headers)
