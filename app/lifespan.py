@@ -2,14 +2,20 @@
 
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Iterable
+import logging
+import multiprocessing
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
 
 from app.components import create_database
 from handlers.server.drain import on_sigterm
+from models.errors import NotConnected, Unavailable
 from models.postgres.database import Database
 from models.role_check import check_app_role, check_login
 from settings import Settings
+
+logger = logging.getLogger("todo.server")
 
 _GC_THRESHOLD = 10_000  # objects, as many as a hundred requests in flight have
 
@@ -22,8 +28,9 @@ async def lifespan(
 ) -> AsyncIterator[None]:
     """Open what requests need, in this order; starting does not wait for Better Auth."""
     async with contextlib.AsyncExitStack() as stack:
-        for each in background:
-            await stack.enter_async_context(each)
+        with _replaced_during_outage():
+            for each in background:
+                await stack.enter_async_context(each)
         # What exists now stays: collecting it again took a tenth of every request. The default
         # threshold of 700 new objects took another, and requests leave next to no garbage.
         gc.collect()
@@ -31,6 +38,22 @@ async def lifespan(
         gc.set_threshold(_GC_THRESHOLD)
         with on_sigterm(database.drain, shutdown_delay):
             yield
+
+
+@contextlib.contextmanager
+def _replaced_during_outage() -> Iterator[None]:
+    """End a worker process that does not reach the database; its parent starts another.
+
+    The parent has checked the database before it started any. If a worker reported that its
+    startup failed, uvicorn would stop all the others.
+    """
+    try:
+        yield
+    except (NotConnected, Unavailable) as error:
+        if multiprocessing.parent_process() is None:
+            raise
+        logger.warning("this worker cannot start, another will try: %s", error)
+        os._exit(os.EX_TEMPFAIL)
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@ from harness.clients import AuthedClient, new_user_id
 from harness.faults import PATIENT, Run, Submit, is_ready, status, statuses
 from harness.postgres import Postgres, find_postmasters, kill_postmasters, wait_until
 from harness.service import SECRET, Serve
+from harness.workers import server_processes
 from harness.write_ledger import WriteLedger
 
 pytest_plugins = ["harness.isolated_services"]
@@ -60,6 +61,27 @@ def test_an_embedded_postgresql_that_is_killed_under_load_is_back_within_ten_sec
             ledger.wait_for_acknowledgements()
     ledger.verify(service.url)
     assert service.log.read_text().count("has died and is started again") == 2
+
+
+def test_a_worker_that_dies_during_an_outage_is_replaced_and_the_others_go_on(
+    postgres: Postgres, run: Run
+) -> None:
+    """A worker tries for ten seconds to connect at its start."""
+    service = run("--workers", "2", **PATIENT)
+
+    def starts(number: int) -> bool:
+        return service.log.read_text().count("Application startup complete.") == number
+
+    wait_until(lambda: starts(2))
+    kept, killed = server_processes(service)
+    postgres.stop()
+    killed.kill()
+    wait_until(lambda: "this worker cannot start" in service.log.read_text())
+    assert kept in server_processes(service)
+    postgres.start()
+    wait_until(lambda: starts(3))
+    assert kept in server_processes(service)
+    assert is_ready(service)
 
 
 def test_requests_get_503_while_the_database_is_down_and_succeed_afterwards(
