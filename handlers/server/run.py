@@ -37,11 +37,14 @@ class Supervisor(Multiprocess):
     """
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
-        """Supervise workers that serve the application of `config`, an import string."""
+        """Supervise workers that serve the application of `config`, an import string.
+
+        The fork server imports the module `preload` of that application's package.
+        """
         super().__init__(config, sockets)
         context = multiprocessing.get_context("forkserver")
         module, _, _ = str(config.app).partition(":")
-        context.set_forkserver_preload([module, "handlers.server.preload"])
+        context.set_forkserver_preload([f"{module}.preload"])
         _subprocess.spawn = context  # type: ignore[assignment]  # uvicorn has no option for it
 
     def keep_subprocess_alive(self) -> None:

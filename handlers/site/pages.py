@@ -6,7 +6,7 @@ and JSON, Swagger UI, a reference, a page for every problem type, and a start pa
 
 import mimetypes
 from collections.abc import Awaitable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -81,12 +81,19 @@ def _render(
     for problem_type in PROBLEM_TYPES.values():
         html = render("problem.html", problem=problem_type)
         yield problem_type.type, _negotiated(problem_type.as_json(root_path), html)
-    for file in filter(Path.is_file, STATIC.rglob("*")):
-        yield f"/{file.relative_to(STATIC).as_posix()}", _file(file)
-    yield "/favicon.ico", _file(STATIC / "favicon.svg")  # some clients request it unasked
-    for name in SWAGGER_UI_FILES:
-        file = _swagger_ui() / name
-        yield f"/docs/{file.name}", _file(file)
+    yield from static_files().items()
+
+
+@cache
+def static_files() -> dict[str, StaticResponse]:
+    """Return every static file by its path, read and compressed once per process."""
+    files = {
+        f"/{file.relative_to(STATIC).as_posix()}": file
+        for file in filter(Path.is_file, STATIC.rglob("*"))
+    }
+    files["/favicon.ico"] = STATIC / "favicon.svg"  # some clients request it unasked
+    files |= {f"/docs/{Path(name).name}": _swagger_ui() / name for name in SWAGGER_UI_FILES}
+    return {path: _file(file) for path, file in files.items()}
 
 
 def _negotiated(value: object, html: str) -> NegotiatedResponse:

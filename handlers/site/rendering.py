@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import orjson
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import Environment, FileSystemLoader, Template
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
@@ -24,43 +25,50 @@ Schema = Mapping[str, Any]
 
 
 class Templates:
-    """The templates, with the contract and the path prefix of links as globals of each."""
+    """The templates, with the contract and the path prefix of links as values of each."""
 
     def __init__(self, contract: Contract, root_path: str) -> None:
-        """Load the templates; `contract` is the document in each, `root` the prefix."""
-        self._environment = Environment(
-            loader=FileSystemLoader(TEMPLATES),
-            autoescape=True,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._environment.globals["contract"] = contract.document
-        self._environment.globals["root"] = root_path
-        self._environment.globals["headings"] = headings(
-            contract.document["info"]["description"]
-        )
-        self._environment.globals["problems"] = PROBLEM_TYPES
-        self._environment.globals["statuses"] = {
-            name(response): status
-            for item in contract.document["paths"].values()
-            for operation in item.values()
-            if "responses" in operation
-            for status, response in operation["responses"].items()
+        """Prepare the values; `contract` is the document in each, `root` the prefix."""
+        self._values = {
+            "contract": contract.document,
+            "root": root_path,
+            "headings": headings(contract.document["info"]["description"]),
+            "problems": PROBLEM_TYPES,
+            "statuses": {
+                name(response): status
+                for item in contract.document["paths"].values()
+                for operation in item.values()
+                if "responses" in operation
+                for status, response in operation["responses"].items()
+            },
+            "resolve": contract.resolve,
+            "dereference": contract.dereference,
         }
-        self._environment.filters.update(
-            code=code,
-            constraints=constraints,
-            json=json,
-            shape=shape,
-            markdown=markdown,
-            name=name,
-            resolve=contract.resolve,
-            dereference=contract.dereference,
-        )
 
     def render(self, template: str, **values: object) -> str:
         """Return a template filled in with these values."""
-        return self._environment.get_template(template).render(values)
+        return templates()[template].render(self._values | values)
+
+
+@cache
+def templates() -> dict[str, Template]:
+    """Return all templates by name, compiled once per process."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        code=code,
+        constraints=constraints,
+        json=json,
+        shape=shape,
+        markdown=markdown,
+        name=name,
+    )
+    names = environment.list_templates()
+    return {template: environment.get_template(template) for template in names}
 
 
 def markdown(text: str) -> Markup:

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -109,6 +110,8 @@ def main() -> None:
     import cli  # noqa: PLC0415
     import models.alembic_upgrade  # noqa: PLC0415
     import models.tables  # noqa: F401, PLC0415
+
+    import_module("app.preload")  # last, as for the workers of a service
 
     connection = socket.socket(fileno=os.dup(sys.stdin.fileno()))
     while True:
