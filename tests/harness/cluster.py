@@ -12,6 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import ExecStatus, TransactionStatus
 
+from harness.binaries import OTHER_BINARIES
 from models import embedded, migrate, queries
 from models.postgres.database import KINDS, Database
 from models.postgres.identity import set_identity
@@ -21,6 +22,9 @@ KIND: Literal["postgresql", "citus"] = (
     "citus" if os.environ.get("TEST_DATABASE_KIND") == "citus" else "postgresql"
 )
 """The DATABASE_KIND of these tests: PostgreSQL accepts what the service says to Citus."""
+
+OTHER_DATABASE = OTHER_BINARIES is not None or KIND == "citus"
+"""Whether these tests run again, on another database than the service's own."""
 
 # What migrations use of Citus. Tables are only listed as distributed.
 _CITUS_STUB = """

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import httpx
 
+from harness.cluster import OTHER_DATABASE
 from harness.operation_index import Operation, operations_of
 from harness.problems import check_wording
 from harness.replay import Replay
@@ -44,7 +45,8 @@ def check_response(response: httpx.Response) -> None:
     where = f"{operation.operation_id} responded {status}: {response.text[:500]}"
     assert status in operation.statuses | HTTP_STATUSES, f"undocumented: {where}"
     seen_statuses[operation.operation_id].add(status)
-    REPLAY.check(response, operation, canonical_path(response.request))
+    if not OTHER_DATABASE:  # which changes nothing for openapi-core
+        REPLAY.check(response, operation, canonical_path(response.request))
     described = operation.response(response.status_code)
     _check_headers(described, response, where)
     content = described.get("content")

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.binaries import OTHER_BINARIES
 from harness.clients import AuthedClient, new_user_id
-from harness.cluster import KIND, Cluster, running_cluster
+from harness.cluster import OTHER_DATABASE, Cluster, running_cluster
 from harness.service import SECRET, Service
 
 
@@ -32,7 +31,7 @@ def service(data_dir: Path) -> Iterator[Service]:
         "HEAD_TIMEOUT": "3",
     }
     with ExitStack() as stack:
-        if OTHER_BINARIES or KIND == "citus":
+        if OTHER_DATABASE:
             cluster = stack.enter_context(running_cluster(data_dir))
             cluster.migrate()
             environment |= {
