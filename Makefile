@@ -3,8 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# uv takes a tenth of pip's time, but knows no index that only pip is configured for.
-INSTALL = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(PIP) install $(1)
+# uv takes a tenth of pip's time. It may be missing, or know no index that only pip is
+# configured for: then pip installs, and says what is wrong.
+UV := $(BIN)/uv
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python $(1) 2>/dev/null || $(PIP) install $(1)
 
 # Bytecode is kept: without it, pytest takes half as long again to collect the tests.
 unexport PYTHONDONTWRITEBYTECODE
@@ -61,10 +63,10 @@ bench: .venv/dev ## Run the benchmarks; half an hour, on an otherwise idle machi
 	$(BIN)/python -m benchmarks
 
 lock: .venv/dev ## Upgrade the dependencies and lock them with hashes
-	echo uv | $(BIN)/uv pip compile $(COMPILE) - --output-file requirements/uv.txt
-	$(BIN)/uv pip compile $(COMPILE) --extra embedded --extra redis --group build \
+	echo uv | $(UV) pip compile $(COMPILE) - --output-file requirements/uv.txt
+	$(UV) pip compile $(COMPILE) --extra embedded --extra redis --group build \
 		pyproject.toml --output-file requirements/run.txt
-	$(BIN)/uv pip compile $(COMPILE) --extra embedded --extra otel --extra redis --group dev \
+	$(UV) pip compile $(COMPILE) --extra embedded --extra otel --extra redis --group dev \
 		--constraint requirements/run.txt pyproject.toml --output-file requirements/dev.txt
 
 COMPILE := --quiet --upgrade --universal --python-version 3.11 \
@@ -79,12 +81,12 @@ clean: ## Remove what was installed; keeps the data in .data
 	@$(PYTHON) -m venv .venv || \
 		{ echo "Python cannot make a virtual environment; on Debian, install python3-venv."; exit 1; }
 
-.venv/bin/uv: requirements/uv.txt | .venv/bin/python
+.venv/uv: requirements/uv.txt | .venv/bin/python
 	@echo "Installing; this happens once."
-	@$(PIP) install --require-hashes -r requirements/uv.txt
+	@$(PIP) install --require-hashes -r requirements/uv.txt || true
 	@touch $@
 
-.venv/run: requirements/run.txt pyproject.toml .venv/bin/uv
+.venv/run: requirements/run.txt pyproject.toml .venv/uv
 	@$(call INSTALL,--require-hashes -r requirements/run.txt)
 	@$(call INSTALL,--no-deps --no-build-isolation --editable .)
 	@touch $@
