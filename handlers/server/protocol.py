@@ -7,6 +7,7 @@ minor version in pyproject.toml): `_start_asgi_task`, what is inside of the prot
 """
 
 import asyncio
+import time
 from enum import Enum, auto
 from math import inf
 from typing import Any
@@ -30,6 +31,7 @@ from handlers.server.stats import connection_stats
 MAX_URL = 65_535  # bytes, the limit of the parser
 MAX_DRAIN = 32 * 1024 * 1024  # bytes that are received after a response, and discarded
 LINGER_TIMEOUT = 5.0  # seconds
+ACCEPT_PAUSE = 1e-6  # seconds; the kernel makes it about 50 microseconds
 DRAIN_IDLE_TIMEOUT = 1.0  # seconds that a connection is kept for a request on its way
 
 
@@ -59,12 +61,18 @@ class RequestRejected(Exception):
 class Protocol(PipeliningProtocol):
     """uvicorn's protocol, with limits, and with problem documents for what is not HTTP."""
 
-    def __init__(self, *, limiter: ConnectionLimiter, **options: Any) -> None:
-        """Serve one connection within the limits of the process."""
+    def __init__(
+        self, *, limiter: ConnectionLimiter, shares_socket: bool, **options: Any
+    ) -> None:
+        """Serve one connection within the limits of the process.
+
+        If it shares the listening socket, other processes accept connections from it, too.
+        """
         super().__init__(**options)
         self.deadline = self.write_deadline = inf
         self._limiter = limiter
         self._limits = limiter.limits
+        self._shares_socket = shares_socket
         self._phase = IDLE
         self._received = 0  # bytes of the current request, or more if they were pipelined
         self._rejection = MALFORMED
@@ -81,7 +89,13 @@ class Protocol(PipeliningProtocol):
         return self.transport.is_closing()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Serve the connection, or reject it if there are too many."""
+        """Serve the connection, or reject it if there are too many.
+
+        With a shared socket, sleep first: the process that wakes first would accept nearly all
+        of many simultaneous connections. libuv once did the same.
+        """
+        if self._shares_socket:
+            time.sleep(ACCEPT_PAUSE)
         super().connection_made(transport)
         connection_stats.open += 1
         if self._limiter.admit(self.connections, self.loop):  # type: ignore[arg-type]

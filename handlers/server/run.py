@@ -103,7 +103,7 @@ def run(
             port=port,
             workers=workers,
             root_path=root_path,
-            http=partial(Protocol, limiter=limiter),  # type: ignore[arg-type]
+            http=partial(Protocol, limiter=limiter, shares_socket=workers > 1),  # type: ignore[arg-type]
             ws="none",
             lifespan="on",
             log_config=None,

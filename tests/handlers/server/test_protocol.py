@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import anyio
@@ -15,7 +16,7 @@ from uvicorn.server import ServerState
 from handlers.server.coalescing import COALESCE_LIMIT
 from handlers.server.limits import ConnectionLimiter, Limits
 from handlers.server.pipelining import MAX_PIPELINED, PIECE
-from handlers.server.protocol import Protocol
+from handlers.server.protocol import ACCEPT_PAUSE, Protocol
 
 pytestmark = pytest.mark.anyio
 
@@ -50,8 +51,9 @@ class RecordingTransport(asyncio.Transport):
         self.reading = True
 
 
-def limited_protocol(**options: Any) -> Protocol:
-    return Protocol(limiter=ConnectionLimiter(Limits()), **options)
+def limited_protocol(*, shares_socket: bool = False, **options: Any) -> Protocol:
+    limiter = ConnectionLimiter(Limits())
+    return Protocol(limiter=limiter, shares_socket=shares_socket, **options)
 
 
 ProtocolFactory = Callable[..., HttpToolsProtocol]
@@ -324,3 +326,14 @@ async def test_100_continue_is_sent_once_the_body_is_awaited() -> None:
 
     transport = await serve(app, EXPECT_CONTINUE)
     assert transport.writes == [b"HTTP/1.1 100 Continue\r\n\r\n"]
+
+
+@pytest.mark.parametrize("shares_socket", [True, False])
+async def test_a_process_that_shares_its_socket_lets_others_accept_the_next_connection(
+    monkeypatch: pytest.MonkeyPatch,
+    shares_socket: bool,  # noqa: FBT001
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("handlers.server.protocol.time.sleep", pauses.append)
+    connect(app_sending(), partial(limited_protocol, shares_socket=shares_socket))
+    assert pauses == [ACCEPT_PAUSE] * shares_socket
