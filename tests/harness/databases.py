@@ -34,7 +34,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def migrated_template(cluster: Cluster) -> Iterator[str]:
-    """Create a migrated database to be copied, which takes a tenth of migrating another."""
+    """Create a migrated database to be copied, rather than migrate one for each test."""
     with cluster.new_database() as migrated:
         migrated.migrate()
         yield migrated.name
