@@ -1,5 +1,6 @@
 """Fixtures for all tests, and the order of the files."""
 
+import gc
 import os
 import shutil
 import signal
@@ -49,6 +50,11 @@ if (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Move the files that take longest to the front."""
     items.sort(key=lambda item: _rank(item.nodeid.partition("::")[0]))
+
+
+def pytest_collection_finish() -> None:
+    """Exclude what exists now, thousands of tests, from garbage collection."""
+    gc.freeze()
 
 
 @cache

@@ -129,8 +129,7 @@ def test_swagger_ui_works_behind_a_proxy_with_a_path_prefix(
         created = try_out(page, "create_task", f'{{"title": "{title}"}}')
         expect(created.locator(".response-col_status")).to_contain_text("201")
         expect(created).to_contain_text(f"location: {ROOT_PATH}/api/tasks/")
-        expect(try_out(page, "list_tasks")).to_contain_text(title)
-        sent = operation(page, "list_tasks").locator(".request-url")
+        sent = operation(page, "create_task").locator(".request-url")
         expect(sent).to_contain_text(f"{proxied}/api/tasks")
         with window.context.expect_page() as opened:
             page.get_by_role("link", name="Read the guide").click()

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import multiprocessing
 import os
 import re
 import shutil
@@ -136,11 +137,13 @@ def test_alembic_check_finds_a_difference(change: str, scratch_db: Cluster) -> N
         command.check(config)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("setting", ["MIGRATION_DATABASE_URL", "DATABASE_URL"])
 def test_alembic_reads_a_url_as_the_service_does(setting: str, scratch_db: Cluster) -> None:
     alembic(scratch_db, "current", url=" {}?pgbouncer=true&schema=public\n", setting=setting)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("url", "message"),
     [
@@ -164,6 +167,7 @@ def test_all_migrations_can_be_downgraded_and_upgraded_again(scratch_db: Cluster
     assert definitions(scratch_db) == before
 
 
+@pytest.mark.once
 def test_autogenerate_writes_a_migration_that_runs(scratch_db: Cluster, tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "migrations", tmp_path / "migrations")
     config = str(shutil.copy(REPOSITORY / "pyproject.toml", tmp_path))
@@ -178,18 +182,20 @@ def test_autogenerate_writes_a_migration_that_runs(scratch_db: Cluster, tmp_path
 @contextmanager
 def migrating(*databases: Cluster) -> Iterator[None]:
     """Run a migrating process for each database; on exit, wait until all succeed."""
-    script = "import sys; from models import migrate; migrate.upgrade(*sys.argv[1:])"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["models.alembic_upgrade"])  # imports Alembic once
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, database.owner, database.app], cwd=REPOSITORY
-        )
+        context.Process(target=migrate.upgrade, args=(database.owner, database.app))
         for database in databases
     ]
+    for process in processes:
+        process.start()
     try:
         yield
     finally:
-        statuses = [process.wait() for process in processes]
-    assert statuses == len(databases) * [0]
+        for process in processes:
+            process.join()
+    assert [process.exitcode for process in processes] == len(databases) * [0]
 
 
 @pytest.mark.anyio
@@ -227,6 +233,7 @@ def test_migrating_again_changes_nothing_and_keeps_the_data(scratch_db: Cluster)
     assert scratch_db.scalar("SELECT id FROM todo.users") == user
 
 
+@pytest.mark.once
 def test_a_start_with_nothing_to_migrate_imports_neither_alembic_nor_sqlalchemy(
     empty: Cluster,
 ) -> None:

@@ -159,8 +159,10 @@ async def test_a_write_that_takes_too_long_has_not_happened(cluster: Cluster) ->
 
 
 async def test_a_connection_with_a_protocol_error_is_replaced(
-    proxy: Proxy, scratch_db: Cluster
+    scratch_db: Cluster, proxy: Proxy
 ) -> None:
+    # In this order, the proxy is stopped first. With a login that it holds up, dropping the
+    # database would wait for authentication_timeout, a minute.
     async with (
         open_database(scratch_db.with_params(port=proxy.port).app, **LONG_TIMEOUTS) as database,
         time_limit(),
