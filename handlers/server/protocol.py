@@ -8,7 +8,6 @@ minor version in pyproject.toml): `_start_asgi_task`, what is inside of the prot
 
 import asyncio
 import time
-from enum import Enum, auto
 from math import inf
 from typing import Any
 
@@ -17,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from handlers.server.coalescing import CoalescingApp
 from handlers.server.limits import ConnectionLimiter
+from handlers.server.phase import BODY, HANDLING, HEAD, IDLE, LINGERING
 from handlers.server.pipelining import PipeliningProtocol
 from handlers.server.rejection import (
     HEAD_TOO_LARGE,
@@ -33,25 +33,6 @@ MAX_DRAIN = 32 * 1024 * 1024  # bytes that are received after a response, and di
 LINGER_TIMEOUT = 5.0  # seconds
 ACCEPT_PAUSE = 1e-6  # seconds; the kernel makes it about 50 microseconds
 DRAIN_IDLE_TIMEOUT = 1.0  # seconds that a connection is kept for a request on its way
-
-
-class Phase(Enum):
-    """What a connection is waiting for."""
-
-    IDLE = auto()
-    """The next request."""
-    HEAD = auto()
-    """The rest of a request's head."""
-    BODY = auto()
-    """The rest of a request's body."""
-    HANDLING = auto()
-    """The response of the application."""
-    LINGERING = auto()
-    """The client to close the connection."""
-
-
-# Looking a member up in its class takes longer than everything else about it.
-IDLE, HEAD, BODY, HANDLING, LINGERING = Phase
 
 
 class RequestRejected(Exception):
