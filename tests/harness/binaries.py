@@ -9,6 +9,8 @@ from models.embedded.binaries import Binaries
 OTHER_BINARIES = os.environ.get("TEST_POSTGRES_BIN")
 """The directory of its programs, if any, such as /usr/lib/postgresql/15/bin of Debian."""
 
+_LOCALE_OPTIONS = ("--locale", "--builtin-locale")
+
 
 class OtherBinaries(Binaries):
     """The programs of TEST_POSTGRES_BIN."""
@@ -20,6 +22,6 @@ class OtherBinaries(Binaries):
         self.directory = Path(OTHER_BINARIES)
 
     def initdb(self, *options: str, **others: Any) -> None:
-        """Create a cluster; before PostgreSQL 17, locales are those of the system."""
-        others_than_locale = (option for option in options if "locale" not in option)
-        super().initdb(*others_than_locale, "--locale=C.UTF-8", **others)
+        """Create a cluster as PostgreSQL 15 can: locales of the system, and no settings."""
+        known = (each for each in options if not each.startswith(("--set", *_LOCALE_OPTIONS)))
+        super().initdb(*known, "--locale=C.UTF-8", **others)

@@ -89,11 +89,17 @@ class Postgres:
 def find_postmasters(home: Path) -> list[psutil.Process]:
     """Return the running postmasters of a cluster: one, or none."""
     argument = f"-D{home}/pgdata"
-    everything = psutil.process_iter(["cmdline"])
-    # A zombie process has no command line.
-    found = [process for process in everything if argument in (process.info["cmdline"] or ())]
+    found = [process for process in psutil.process_iter() if argument in command_of(process)]
     pids = {process.pid for process in found}
     return [process for process in found if parent_of(process) not in pids]
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """Return a process's command line; empty if it has ended meanwhile."""
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
 
 
 def parent_of(process: psutil.Process) -> int | None:

@@ -169,8 +169,11 @@ class Replay:
         self, response: httpx.Response, operation: Operation, target: Target, body: bytes
     ) -> None:
         request, status = response.request, response.status_code
-        query = _normalised(request.url.params.multi_items())
-        headers = _only((each["name"] for each in operation.parameters), request.headers)
+        described = [parameter["name"] for parameter in operation.parameters]
+        query = _normalised(
+            pair for pair in request.url.params.multi_items() if pair[0] in described
+        )
+        headers = _only(described, request.headers)
         errors = [
             *self._security_errors(target, has_token="authorization" in request.headers),
             *self._all_parameter_errors(target, query, headers),

@@ -224,6 +224,13 @@ def test_every_role_needs_its_password(data_dir: Path) -> None:
                 scalar(urls.owner, "SELECT 1", user=user, password="guessed")
 
 
+def test_each_password_is_hashed_once_only(data_dir: Path) -> None:
+    with embedded.running(data_dir), superuser(data_dir) as connection:
+        query = "SELECT rolpassword FROM pg_authid WHERE rolcanlogin"
+        digests = [digest for (digest,) in connection.execute(query)]
+    assert [digest.partition(":")[0] for digest in digests] == 3 * ["SCRAM-SHA-256$1"]
+
+
 def test_passwords_are_in_no_log_and_on_no_command_line(empty: Path, start: Start) -> None:
     seen: set[str] = set()
     service = start(empty)
