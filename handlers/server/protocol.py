@@ -56,6 +56,7 @@ class Protocol(PipeliningProtocol):
         self._shares_socket = shares_socket
         self._phase = IDLE
         self._received = 0  # bytes of the current request, or more if they were pipelined
+        self._since_content = 0  # bytes since the head, or since the last of the content
         self._rejection = MALFORMED
         self._draining = False
 
@@ -92,12 +93,16 @@ class Protocol(PipeliningProtocol):
     def parse(self, data: bytes) -> None:
         """Parse data; discard it if the connection is about to close."""
         self._received += len(data)
+        self._since_content += len(data)
         if self._phase is not LINGERING:
             super().parse(data)
         if self._phase is HEAD:
             if self._received > self._limits.max_head:
                 self._reject(self._head_rejection())
-        elif self._phase is BODY and len(self.headers) > self._limits.max_headers:
+        elif self._phase is BODY and (
+            len(self.headers) > self._limits.max_headers
+            or self._since_content > self._limits.max_head
+        ):
             self._reject(HEAD_TOO_LARGE)  # by trailers
         elif self._received > MAX_DRAIN:
             self.abort()
@@ -118,8 +123,15 @@ class Protocol(PipeliningProtocol):
             raise RequestRejected
         super().on_headers_complete()
         self.cycle.keep_alive &= not self._draining
+        self.headers = []  # of trailers, which must not become headers (RFC 9110, 6.5.1)
+        self._since_content = 0
         self._phase = BODY
         self.deadline = self.loop.time() + self._limits.body_timeout
+
+    def on_body(self, body: bytes) -> None:
+        """Receive a part of the content."""
+        super().on_body(body)
+        self._since_content = 0
 
     def on_message_complete(self) -> None:
         """Wait for the application: it may take as long as it needs."""

@@ -206,9 +206,16 @@ def test_a_chunked_body_is_413_as_soon_as_it_is_too_large(limited: Service) -> N
         b"GET /health HTTP/1.1\r\nX: " + b"x" * 70_000,
         b"GET /health HTTP/1.1\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",
         b"GET /health HTTP/1.1\r\n" + b"X: x\r\n" * 101 + b"\r\n",
-        authorized(b"Transfer-Encoding: chunked") + b"1\r\nx\r\n0\r\n" + b"X: x\r\n" * 101,
+        authorized(b"Transfer-Encoding: chunked") + b"1\r\nx\r\n0\r\n" + b"X: x\r\n" * 102,
+        authorized(b"Transfer-Encoding: chunked") + b"1\r\nx\r\n0\r\nX: " + b"x" * 80_000,
     ],
-    ids=["an unfinished header", "a long header", "many headers", "many trailers"],
+    ids=[
+        "an unfinished header",
+        "a long header",
+        "many headers",
+        "many trailers",
+        "a long trailer",
+    ],
 )
 def test_headers_that_are_too_large_or_too_many_are_431(limited: Service, head: bytes) -> None:
     with raw_http.connect(limited) as connection:
@@ -216,6 +223,14 @@ def test_headers_that_are_too_large_or_too_many_are_431(limited: Service, head: 
         response = raw_http.read_response(connection)
         assert response.status_code == 431
         assert problem_type(response) == "/problems/request-header-fields-too-large"
+
+
+def test_a_trailer_is_not_taken_for_a_header(limited: Service) -> None:
+    trailer = f"Authorization: Bearer {token(new_user_id())}".encode()
+    with raw_http.connect(limited) as connection:
+        connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(b'd\r\n{"title":"x"}\r\n0\r\n' + trailer + b"\r\n\r\n")
+        assert raw_http.read_response(connection).status_code == 401
 
 
 def test_a_hundred_headers_are_accepted(limited: Service) -> None:
