@@ -24,6 +24,7 @@ PAUSE = 2  # seconds
 REFRESH_INTERVAL = 60  # seconds
 # A fetch under way, a pause, the next fetch, and some margin.
 KEY_WAIT = 2 * FETCH_TIMEOUT + PAUSE + 2
+MAX_WAITING = 100  # requests, whose connections are not closed meanwhile
 
 HEADERS = {
     "Accept": "application/json",
@@ -55,6 +56,7 @@ class JWKSClient:
         self._refresh_wanted = asyncio.Event()
         self._started = self._finished = 0  # numbers of fetches
         self._fetch_finished = asyncio.Event()
+        self._waiting = 0
         # SSL_CERT_FILE and SSL_CERT_DIR may name private certificate authorities.
         self._tls = httpx.create_ssl_context()
 
@@ -94,16 +96,24 @@ class JWKSClient:
         return self._keys.find(header) if self._keys is not None else None
 
     async def _wait_for_refresh(self) -> bool:
-        """Wait for a fetch that starts from now on; return at once while fetches fail.
+        """Wait for a fetch that starts from now on.
 
-        Returns whether there was one, and it succeeded.
+        Return at once while fetches fail, or if too many wait already. Returns whether there
+        was a fetch, and it succeeded.
         """
+        if self._waiting == MAX_WAITING:
+            return False
         started = self._started
-        with contextlib.suppress(TimeoutError):
+        self._waiting += 1
+        try:
             async with asyncio.timeout(KEY_WAIT):
                 while self._finished <= started and not self._failing:
                     self._refresh_wanted.set()
                     await self._fetch_finished.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting -= 1
         return self._finished > started and not self._failing
 
     async def _refresh_loop(self) -> None:

@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from handlers.auth import jwks
-from handlers.auth.jwks import MAX_BYTES, JWKSClient, KeysUnavailable
+from handlers.auth.jwks import MAX_BYTES, MAX_WAITING, JWKSClient, KeysUnavailable
 from harness.clients import new_user_id
 from harness.jwks_server import JWKSServer, KeyPair
 from harness.waiting import poll_until, time_limit
@@ -95,6 +95,23 @@ async def test_without_an_answer_in_time_a_key_is_not_called_invalid(
         assert await key_for(keys, ED) == ED.kid
 
 
+async def test_a_key_is_unavailable_at_once_while_too_many_requests_wait_for_others(
+    running: JWKSServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jwks, "MAX_WAITING", 3)
+    async with running_client(running) as keys:
+        assert await key_for(keys, ED) == ED.kid
+        running.delay = 0.5
+        waiting = [asyncio.create_task(key_for(keys, KeyPair())) for _ in range(3)]
+        await poll_until(lambda: reached(running, 2))
+        assert await key_for(keys, NEW) == UNAVAILABLE
+        assert await key_for(keys, ED) == ED.kid
+        assert not any(task.done() for task in waiting)
+        assert await asyncio.gather(*waiting) == 3 * [INVALID_KEY]
+        running.publish(NEW)
+        assert await key_for(keys, NEW) == NEW.kid
+
+
 async def test_a_new_key_is_found_immediately(running: JWKSServer) -> None:
     async with running_client(running) as keys:
         assert await key_for(keys, ED) == ED.kid
@@ -159,7 +176,7 @@ async def test_unknown_kids_cause_few_fetches_and_one_at_a_time(
         assert await key_for(keys, ED) == ED.kid
         start = time.monotonic()
         for _ in range(5):
-            many = [key_for(keys, KeyPair(private=ED.private)) for _ in range(200)]
+            many = [key_for(keys, KeyPair(private=ED.private)) for _ in range(MAX_WAITING)]
             assert set(await asyncio.gather(*many)) == {INVALID_KEY}
         seconds = time.monotonic() - start
         assert running.request_count <= 2 + seconds / PAUSE
