@@ -31,7 +31,7 @@ _MARGIN = 1.0  # seconds that a round trip may take beyond its statement
 _READY_TIMEOUT = 1.0  # seconds
 _FAILED = ExecStatus.FATAL_ERROR
 _ROWS = ExecStatus.TUPLES_OK
-_PING = Statement(b"SELECT 1", (), writes=False, name="ping")
+_PING = Statement(b"SELECT 1", (), writes=True, name="ping")  # so that a standby is not ready
 
 logger = logging.getLogger("todo.database")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from harness.cluster import Cluster, new_user_id, open_database
+from harness.cluster import KIND, Cluster, new_user_id, open_database
 from harness.pgbouncer import PgBouncer, requires_pgbouncer
+from harness.postgres import Postgres
 from harness.waiting import poll_until, time_limit
 from models import migrate
-from models.errors import PermissionDenied
+from models.errors import PermissionDenied, Unavailable
 from models.lists import list_tasks
 from models.postgres.database import Database
 from models.postgres.statements import Statement
@@ -115,3 +117,41 @@ async def test_no_server_connection_stays_assigned_to_a_client(
 
 async def test_migrations_run_through_pgbouncer(pooler: Cluster) -> None:
     migrate.upgrade(pooler.owner, pooler.app)
+
+
+@pytest.mark.skipif(KIND == "citus", reason="Citus has no standby of its own")
+async def test_writes_fail_and_the_service_is_not_ready_while_the_server_is_a_standby(
+    tmp_path: Path,
+) -> None:
+    postgres = Postgres(tmp_path)
+    pgbouncer = None
+    try:
+        postgres.database.migrate()
+        pgbouncer = PgBouncer(postgres.database, tmp_path)
+        async with open_database(pgbouncer.database.app) as database, time_limit():
+            task = await create_task(database, "alice", {"title": "Before"})
+            await asyncio.to_thread(postgres.stop)
+            standby = postgres.cluster.pgdata / "standby.signal"
+            standby.touch()
+            os.chown(standby, *owner_of(postgres.cluster.pgdata))
+            await asyncio.to_thread(postgres.start)
+            await poll_until(lambda: can_read(database, task.id))
+            with pytest.raises(Unavailable):
+                await create_task(database, "alice", {"title": "Lost"})
+            assert not await database.ready()
+    finally:
+        if pgbouncer:
+            pgbouncer.stop()
+        postgres.kill()
+
+
+async def can_read(database: Database, task_id: str) -> bool:
+    try:
+        return bool(await get_task(database, "alice", task_id))
+    except Unavailable:
+        return False
+
+
+def owner_of(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_uid, status.st_gid

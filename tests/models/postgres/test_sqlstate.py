@@ -19,7 +19,11 @@ def raising(state: str) -> Statement:
 
 
 @pytest.mark.parametrize(
-    "state", ["08000", "08006", "53000", "53300", "57014", "57P01", "40001", "40P01", "55P03"]
+    "state",
+    [
+        *("08000", "08006", "25001", "53000", "53300", "57014", "57P01"),
+        *("40001", "40P01", "55P03"),
+    ],
 )
 async def test_an_outage_is_unavailable_and_logged(
     state: str, database: Database, caplog: pytest.LogCaptureFixture
