@@ -14,12 +14,12 @@ from models import embedded
 from models.backfill import all_user_ids, store_json
 from models.migrate import upgrade
 from models.restore import advance_revisions
-from settings import Settings
+from settings import SettingError, Settings
 
 
 def migrate(_options: argparse.Namespace) -> None:
     """Bring the database up to date."""
-    with with_database(configuration.load(os.environ)) as settings:
+    with with_database(configuration.load(os.environ), create=True) as settings:
         upgrade_database(settings)
 
 
@@ -45,11 +45,20 @@ async def _backfill(settings: Settings) -> int:
 
 
 @contextmanager
-def with_database(settings: Settings) -> Iterator[Settings]:
-    """Yield the settings with a database: their own, or the embedded PostgreSQL."""
+def with_database(settings: Settings, *, create: bool = False) -> Iterator[Settings]:
+    """Yield the settings with a database: their own, or the embedded PostgreSQL.
+
+    Raises SettingError if there is none yet, unless it is to be created.
+    """
     if settings.database_url is not None:
         yield settings
         return
+    if not create and not embedded.exists(settings.data_dir):
+        message = (
+            "There is no database here: DATABASE_URL is not set, and no service has made "
+            f"one in {settings.data_dir.absolute()}."
+        )
+        raise SettingError(message)
     with embedded.running(settings.data_dir) as urls:
         provided = {
             "database_url": SecretStr(urls.app),

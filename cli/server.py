@@ -26,7 +26,7 @@ def serve(options: argparse.Namespace) -> None:
     configure_logging(given.log_level, given.log_format)
     settings = with_dev_secret(given, create=True)
     check_address(settings.host, settings.port)
-    with _with_metrics(settings), with_database(settings) as complete:
+    with _with_metrics(settings), with_database(settings, create=True) as complete:
         upgrade_database(complete)
         asyncio.run(_check_database(complete))
         _export_to_workers(complete, development=is_development(given))

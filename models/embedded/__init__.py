@@ -27,7 +27,14 @@ from models.embedded.binaries import EmbeddedError
 from models.embedded.cluster import Cluster, Urls, locked
 from models.embedded.supervisor import supervised
 
-__all__ = ["EmbeddedError", "Urls", "running"]
+__all__ = ["EmbeddedError", "Urls", "exists", "running"]
+
+
+def exists(data_dir: Path) -> bool:
+    """Return whether there is a cluster in `data_dir`. Raises EmbeddedError if unknown."""
+    home = data_dir.absolute() / "postgres"
+    with _as_embedded_error(home):
+        return Cluster(home).pgdata.exists()
 
 
 @contextmanager

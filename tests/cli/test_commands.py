@@ -103,6 +103,30 @@ def test_without_a_secret_there_is_no_token(run_in_process: RunInProcess) -> Non
     )
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["after-restore"],
+        ["backfill"],
+        *([name, "--user", "alice"] for name in ("export", "block", "unblock")),
+        ["erase", "--user", "alice", "--yes"],
+    ],
+)
+def test_a_command_creates_no_database_in_another_directory(
+    tmp_path: Path,
+    run_in_process: RunInProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sentence = error_message(run_in_process(*command, BETTER_AUTH_SECRET=SECRET))
+    assert sentence == (
+        "There is no database here: DATABASE_URL is not set, and no service has made one in "
+        f"{tmp_path / '.data'}."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("ttl", ["", "0", "-1h", "1.5h", "1w", "٣d", "99999999d"])
 def test_an_invalid_duration_is_refused(run_in_process: RunInProcess, ttl: str) -> None:
     refused = run_in_process(
