@@ -7,6 +7,7 @@ security function, copies of parameter definitions, two routers: 108 µs) is dec
 start.
 """
 
+import asyncio
 import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ from starlette.types import Receive, Scope, Send
 from handlers.api.compression import MIN_COMPRESSED, compress
 from handlers.api.problems import MethodNotAllowed, PathNotFound, error_response
 from handlers.api.request_body import has_body, read_body
+from models.errors import OutcomeUnknown, Unavailable
 from openapi.contract import path_pattern
 from openapi.requests import RequestValidator
 
@@ -201,6 +203,9 @@ class Operations(SpecMiddleware):  # type: ignore[misc]  # Connexion is untyped
             response = await self._api.match(scope)(scope, receive)
             if len(response.body) >= MIN_COMPRESSED:
                 response = await compress(scope, response)
+        except asyncio.CancelledError:  # SHUTDOWN_TIMEOUT has passed
+            reads = scope["method"] in {"GET", "HEAD"}
+            response = error_response(scope, Unavailable() if reads else OutcomeUnknown())
         except Exception as error:  # noqa: BLE001 (each has its problem document)
             response = error_response(scope, error)
         await response(scope, receive, send)

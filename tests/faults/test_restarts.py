@@ -64,6 +64,22 @@ def test_requests_in_flight_are_completed_on_shutdown(
         assert task["completed"]
 
 
+def test_a_request_that_outlasts_the_shutdown_timeout_gets_a_problem(
+    postgres: Postgres, run: Run, submit: Submit
+) -> None:
+    service = run(**{**PATIENT, "SHUTDOWN_TIMEOUT": "1"})
+    with AuthedClient(service.url, new_user_id()) as alice:
+        path = f"/api/tasks/{alice.create_task('Locked')['id']}/complete"
+        with postgres.task_locked(path.split("/")[3]):
+            (request,) = submit(lambda: alice.patch(path), 1)
+            wait_until(lambda: postgres.count_lock_waits() == 1)
+            service.process.terminate()
+            response = request.result(TIMEOUT_SECONDS)
+    assert response.status_code == 503
+    assert response.json()["type"] == "/problems/outcome-unknown"
+    assert "Traceback" not in service.log.read_text()
+
+
 def test_a_rolling_restart_of_two_workers_breaks_no_request(run: Run) -> None:
     service = run("--workers", "2")
     with WriteLedger(service.url, writers=8) as ledger:
