@@ -14,6 +14,7 @@ from models.postgres.database import NO_USER, Database
 from models.postgres.statements import Statement
 
 REFRESH_INTERVAL = 2  # seconds
+RETRY_INTERVAL = 0.2  # seconds, after a failure: a queue that was full may have room by now
 
 EFFECTIVE_WITHIN = 5
 """Seconds after which every process knows of a change, while the database responds."""
@@ -22,17 +23,20 @@ _LIST = Statement(
     b"SELECT coalesce(json_agg(user_id ORDER BY user_id), '[]') FROM todo.blocked_users",
     (),
     writes=False,
+    name="list_blocked_users",
 )
 _BLOCK = Statement(
     b"INSERT INTO todo.blocked_users (user_id) VALUES ($1)"
     b" ON CONFLICT DO NOTHING RETURNING user_id",
     ("blocked",),
     writes=True,
+    name="block_user",
 )
 _UNBLOCK = Statement(
     b"DELETE FROM todo.blocked_users WHERE user_id = $1 RETURNING user_id",
     ("blocked",),
     writes=True,
+    name="unblock_user",
 )
 
 logger = logging.getLogger("todo.database")
@@ -76,7 +80,7 @@ class BlockedUsers:
     async def _refresh_loop(self) -> None:
         """Refresh; a failure keeps the copy, since without the database nobody is served."""
         while True:
-            await asyncio.sleep(REFRESH_INTERVAL)
+            await asyncio.sleep(RETRY_INTERVAL if self._failing else REFRESH_INTERVAL)
             try:
                 await self._refresh()
             except Exception as error:  # noqa: BLE001 (an unexpected one must not end the loop)

@@ -56,6 +56,7 @@ LOGIN_PROBLEM = Statement(
     """,
     (),
     writes=False,
+    name="check_login",
 )
 """Selects the login, and why row security would not restrict it; nothing if it would."""
 
