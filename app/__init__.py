@@ -27,6 +27,7 @@ from app.components import (
     create_token_cache,
     origin,
     sign_token,
+    trusted_proxies,
 )
 from app.lifespan import lifespan, opened
 from app.observability import create_observers, process_figures
@@ -89,7 +90,7 @@ def create_app(
         blocked.running(),
     ]
     # Nothing but this limit depends on the address of the client.
-    proxies = list(settings.forwarded_allow_ips) if settings.invalid_token_limit else []
+    proxies = trusted_proxies(settings) if settings.invalid_token_limit else []
     app = ConnexionMiddleware(
         Operations(),
         middlewares=[

@@ -2,6 +2,7 @@
 
 from collections.abc import Container
 from datetime import timedelta
+from ipaddress import ip_network
 
 from handlers.auth import BearerAuth
 from handlers.auth.cache import TokenCache
@@ -74,6 +75,18 @@ def create_counters(settings: Settings) -> Counters:
     from handlers.auth.redis_counters import RedisCounters  # noqa: PLC0415 (an extra)
 
     return RedisCounters(settings.rate_limit_storage.get_secret_value())
+
+
+def trusted_proxies(settings: Settings) -> list[str]:
+    """Return the addresses and networks of proxies, or `*` for all.
+
+    Those of IPv4 are also given in the form in which an IPv6 socket reports them.
+    """
+    given = list(settings.forwarded_allow_ips)
+    if given == ["*"]:
+        return given
+    networks = (network for network in map(ip_network, given) if network.version == 4)  # noqa: PLR2004
+    return given + [f"::ffff:{each.network_address}/{96 + each.prefixlen}" for each in networks]
 
 
 def create_limits(settings: Settings) -> Limits:

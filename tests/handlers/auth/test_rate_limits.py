@@ -5,10 +5,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+import settings
+from app.components import trusted_proxies
 from handlers.api.problem_types import PROBLEM_TYPES
 from harness.anonymous import AnonymousClient, unauthorized_detail
 from harness.clients import AuthedClient, new_user_id, token
@@ -24,6 +28,7 @@ INVALID_TOKENS = 3
 FORGED = token("alice", secret="another secret, as long as the one in use")
 PROXY = "127.0.0.1"
 NOT_A_PROXY = "127.0.0.2"
+PROXIES = "127.0.0.1,10.0.0.0/8,2001:db8::1"
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +230,35 @@ def test_invalid_tokens_are_limited_by_the_address_that_the_proxy_has_seen(
 ) -> None:
     exceed_from(limited, used)
     assert send_token(limited, FORGED, other).status_code == status
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("proxy", "trusted"),
+    [
+        ("10.1.2.3", True),
+        ("::ffff:10.1.2.3", True),
+        ("::ffff:127.0.0.1", True),
+        ("::ffff:11.1.2.3", False),
+        ("2001:db8::1", True),
+        ("2001:db8::2", False),
+    ],
+)
+async def test_a_proxy_is_recognized_on_an_ipv6_socket(proxy: str, *, trusted: bool) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        seen.append(scope["client"][0])
+
+    environment = {"BETTER_AUTH_SECRET": SECRET, "FORWARDED_ALLOW_IPS": PROXIES}
+    proxies = trusted_proxies(settings.load(environment))
+    scope = {
+        "type": "http",
+        "client": (proxy, 50_000),
+        "headers": [(b"x-forwarded-for", b"203.0.113.7")],
+    }
+    await ProxyHeadersMiddleware(app, trusted_hosts=proxies)(scope, None, None)  # type: ignore[arg-type]
+    assert seen == ["203.0.113.7" if trusted else proxy]
 
 
 def test_nobody_but_a_trusted_proxy_can_name_another_address(limited: Service) -> None:
