@@ -38,6 +38,7 @@ def serve(options: argparse.Namespace) -> None:
             port=complete.port,
             workers=complete.workers,
             limits=create_limits(complete),
+            pool_size=complete.pool_size,
             shutdown_timeout=complete.shutdown_timeout,
             root_path=complete.root_path,
         )

@@ -12,7 +12,7 @@ from typing import Protocol
 from handlers.server.stats import connection_stats
 
 SWEEP_INTERVAL = 0.25  # seconds
-RESERVED_FILES = 100  # for the database, logs, sockets that listen, and keys
+RESERVED_FILES = 100  # for logs, sockets that listen, keys, and counters of limits
 MAX_FILES = 65_536  # more than that are not asked for
 WARNING_INTERVAL = 60.0  # seconds between two warnings about the number of connections
 
@@ -125,12 +125,15 @@ class ConnectionLimiter:
             )
 
 
-def raise_file_limit() -> int:
-    """Raise this process's limit of open files, and return how many connections that allows."""
+def raise_file_limit(pool_size: int) -> int:
+    """Raise this process's limit of open files.
+
+    Return how many connections that allows, besides `pool_size` of them to the database.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
     if soft != resource.RLIM_INFINITY and soft < highest:
         resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))
         soft = highest
     files = MAX_FILES if soft == resource.RLIM_INFINITY else soft
-    return max(files - RESERVED_FILES, 1)
+    return max(files - RESERVED_FILES - pool_size, 1)

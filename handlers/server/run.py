@@ -85,15 +85,17 @@ def run(
     workers: int,
     root_path: str,
     limits: Limits,
+    pool_size: int,
     shutdown_timeout: float,
 ) -> None:
     """Serve the application that `factory` builds until a signal stops the process.
 
     `factory` is an import string, such as `app:from_environment`, which each worker
-    process calls; `root_path` is that of ASGI. Exits with STARTUP_FAILURE if serving cannot
+    process calls; `root_path` is that of ASGI, `pool_size` the number of connections to the
+    database, which `limits` do not concern. Exits with STARTUP_FAILURE if serving cannot
     begin. Requests in flight get `shutdown_timeout` seconds to end.
     """
-    most = min(limits.max_connections, raise_file_limit())
+    most = min(limits.max_connections, raise_file_limit(pool_size))
     limiter = ConnectionLimiter(replace(limits, max_connections=most))
     _serve(
         uvicorn.Config(
