@@ -195,6 +195,7 @@ class Protocol(PipeliningProtocol):
             connection_stats.timed_out += 1
             self._reject(TOO_SLOW)
         else:
+            connection_stats.timed_out += not self.served
             self.transport.close()
 
     def abort(self) -> None:

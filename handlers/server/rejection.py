@@ -29,7 +29,10 @@ class Rejection:
     def response(self, root_path: str) -> bytes:
         """Return the response, after which the connection is closed."""
         request_id = secrets.token_hex(16)
-        logger.log(self.level, "request %s is rejected: %s", request_id, self.slug)
+        fields = {"fields": {"request_id": request_id}}
+        logger.log(
+            self.level, "request %s is rejected: %s", request_id, self.slug, extra=fields
+        )
         scope = {
             "raw_path": b"/",
             "root_path": root_path,

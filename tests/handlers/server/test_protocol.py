@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -17,6 +17,7 @@ from handlers.server.coalescing import COALESCE_LIMIT
 from handlers.server.limits import ConnectionLimiter, Limits
 from handlers.server.pipelining import MAX_PIPELINED, PIECE
 from handlers.server.protocol import ACCEPT_PAUSE, Protocol
+from handlers.server.stats import connection_stats
 
 pytestmark = pytest.mark.anyio
 
@@ -337,3 +338,17 @@ async def test_a_process_that_shares_its_socket_lets_others_accept_the_next_conn
     monkeypatch.setattr("handlers.server.protocol.time.sleep", pauses.append)
     connect(app_sending(), partial(limited_protocol, shares_socket=shares_socket))
     assert pauses == [ACCEPT_PAUSE] * shares_socket
+
+
+@pytest.mark.parametrize(("received", "counted"), [(b"", 1), (GET, 0)])
+async def test_a_client_that_has_sent_nothing_in_time_is_counted(
+    received: bytes, counted: int
+) -> None:
+    before = connection_stats.timed_out
+    transport, protocol = connect(app_sending(*HELLO))
+    if received:
+        protocol.data_received(received)
+        await anyio.wait_all_tasks_blocked()
+    cast("Protocol", protocol).expire()
+    assert transport.closed
+    assert connection_stats.timed_out - before == counted
