@@ -48,6 +48,9 @@ class PipeliningProtocol(HttpToolsProtocol):
         self.flow.read_paused = False
         self.transport.resume_reading()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Log nothing: anybody may offer to upgrade, and the offer is ignored."""
+
     def _parse_pieces(self) -> None:
         """Parse until the queue of requests is full; read no more until all is parsed."""
         while self._unparsed and len(self.pipeline) < MAX_PIPELINED:

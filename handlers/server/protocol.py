@@ -2,8 +2,9 @@
 
 A request that the application never sees gets a problem document like every other error. The
 modules of this package are the only ones that use private names of uvicorn (pinned to its
-minor version in pyproject.toml): `_start_asgi_task`, what is inside of the protocol and its
-`RequestResponseCycle`, and how `run` starts worker processes (`_subprocess.spawn`).
+minor version in pyproject.toml): `_start_asgi_task`, `_unsupported_upgrade_warning`, what is
+inside of the protocol and its `RequestResponseCycle`, and how `run` starts worker processes
+(`_subprocess.spawn`).
 """
 
 import asyncio

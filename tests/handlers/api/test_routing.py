@@ -305,6 +305,7 @@ def test_protocol_upgrades_are_ignored(
         "Connection: Upgrade",
     )
     assert (response.status_code, response.json()) == (200, [])
+    assert "pgrade" not in service.log.read_text()
 
 
 def test_expect_100_continue_is_supported(service: Service, alice: AuthedClient) -> None:
