@@ -18,7 +18,9 @@ class AccessLog:
         prefix, alias_of = user_scope
         root = prefix.partition("{user_id}")[0]
         other = re.escape(alias_of.removeprefix(root))
-        self._user_path = re.compile(rf"{re.escape(root)}(?!{other}(?:/|$))[^/]+")
+        # Also where it is misspelled, as in /API//alice/tasks.
+        misspelled = re.escape(root).replace("/", "/+")
+        self._user_path = re.compile(rf"(?i:{misspelled})(?!{other}(?:/|$))[^/]+")
         self._template = f"{root}{{user_id}}"
 
     def __call__(self, scope: Scope, status: int, seconds: float) -> None:

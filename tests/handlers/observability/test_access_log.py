@@ -16,6 +16,9 @@ FORMS = {
     # Of what is no path of the service, either.
     "/api/alice": "/api/{user_id}",
     "/api/alice/task": "/api/{user_id}/task",
+    "/api//alice/tasks": "/api/{user_id}/tasks",
+    "//API/alice/tasks": "/api/{user_id}/tasks",
+    "/api/TASKS/tasks": "/api/{user_id}/tasks",
     "/todo/api/alice/tasks": "/todo/api/{user_id}/tasks",
     "/docs": "/docs",
     "/a\nb\xe9": r"/a\nb\xe9",
