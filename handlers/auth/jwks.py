@@ -24,7 +24,7 @@ PAUSE = 2  # seconds
 REFRESH_INTERVAL = 60  # seconds
 # A fetch under way, a pause, the next fetch, and some margin.
 KEY_WAIT = 2 * FETCH_TIMEOUT + PAUSE + 2
-MAX_WAITING = 100  # requests, whose connections are not closed meanwhile
+MAX_WAITING = 100  # requests; their connections are not closed in favour of others
 
 HEADERS = {
     "Accept": "application/json",

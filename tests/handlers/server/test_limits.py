@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from handlers.server.limits import raise_file_limit
 from harness import raw_http
 from harness.clients import AuthedClient, new_user_id, token
 from harness.postgres import wait_until
@@ -279,3 +280,9 @@ def test_ordinary_clients_are_served_among_thousands_of_slow_ones(run: Run) -> N
             assert len(newcomer.list_tasks()) == 1
     assert sorted(times)[len(times) * 99 // 100] < 0.1
     assert "as many as allowed" in service.log.read_text()
+
+
+def test_files_are_reserved_for_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1000, 1000))
+    assert raise_file_limit(pool_size=0) - raise_file_limit(pool_size=120) == 120
+    assert raise_file_limit(pool_size=2000) == 1
