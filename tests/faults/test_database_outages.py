@@ -39,12 +39,12 @@ def test_no_acknowledged_write_is_lost_when_postgresql_ends_under_load(
             stop_server(postgres)
             ledger.wait_for(503)
             postgres.start()
-            ledger.wait_for_acknowledgements()
+            ledger.check_recovery("PostgreSQL ended")
     ledger.verify(service.url)
     assert set(ledger.counts) == {200, 201, 503}
 
 
-def test_an_embedded_postgresql_that_is_killed_under_load_is_back_within_ten_seconds(
+def test_an_embedded_postgresql_that_is_killed_under_load_is_back_within_seconds(
     migrated_data_dir: Path, serve: Serve
 ) -> None:
     environment = {"DATA_DIR": str(migrated_data_dir), "BETTER_AUTH_SECRET": SECRET}
@@ -56,9 +56,7 @@ def test_an_embedded_postgresql_that_is_killed_under_load_is_back_within_ten_sec
             killed = time.monotonic()
             kill_postmasters(home)
             wait_until(lambda: find_postmasters(home) not in ([], before))  # noqa: B023
-            wait_until(lambda: is_ready(service))
-            assert time.monotonic() - killed < 10
-            ledger.wait_for_acknowledgements()
+            ledger.check_recovery("the embedded PostgreSQL was killed", killed)
     ledger.verify(service.url)
     assert service.log.read_text().count("has died and is started again") == 2
 

@@ -24,7 +24,7 @@ def test_no_acknowledged_write_is_lost_when_the_service_is_killed_under_load(
             service.kill()
             ledger.wait_for("broken")
             service = run("--workers", workers, port=service.port)
-            ledger.wait_for_acknowledgements()
+            ledger.check_recovery("the service was killed")
     ledger.verify(service.url)
     assert set(ledger.counts) <= {200, 201, 503, "broken"}
 
@@ -37,7 +37,7 @@ def test_no_acknowledged_write_is_lost_when_the_service_is_restarted_under_load(
         for _ in range(2):
             service.stop()
             service = run(port=service.port)
-            ledger.wait_for_acknowledgements()
+            ledger.check_recovery("the service was restarted")
     ledger.verify(service.url)
     assert set(ledger.counts) <= {200, 201, "broken"}
 
@@ -85,7 +85,7 @@ def test_a_rolling_restart_of_two_workers_breaks_no_request(run: Run) -> None:
     with WriteLedger(service.url, writers=8) as ledger:
         service.process.send_signal(signal.SIGHUP)
         wait_until(lambda: service.log.read_text().count("Finished server process") == 2)
-        ledger.wait_for_acknowledgements()
+        ledger.check_recovery("the workers were replaced")
     ledger.verify(service.url)
     assert set(ledger.counts) == {200, 201}
 

@@ -17,6 +17,7 @@ from harness.postgres import TIMEOUT_SECONDS
 
 PACE = 0.01  # seconds between two writes of a client, or they would slow down what they test
 PAUSE = 0.02  # seconds after a failed write, which avoids thousands of failures
+MAX_RECOVERY = 5.0  # seconds
 CHANGED = " (changed)"
 
 
@@ -79,11 +80,16 @@ class WriteLedger:
             lambda: all(self._acknowledged[client] >= goal for client, goal in goals.items())
         )
 
-    def wait_for_recovery(self) -> float:
-        """Wait until each client has had a write acknowledged; return the seconds it took."""
-        started = time.monotonic()
+    def check_recovery(self, fault: str, since: float | None = None) -> None:
+        """Wait until every client has had a write acknowledged, in time after a fault.
+
+        The time begins now, or at `since` by the monotonic clock. `pytest -rP` shows it.
+        """
+        since = since or time.monotonic()
         self.wait_for_acknowledgements(1)
-        return time.monotonic() - started
+        seconds = time.monotonic() - since
+        print(f"{fault}: {dict(self.counts)}, recovered in {seconds:.1f} s")
+        assert seconds < MAX_RECOVERY
 
     def wait_for(self, outcome: int | str, number: int = 10) -> None:
         """Wait until `number` more writes have had this outcome."""
