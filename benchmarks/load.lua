@@ -3,6 +3,7 @@
 local requests, count, index = {}, 0, 0
 
 -- For each request the file holds a line with its length, its bytes, and a line break.
+-- The second argument is the fraction of the requests to skip at first.
 function init(arguments)
   local file = assert(io.open(arguments[1], "rb"))
   for length in file:lines() do
@@ -11,6 +12,7 @@ function init(arguments)
     file:read(1)
   end
   file:close()
+  index = math.floor(count * tonumber(arguments[2]))
 end
 
 function request()

@@ -55,7 +55,7 @@ class Testbed:
         requests = self._request_file(running, scenario)
         for duration in (WARM_UP_SECONDS, seconds):
             load = Load(requests, scenario.connections, duration, self.layout.load)
-            measurement = run_load(running.url, load, running.process, self.postmaster)
+            measurement = run_load(running.instances, load, self.postmaster)
         return measurement
 
     def _request_file(self, running: RunningService, scenario: Scenario) -> Path:
@@ -88,13 +88,7 @@ def running_testbed(services: Iterable[Service]) -> Iterator[Testbed]:
                 print(f"Loading the tasks for {service.title}.", flush=True)
                 datasets[service.database] = create_dataset(service, urls)
             service_urls = datasets[service.database].urls
-            started.append(
-                stack.enter_context(
-                    running(
-                        service, service_urls, directory, cpu_layout(service.workers).service
-                    )
-                )
-            )
+            started.append(stack.enter_context(running(service, service_urls, directory)))
         yield Testbed(datasets, started, directory)
 
 

@@ -5,6 +5,7 @@ on the machine than throughput and latency do.
 """
 
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -26,10 +27,14 @@ class Usage:
     """Elapsed seconds, on the monotonic clock."""
 
     @classmethod
-    def now(cls, service: psutil.Process, database: psutil.Process) -> "Usage":
-        """Return what has been used up to now."""
+    def now(cls, service: Iterable[psutil.Process], database: psutil.Process) -> "Usage":
+        """Return what has been used up to now, by these and their descendants."""
         return cls(
-            cpu_seconds_each(service),
+            {
+                process: seconds
+                for root in service
+                for process, seconds in cpu_seconds_each(root).items()
+            },
             cpu_seconds(database),
             system_cpu_seconds(),
             time.monotonic(),
