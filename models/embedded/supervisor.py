@@ -11,9 +11,8 @@ from models.embedded.binaries import EmbeddedError
 from models.embedded.cluster import Cluster, locked
 
 _CHECK_INTERVAL = 0.5  # seconds
-_MAX_PAUSE = (
-    10.0  # seconds between two starts, of which each that was in vain doubles the pause
-)
+_READY_INTERVAL = 0.05  # seconds
+_MAX_PAUSE = 10.0  # seconds between two starts; each that was in vain doubles the pause
 
 logger = logging.getLogger("todo.database")
 
@@ -39,23 +38,30 @@ def _supervise(cluster: Cluster, use: int, stopping: threading.Event) -> None:
     pause = _CHECK_INTERVAL
     while not stopping.wait(pause) and _is_same_directory(cluster, use):
         try:
-            restarted = _restart(cluster)
+            if not cluster.alive():
+                _restart(cluster, stopping)
+            pause = _CHECK_INTERVAL
         except (OSError, EmbeddedError) as error:
             logger.warning("PostgreSQL in %s cannot be started: %s", cluster.home, error)
-            restarted = True
-        pause = min(2 * pause, _MAX_PAUSE) if restarted else _CHECK_INTERVAL
+            pause = min(2 * pause, _MAX_PAUSE)
 
 
-def _restart(cluster: Cluster) -> bool:
-    """Start the server if it has died; return whether it had."""
-    if cluster.alive():
-        return False
+def _restart(cluster: Cluster, stopping: threading.Event) -> None:
+    """Start the server unless another process does, and wait until it is ready.
+
+    Raises EmbeddedError if it ends before.
+    """
     with suppress(BlockingIOError), locked(cluster.home / "start.lock", LOCK_EX | LOCK_NB):
-        if not cluster.alive():
-            logger.warning("PostgreSQL in %s has died and is started again.", cluster.home)
-            cluster.start_postmaster(cluster.port)
-            return True
-    return False  # another process is about to start it
+        if cluster.alive():
+            return
+        logger.warning("PostgreSQL in %s has died and is started again.", cluster.home)
+        cluster.start_postmaster(cluster.port)
+        while not stopping.wait(_READY_INTERVAL):
+            if superuser := cluster.try_connect():
+                superuser.close()
+                return
+            if not cluster.alive():
+                cluster.binaries.fail("it ends")
 
 
 def _is_same_directory(cluster: Cluster, use: int) -> bool:
