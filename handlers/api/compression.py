@@ -6,8 +6,8 @@ import zlib
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Scope
-from werkzeug.datastructures import Accept
-from werkzeug.http import parse_accept_header
+
+from handlers.api.negotiation import accepts_gzip
 
 MIN_COMPRESSED = 65_536
 """Bytes. 3 MB of tasks become 0.3 MB in some 50 ms; of less, a client notices nothing."""
@@ -22,8 +22,7 @@ async def compress(scope: Scope, response: Response) -> Response:
     A strong entity tag would stand for other bytes now, so it becomes a weak one (8.8.3);
     `If-None-Match` compares weakly. Runs in a thread: zlib releases the GIL.
     """
-    accepted = Headers(scope=scope).get("accept-encoding")
-    if not parse_accept_header(accepted, Accept).quality("gzip"):
+    if not accepts_gzip(Headers(scope=scope).get("accept-encoding")):
         return response
     response.body = await asyncio.to_thread(_gzip, bytes(response.body))
     headers = response.headers

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
-from werkzeug.datastructures import Accept, MIMEAccept
-from werkzeug.http import parse_accept_header
 
 from handlers.api.conditional import etag_of_bytes, not_modified
+from handlers.api.negotiation import accepts_gzip, preferred_media_type
 
 MIN_COMPRESSED = 1024  # bytes; below that, the headers outweigh what is saved
 HEADERS_OF_304 = ("cache-control", "etag", "vary")
@@ -34,8 +33,8 @@ class StaticResponse:
 
     def respond(self, request: Headers) -> Response:
         """Return the response to a GET: 304 for a current `If-None-Match`, gzip if accepted."""
-        encodings = parse_accept_header(request.get("accept-encoding"), Accept)
-        response = self._compressed if encodings.quality("gzip") else self._plain
+        is_compressed = accepts_gzip(request.get("accept-encoding"))
+        response = self._compressed if is_compressed else self._plain
         if not not_modified(response.headers["etag"], request.get("if-none-match")):
             return response
         return Response(
@@ -53,8 +52,7 @@ class NegotiatedResponse:
 
     def respond(self, request: Headers) -> Response:
         """Return the response in the media type that the client prefers."""
-        accepted = parse_accept_header(request.get("accept"), MIMEAccept)
-        best = accepted.best_match(self._variants, default=next(iter(self._variants)))
+        best = preferred_media_type(request.get("accept"), [*self._variants])
         return self._variants[best].respond(request)
 
 
