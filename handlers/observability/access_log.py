@@ -2,10 +2,14 @@
 
 import logging
 import re
+from string import ascii_letters, digits
 
 from starlette.types import Scope
 
 MAX_PATH = 200  # characters
+PERCENT_ENCODED = re.compile("%[0-9A-Fa-f]{2}")
+UNRESERVED = frozenset(f"{ascii_letters}{digits}-._~")
+"""The characters that mean the same percent-encoded (RFC 3986, 2.3)."""
 
 logger = logging.getLogger("todo.access")
 
@@ -18,9 +22,10 @@ class AccessLog:
         prefix, alias_of = user_scope
         root = prefix.partition("{user_id}")[0]
         other = re.escape(alias_of.removeprefix(root))
-        # Also where it is misspelled, as in /API//alice/tasks.
-        misspelled = re.escape(root).replace("/", "/+")
-        self._user_path = re.compile(rf"(?i:{misspelled})(?!{other}(?:/|$))[^/]+")
+        # Also where it is misspelled, as in /API//alice/tasks. Nothing is tried twice, since a
+        # path may consist of thousands of slashes.
+        misspelled = re.escape(root).replace("/", "/++")
+        self._user_path = re.compile(rf"(?<!/)(?i:{misspelled})(?!{other}(?:/|$))[^/]+")
         self._template = f"{root}{{user_id}}"
 
     def __call__(self, scope: Scope, status: int, seconds: float) -> None:
@@ -35,5 +40,11 @@ class AccessLog:
 
     def _path_form(self, scope: Scope) -> str:
         """Return the path in the form that was asked for, with `{user_id}` for the id."""
-        path = scope["raw_path"].decode("latin-1").encode("unicode_escape").decode()
+        path = PERCENT_ENCODED.sub(_decode_unreserved, scope["raw_path"].decode("latin-1"))
+        path = path.encode("unicode_escape").decode()
         return self._user_path.sub(self._template, path, count=1)[:MAX_PATH]
+
+
+def _decode_unreserved(match: re.Match[str]) -> str:
+    character = chr(int(match[0][1:], 16))
+    return character if character in UNRESERVED else match[0]

@@ -1,5 +1,7 @@
 """The access log: how each form of a path is logged."""
 
+import signal
+
 import pytest
 
 from handlers.observability.access_log import MAX_PATH, AccessLog
@@ -20,6 +22,8 @@ FORMS = {
     "//API/alice/tasks": "/api/{user_id}/tasks",
     "/api/TASKS/tasks": "/api/{user_id}/tasks",
     "/todo/api/alice/tasks": "/todo/api/{user_id}/tasks",
+    "/%61pi/alice/tasks": "/api/{user_id}/tasks",
+    "/api/%74asks/%2D": "/api/tasks/-",
     "/docs": "/docs",
     "/a\nb\xe9": r"/a\nb\xe9",
 }
@@ -43,3 +47,19 @@ def test_a_path_is_logged_as_it_was_asked_for_without_the_users_id(
 def test_a_long_path_is_cut(caplog: pytest.LogCaptureFixture) -> None:
     path = logged(caplog, "/" + "x" * 60_000).split()[1]
     assert len(path) == MAX_PATH
+
+
+def test_a_path_of_slashes_is_logged_in_time(caplog: pytest.LogCaptureFixture) -> None:
+    """It takes milliseconds, or a minute if each slash is the start of another attempt."""
+
+    def fail(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(20)
+    try:
+        path = logged(caplog, "/" * 65_000).split()[1]
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    assert path == "/" * MAX_PATH
