@@ -19,6 +19,7 @@ NOTE = {
         "title": {"type": "string", "maxLength": 5},
         "due": {"type": "string", "format": "date-time", "nullable": True},
         "remind": {"type": "string", "format": "date-time", "nullable": True},
+        "tags": {"type": "array", "maxItems": 2, "items": {"type": "string"}},
     },
 }
 NO_SUCH_TIME = {
@@ -49,6 +50,15 @@ def test_fields_are_returned_with_instants_converted() -> None:
         },
         [],
     )
+
+
+def test_of_an_array_that_is_too_long_few_items_are_checked() -> None:
+    _, errors = validate(b'{"title": "x", "tags": [%b1]}' % (b"1," * 30_000))
+    wrong = {"code": "wrong_type", "detail": "must be a string"}
+    assert sorted(errors, key=lambda error: error["pointer"]) == [
+        {"pointer": "#/tags", "code": "too_many", "detail": "must have at most 2 items"},
+        *({"pointer": f"#/tags/{index}", **wrong} for index in range(3)),
+    ]
 
 
 @pytest.mark.parametrize(
