@@ -31,7 +31,7 @@ GAUGES = {
     "todo_connections": ("connections", "open", "Open connections of clients."),
     "todo_database_connections": ("pool", "size", "Open connections to PostgreSQL."),
     "todo_database_in_flight": ("pool", "in_flight", "Round trips that have not ended."),
-    "todo_database_queue_length": ("pool", "queued", "Requests that wait for a connection."),
+    "todo_database_queue_length": ("pool", "queued", "Requests that wait to be sent."),
 }
 """Sums over the processes that are running; where they are among the figures, what they are."""
 
@@ -74,7 +74,7 @@ SUMMARIES = {
         "pool_totals",
         "queued",
         "queue_time",
-        "How long requests waited for a connection, if they did.",
+        "How long requests waited to be sent, if they did.",
     ),
 }
 """Likewise, each a number of events and their total duration."""

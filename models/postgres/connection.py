@@ -37,8 +37,12 @@ class Batch:
 
     queries: Queries
     future: asyncio.Future[list[PGresult]]
+    writer: str = ""
+    """The user whose row it locks, if any."""
+    has_turn: bool = False
+    """Whether it is the only one of its writer's to be sent; see Turns."""
     queued_at: float = 0.0
-    """When it was queued, by the event loop's clock, if no connection was free."""
+    """When it was queued, by the event loop's clock, if it could not be sent at once."""
     seconds: float = 0.0
     """How long it took once it was the first in flight."""
     results: list[PGresult] = field(default_factory=list)

@@ -16,7 +16,8 @@ from psycopg.pq.abc import PGresult
 from models.errors import OutcomeUnknown, TodoError, Unavailable
 from models.postgres.citus import CITUS
 from models.postgres.identity import POSTGRESQL
-from models.postgres.pool import Pool, PoolStats, PoolTotals
+from models.postgres.pool import Pool
+from models.postgres.pool_stats import PoolStats, PoolTotals
 from models.postgres.prepare import prepare
 from models.postgres.sqlstate import error_from
 from models.postgres.statements import Statement
@@ -112,7 +113,8 @@ class Database:
         begin = self._begin(user_id, statement.writes, self._statement_timeout)
         query = statement.bind({**self._constants, **values, "user_id": user_id})
         try:
-            batch = await self._pool.run([*begin, query, *self._end])
+            writer = user_id if user_id and statement.writes else NO_USER
+            batch = await self._pool.run([*begin, query, *self._end], writer=writer)
         except OutcomeUnknown:
             if statement.writes:
                 raise

@@ -5,11 +5,13 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from math import inf
 
 from models.errors import Unavailable
 from models.postgres.connection import Batch, Connection, Queries
+from models.postgres.pool_stats import PoolStats, PoolTotals
 from models.postgres.reconnector import Reconnector
+from models.postgres.turns import Turns
 
 logger = logging.getLogger("todo.database")
 
@@ -17,42 +19,15 @@ _PIPELINE_DEPTH = 4  # batches in flight on one connection; with more, some wait
 _FAST = 0.002  # seconds; nothing is sent behind a batch that takes longer
 
 
-@dataclass(frozen=True, slots=True)
-class PoolStats:
-    """Figures of a pool at one moment."""
-
-    size: int
-    """Open connections."""
-    in_flight: int
-    """Batches sent and not answered yet."""
-    queued: int
-    """Batches that wait for a connection."""
-
-
-@dataclass(slots=True)
-class PoolTotals:
-    """What a pool has counted since it was made; times are in seconds."""
-
-    round_trips: int = 0
-    """Batches whose results have arrived."""
-    round_trip_time: float = 0.0
-    """How long these took, without what they waited for before."""
-    queued: int = 0
-    """Batches that waited for a connection and got one."""
-    queue_time: float = 0.0
-    """How long these waited for it."""
-    rejected: int = 0
-    """Batches that found the queue full."""
-    expired: int = 0
-    """Batches that waited for too long."""
-
-
 class QueueTimeout(Unavailable):
-    """A batch has waited for a connection for too long."""
+    """A batch has waited for too long to be sent."""
 
 
 class Pool:
-    """Sends a batch over an idle connection, or behind fast ones; the rest are queued."""
+    """Sends a batch over an idle connection, or behind fast ones; the rest are queued.
+
+    Writes of one user take turns, so that they never occupy more than one connection.
+    """
 
     def __init__(
         self,
@@ -65,7 +40,7 @@ class Pool:
         max_lifetime: float,
         prepare: Callable[[Connection], Awaitable[None]],
     ) -> None:
-        """Plan for `size` connections, and at most `queue_size` batches that wait for one.
+        """Plan for `size` connections, and at most `queue_size` batches that wait.
 
         They wait for up to `queue_timeout` seconds. For the rest see Reconnector.
         """
@@ -82,6 +57,7 @@ class Pool:
         self._queue_size = queue_size
         self._queue_timeout = queue_timeout
         self._queue: deque[Batch] = deque()
+        self._turns = Turns()
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
 
@@ -90,7 +66,7 @@ class Pool:
         """The figures of this moment."""
         connections = self._reconnector.all_connections
         in_flight = sum(len(connection.in_flight) for connection in connections)
-        return PoolStats(len(connections), in_flight, len(self._queue))
+        return PoolStats(len(connections), in_flight, self._queued)
 
     async def open(self, connect_timeout: float) -> None:
         """Connect; raises NotConnected after `connect_timeout` seconds of trying."""
@@ -108,32 +84,65 @@ class Pool:
             await asyncio.wait(futures, timeout=drain_timeout)
         await self._reconnector.close()
 
-    async def run(self, queries: Queries) -> Batch:
+    async def run(self, queries: Queries, *, writer: str = "") -> Batch:
         """Run queries as one transaction; return the batch with its results.
 
-        Raises Unavailable if there is no connection in time, OutcomeUnknown if it is lost
-        meanwhile.
+        `writer` is the user whose row they lock, if any. Raises Unavailable if they cannot be
+        sent in time, OutcomeUnknown if the connection is lost meanwhile.
         """
         if self._closing or self._reconnector.down:
             raise Unavailable
-        batch = Batch(queries, self._loop.create_future())
-        connection = self._select()
+        batch = Batch(queries, self._loop.create_future(), writer)
         try:
-            if connection is None:
-                self._enqueue(batch)
-            else:
-                connection.send(batch)
+            self._submit(batch)
             await batch.future
         except QueueTimeout:
-            logger.warning("no connection within %s s", self._queue_timeout)
+            logger.warning("not sent within %s s", self._queue_timeout)
             raise
         except asyncio.CancelledError:
             self._cancel(batch)
             raise
+        finally:
+            if writer and (following := self._turns.end(batch)):
+                self._resubmit(following)
         totals = self.totals
         totals.round_trips += 1
         totals.round_trip_time += batch.seconds
         return batch
+
+    @property
+    def _queued(self) -> int:
+        return len(self._queue) + self._turns.waiting
+
+    def _submit(self, batch: Batch) -> None:
+        """Send a batch, or queue it."""
+        has_turn = not batch.writer or self._turns.take(batch)
+        if has_turn and (connection := self._select()):
+            connection.send(batch)
+            return
+        if self._queued >= self._queue_size:
+            self.totals.rejected += 1
+            logger.warning("the queue of %d requests is full", self._queue_size)
+            raise Unavailable
+        batch.queued_at = self._loop.time()
+        if has_turn:
+            self._queue.append(batch)
+        else:
+            self._turns.wait(batch)
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._queue_timeout, self._expire_queued)
+
+    def _resubmit(self, batch: Batch) -> None:
+        """Send a batch that has waited for its turn, or queue it before the others."""
+        if connection := self._select():
+            self._send_late(connection, batch)
+        else:
+            self._queue.appendleft(batch)
+
+    def _send_late(self, connection: Connection, batch: Batch) -> None:
+        self.totals.queued += 1
+        self.totals.queue_time += self._loop.time() - batch.queued_at
+        connection.send(batch)
 
     def _select(self) -> Connection | None:
         if self._queue:
@@ -151,16 +160,6 @@ class Pool:
         ]
         return min(available, key=lambda connection: len(connection.in_flight), default=None)
 
-    def _enqueue(self, batch: Batch) -> None:
-        if len(self._queue) == self._queue_size:
-            self.totals.rejected += 1
-            logger.warning("the queue of %d requests is full", self._queue_size)
-            raise Unavailable
-        batch.queued_at = self._loop.time()
-        self._queue.append(batch)
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._queue_timeout, self._expire_queued)
-
     def _send_queued(self, connection: Connection) -> None:
         """Fill a connection that has just finished a batch, from the queue."""
         while (
@@ -170,25 +169,30 @@ class Pool:
         ):
             batch = self._queue.popleft()
             if not batch.future.done():  # its request may have been cancelled just now
-                self.totals.queued += 1
-                self.totals.queue_time += self._loop.time() - batch.queued_at
-                connection.send(batch)
+                self._send_late(connection, batch)
 
     def _expire_queued(self) -> None:
         """Fail batches that have waited too long; one timer serves one after the other."""
-        self._timer = None
-        while self._queue:
-            deadline = self._queue[0].queued_at + self._queue_timeout
-            if deadline > self._loop.time():
-                self._timer = self._loop.call_at(deadline, self._expire_queued)
-                return
+        time = self._loop.time() - self._queue_timeout
+        for batch in self._pop_queued_until(time):
             self.totals.expired += 1
-            self._queue.popleft().fail(QueueTimeout())
+            batch.fail(QueueTimeout())
+        earliest = min(self._queue[0].queued_at if self._queue else inf, self._turns.earliest())
+        self._timer = (
+            self._loop.call_at(earliest + self._queue_timeout, self._expire_queued)
+            if earliest < inf
+            else None
+        )
 
     def _fail_queued(self) -> None:
-        queued, self._queue = self._queue, deque()
-        for batch in queued:
+        for batch in self._pop_queued_until(inf):
             batch.fail(Unavailable())
+
+    def _pop_queued_until(self, time: float) -> list[Batch]:
+        popped = self._turns.pop_queued_until(time)
+        while self._queue and self._queue[0].queued_at <= time:
+            popped.append(self._queue.popleft())
+        return popped
 
     def _cancel(self, batch: Batch) -> None:
         """Stop what a cancelled request has sent, unless that would affect others."""

@@ -48,17 +48,18 @@ def test_clients_that_disconnect_early_corrupt_no_connection(
 ) -> None:
     service = run(DATABASE_POOL_SIZE="2", **PATIENT)
     with ExitStack() as stack:
-        alice, bob = (
-            stack.enter_context(AuthedClient(service.url, new_user_id())) for _ in range(2)
+        alice, bob, carol = (
+            stack.enter_context(AuthedClient(service.url, new_user_id())) for _ in range(3)
         )
-        hers, his = alice.create_task("Hers"), bob.create_task("His")
+        hers, his, third = (client.create_task() for client in (alice, bob, carol))
         read = request(alice.id, "GET /api/tasks")
         flip = request(alice.id, f"PATCH /api/tasks/{hers['id']}/complete")
         for number in range(100):  # some before the service has read it, some during the query
             hang_up(service, read if number % 2 else flip, after=number % 5 / 1000)
-        with postgres.task_locked(hers["id"]):
-            for _ in range(20):  # all are blocked by the lock, or queued
-                hang_up(service, flip)
+        another = request(carol.id, f"PATCH /api/tasks/{third['id']}/complete")
+        with postgres.task_locked(hers["id"], third["id"]):
+            for number in range(20):  # all are blocked by the lock, or wait for their turn
+                hang_up(service, another if number % 2 else flip)
             wait_until(lambda: postgres.count_lock_waits() == 2)
         assert statuses(submit(lambda: bob.get("/api/tasks"), 50)) == [200] * 50
         assert bob.list_tasks() == [his]

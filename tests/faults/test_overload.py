@@ -1,6 +1,7 @@
 """More requests or connections than the service takes: 503 for those, at once."""
 
 import time
+from typing import Any
 
 import httpx
 
@@ -36,21 +37,22 @@ def revision(client: AuthedClient, path: str) -> int:
 def test_requests_beyond_the_queue_get_503_and_queued_ones_succeed(
     postgres: Postgres, run: Run, submit: Submit
 ) -> None:
-    service = run(DATABASE_POOL_SIZE="2", DATABASE_QUEUE_SIZE="3", **PATIENT)
-    with AuthedClient(service.url, new_user_id()) as alice:
+    service = run(DATABASE_POOL_SIZE="2", DATABASE_QUEUE_SIZE="4", **PATIENT)
+    with (
+        AuthedClient(service.url, new_user_id()) as alice,
+        AuthedClient(service.url, new_user_id()) as bob,
+    ):
         task = alice.create_task("Wanted by many")
         path = f"/api/tasks/{task['id']}"
         before = revision(alice, path)
-        wait_until(lambda: postgres.count_connections() == 2)
         with postgres.task_locked(task["id"]):
-            requests = submit(lambda: alice.patch(f"{path}/complete"), 2)
-            wait_until(lambda: postgres.count_lock_waits() == 2)
-            time.sleep(0.05)  # until no batch is pipelined behind these
-            requests += submit(lambda: alice.patch(f"{path}/complete"), 13)
+            requests = submit(lambda: alice.patch(f"{path}/complete"), 15)
             wait_until(lambda: sum(request.done() for request in requests) == 10)
             rejected = [request for request in requests if request.done()]
             assert statuses(rejected) == [503] * 10
-            assert alice.get("/health").status_code == 200
+            assert postgres.count_lock_waits() == 1
+            assert bob.create_task("Not in their way")["title"]
+            assert alice.list_tasks() == [task]
         assert statuses(requests) == [200] * 5 + [503] * 10
         now = alice.get(path).json()
         assert now["completed"]  # five times, which is odd
@@ -92,22 +94,25 @@ def test_connections_beyond_the_limit_get_503_while_all_others_are_in_use(
     postgres: Postgres, run: Run, submit: Submit
 ) -> None:
     service = run(MAX_CONNECTIONS="2", **PATIENT)
-    user = new_user_id()
-    with AuthedClient(service.url, user) as alice:
-        task = alice.create_task("Busy")
-        with postgres.task_locked(task["id"]):
+    users = [new_user_id(), new_user_id()]
+    with (
+        AuthedClient(service.url, users[0]) as alice,
+        AuthedClient(service.url, users[1]) as bob,
+    ):
+        hers, his = alice.create_task("Hers"), bob.create_task("His")
+        with postgres.task_locked(hers["id"], his["id"]):
 
-            def complete() -> httpx.Response:
+            def complete(user: str, task: dict[str, Any]) -> httpx.Response:
                 with AuthedClient(service.url, user) as client:
                     return client.patch(f"/api/tasks/{task['id']}/complete")
 
-            requests = submit(complete, 1)
+            requests = submit(lambda: complete(users[0], hers), 1)
             wait_until(lambda: postgres.count_lock_waits() == 1)
             # The connection of alice is idle, so it is closed for this one. Two at once might
             # close each other's: a connection that has sent nothing goes before one that has.
-            requests += submit(complete, 1)
+            requests += submit(lambda: complete(users[1], his), 1)
             wait_until(lambda: postgres.count_lock_waits() == 2)
-            with AuthedClient(service.url, user) as another:
+            with AuthedClient(service.url, users[0]) as another:
                 response = another.get("/api/tasks")
                 assert response.status_code == 503
                 assert response.headers["retry-after"] == "1"

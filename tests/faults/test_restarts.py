@@ -1,6 +1,8 @@
 """Restarts of the service, and its sudden end: no acknowledged write is lost."""
 
 import signal
+from contextlib import ExitStack
+from functools import partial
 
 import httpx
 import pytest
@@ -47,11 +49,16 @@ def test_requests_in_flight_are_completed_on_shutdown(
     postgres: Postgres, run: Run, submit: Submit, workers: str
 ) -> None:
     service = run("--workers", workers, **PATIENT)
-    user = new_user_id()
-    with AuthedClient(service.url, user) as alice:
-        path = f"/api/tasks/{alice.create_task('Busy')['id']}/complete"
-        with postgres.task_locked(path.split("/")[3]):
-            requests = submit(lambda: alice.patch(path), 5)
+    users = [new_user_id() for _ in range(5)]
+    with ExitStack() as stack:
+        clients = [stack.enter_context(AuthedClient(service.url, user)) for user in users]
+        tasks = [client.create_task("Busy")["id"] for client in clients]
+        with postgres.task_locked(*tasks):
+            requests = [
+                request
+                for client, task in zip(clients, tasks, strict=True)
+                for request in submit(partial(client.patch, f"/api/tasks/{task}/complete"), 1)
+            ]
             wait_until(lambda: postgres.count_lock_waits() == 5)
             service.process.terminate()
             wait_until(lambda: "Waiting for connections" in service.log.read_text())
@@ -59,9 +66,10 @@ def test_requests_in_flight_are_completed_on_shutdown(
         assert statuses(requests) == [200] * 5
     assert service.process.wait(TIMEOUT_SECONDS) in {0, 143}
     again = run(port=service.port)
-    with AuthedClient(again.url, user) as alice:
-        (task,) = alice.list_tasks()
-        assert task["completed"]
+    for user in users:
+        with AuthedClient(again.url, user) as client:
+            (task,) = client.list_tasks()
+            assert task["completed"]
 
 
 def test_a_request_that_outlasts_the_shutdown_timeout_gets_a_problem(

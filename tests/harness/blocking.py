@@ -30,13 +30,15 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 @asynccontextmanager
-async def blocked_request(database: Database, cluster: Cluster) -> AsyncIterator[Request]:
+async def blocked_request(
+    database: Database, cluster: Cluster, user: str = "blocked", statement: Statement = LOCK
+) -> AsyncIterator[Request]:
     """Start a request that waits for a lock in PostgreSQL until the context exits."""
     key = secrets.randbelow(2**31)
     waiting = f"SELECT count(*) FROM pg_locks WHERE objid = {key} AND NOT granted"
     with psycopg.connect(cluster.superuser) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s::int8)", [key])
-        request = asyncio.create_task(database.fetch("blocked", LOCK, {"key": key}))
+        request = asyncio.create_task(database.fetch(user, statement, {"key": key}))
         await until(lambda: cluster.scalar(waiting) == 1)
         yield request
         connection.rollback()

@@ -69,10 +69,11 @@ class Postgres:
                     process.send_signal(signal.SIGCONT)
 
     @contextmanager
-    def task_locked(self, task_id: str) -> Iterator[None]:
-        """Lock a task's row, which blocks writes."""
+    def task_locked(self, *task_ids: str) -> Iterator[None]:
+        """Lock the rows of tasks, which blocks writes."""
+        lock = "SELECT 1 FROM todo.tasks WHERE id = ANY (%s::uuid[]) FOR UPDATE"
         with psycopg.connect(self.database.superuser) as connection:
-            connection.execute("SELECT 1 FROM todo.tasks WHERE id = %s FOR UPDATE", [task_id])
+            connection.execute(lock, [list(task_ids)])
             yield
 
     def count_lock_waits(self) -> int:

@@ -13,7 +13,7 @@ from models.errors import Unavailable
 from models.postgres import pool, reconnector
 from models.postgres.connect import ConnectError
 from models.postgres.database import Database
-from models.postgres.pool import PoolStats
+from models.postgres.pool_stats import PoolStats
 from models.postgres.statements import Statement
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ from harness.waiting import time_limit
 from models.errors import Unavailable
 from models.postgres.connection import Batch, Connection
 from models.postgres.database import Database
-from models.postgres.pool import PoolStats, PoolTotals
+from models.postgres.pool_stats import PoolStats, PoolTotals
 from models.postgres.statements import Statement
 
 pytestmark = pytest.mark.anyio
@@ -246,7 +246,7 @@ async def test_a_request_that_waited_too_long_leaves_the_queue_to_the_others(
                 await request
         await until(lambda: database.pool_stats.in_flight == 0)
         assert await database.fetch("x", ONE, {}) == [(b"1",)]
-    assert caplog.messages == 2 * ["no connection within 0.2 s"]
+    assert caplog.messages == 2 * ["not sent within 0.2 s"]
 
 
 async def test_a_request_that_waited_too_long_is_logged_in_its_own_context(
