@@ -93,14 +93,20 @@ class Reconnector:
     async def _connect_loop(self) -> None:
         """Open connections that are missing, and those that replace expired ones."""
         failures = 0
+        reason: str | None = None
         while True:
             self._lost.clear()
             expired = self._expired()
             if len(self.connections) == self._size and expired is None:
                 await self._wait_for_loss(_CHECK_INTERVAL)
                 continue
-            was_down = self.down
-            reason = await self._add_connection()
+            was_down, last_reason = self.down, reason
+            try:
+                reason = await self._add_connection()
+            except Exception as error:  # an unexpected one must not end the loop
+                reason = repr(error)
+                if reason != last_reason:
+                    logger.exception("unexpected error while connecting")
             if reason is None:
                 failures = 0
                 if was_down:
@@ -180,7 +186,11 @@ class Reconnector:
         while True:
             await asyncio.sleep(_CHECK_INTERVAL)
             for connection in self.all_connections:
-                connection.check()
+                try:
+                    connection.check()
+                except Exception:  # an unexpected one must not end the loop
+                    logger.exception("unexpected error while checking a connection")
+                    connection.close("it could not be checked")
 
 
 def _close_if_idle(connection: Connection) -> None:

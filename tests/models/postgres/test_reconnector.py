@@ -31,11 +31,12 @@ class Server:
     def __init__(self) -> None:
         self.attempts: list[float] = []
         self.down = False
+        self.error: Exception = ConnectError(REFUSED)
 
     async def connect(self, url: str) -> RawConnection:
         self.attempts.append(asyncio.get_running_loop().time())
         if self.down:
-            raise ConnectError(REFUSED)
+            raise self.error
         return await connect(url)
 
 
@@ -208,6 +209,53 @@ async def test_an_outage_and_its_end_are_logged_once_and_end_what_is_queued(
         "connection lost: a test",
         f"the database is down: {REFUSED}",
         "the database is available again",
+    ]
+
+
+async def test_an_unexpected_error_while_connecting_is_an_outage_that_ends(
+    url: str, server: Server, pauses: Pauses, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.error = RuntimeError("can't start new thread")  # of loop.getaddrinfo
+    async with kept_open(planned(url)) as links:
+        server.down = True
+        links.connections[0].close("a test")
+        await until(lambda: len(pauses.wanted) >= 3)
+        assert links.down
+        assert pauses.wanted[:3] == [0.1, 0.2, 0.4]
+        server.down = False
+        await until(lambda: links.connections)
+    assert caplog.messages == [
+        "connection lost: a test",
+        "unexpected error while connecting",
+        f"the database is down: {server.error!r}",
+        "the database is available again",
+    ]
+    assert [bool(record.exc_info) for record in caplog.records] == [False, True, False, False]
+
+
+async def test_an_unexpected_error_while_checking_a_connection_closes_only_that(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(reconnector, "_CHECK_INTERVAL", 0.001)
+    checked: list[Connection] = []
+    check = Connection.check
+
+    def broken_at_first(self: Connection) -> None:
+        checked.append(self)
+        if self is checked[0]:
+            raise ZeroDivisionError
+        check(self)
+
+    monkeypatch.setattr(Connection, "check", broken_at_first)
+    async with kept_open(planned(url, size=2)) as links:
+        broken, other = links.connections
+        await until(lambda: len(links.connections) == 2 and broken.closed)
+        checked[1:] = []
+        await until(lambda: other in checked)
+        assert other in links.connections
+    assert caplog.messages == [
+        "unexpected error while checking a connection",
+        "connection lost: it could not be checked",
     ]
 
 
