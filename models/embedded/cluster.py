@@ -82,10 +82,9 @@ class Cluster:
         deadline = time.monotonic() + _STARTUP_TIMEOUT
         while self.alive() and not self.unresponsive:
             if superuser := self.try_connect():
-                with superuser:  # only the server itself can be sure of its pid
-                    rows = superuser.execute("SELECT pg_read_file('postmaster.pid')").fetchall()
-                pid = int(rows[0][0].split()[0])
-                os.kill(pid, signal.SIGINT)  # fast shutdown: ends sessions, keeps commits
+                # A server that is stopping already may end the session, or have ended.
+                with suppress(psycopg.OperationalError, ProcessLookupError):
+                    _shut_down(superuser)
             if time.monotonic() > deadline:
                 message = f"PostgreSQL in {self.home} does not stop; see its log there."
                 raise EmbeddedError(message)
@@ -194,6 +193,13 @@ def locked(path: Path, operation: int = LOCK_EX) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _shut_down(superuser: psycopg.Connection[TupleRow]) -> None:
+    """Request a fast shutdown, which ends sessions and keeps commits."""
+    with superuser:  # only the server itself can be sure of its pid
+        rows = superuser.execute("SELECT pg_read_file('postmaster.pid')").fetchall()
+    os.kill(int(rows[0][0].split()[0]), signal.SIGINT)
 
 
 def _create_roles(superuser: psycopg.Connection[TupleRow], passwords: dict[str, str]) -> None:

@@ -296,6 +296,43 @@ def test_an_error_in_the_body_propagates_and_the_server_is_stopped(
     assert servers(data_dir) == []
 
 
+def test_a_session_that_ends_because_the_server_stops_is_no_error(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shut_down = cluster._shut_down  # noqa: SLF001
+    attempts: list[int] = []
+
+    def ending_at_first(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        attempts.append(connection.info.backend_pid)
+        if len(attempts) == 1:
+            with pytest.raises(psycopg.errors.AdminShutdown):
+                connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        shut_down(connection)
+
+    with embedded.running(data_dir):
+        monkeypatch.setattr(cluster, "_shut_down", ending_at_first)
+    assert len(attempts) == 2
+    assert servers(data_dir) == []
+
+
+def test_a_server_that_has_just_ended_is_no_error(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill = os.kill
+    signals: list[int] = []
+
+    def missing_at_first(pid: int, number: int) -> None:
+        signals.append(number)
+        if len(signals) == 1:
+            raise ProcessLookupError
+        kill(pid, number)
+
+    with embedded.running(data_dir):
+        monkeypatch.setattr(os, "kill", missing_at_first)
+    assert signals == [signal.SIGINT, signal.SIGINT]
+    assert servers(data_dir) == []
+
+
 def test_two_commands_started_concurrently_share_one_server(empty: Path, start: Start) -> None:
     services = [start(empty), start(empty)]
     urls = {service.url() for service in services}
