@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import re
 import signal
 import sys
@@ -35,11 +36,23 @@ erasure."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns the exit status, 1 after an error in one sentence."""
+    """Run a command; return the exit status, 1 after an error in one sentence."""
     # Exits through every `finally` on the way.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # the terminal closes, without nohup
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            print(end="", flush=True)  # at exit, an error could not be caught
+    except BrokenPipeError:  # standard output is a pipe that nobody reads any more
+        # What is still buffered is flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _run(arguments: list[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
         configuration.read_env_file()

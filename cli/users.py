@@ -26,7 +26,7 @@ def export(options: argparse.Namespace) -> None:
 def erase(options: argparse.Namespace) -> None:
     """Delete everything about a user, after a confirmation."""
     question = f"Delete every task of {options.user!r}, for good? Type yes: "
-    if not options.yes and input(question) != "yes":
+    if not options.yes and _ask(question) != "yes":
         msg = "Nothing was deleted."
         raise SettingError(msg)
     erased = _on_database(tasks.erase_user, options.user)
@@ -51,6 +51,14 @@ def unblock(options: argparse.Namespace) -> None:
         )
     else:
         print(f"{options.user!r} is not blocked.")
+
+
+def _ask(question: str) -> str:
+    """Return the answer, which is empty at the end of the input."""
+    try:
+        return input(question)
+    except EOFError:
+        return ""
 
 
 def _on_database(operation: Callable[[Database, str], Awaitable[Result]], user: str) -> Result:

@@ -1,5 +1,6 @@
 """`todo-api` export, erase, block and unblock: what an operator can do about one user."""
 
+import io
 import json
 import subprocess
 import time
@@ -109,6 +110,16 @@ def test_erasing_asks(
     else:
         assert error_message(result) == "Nothing was deleted."
     assert alice.list_tasks() == ([] if is_erased else [task])
+
+
+def test_erasing_deletes_nothing_if_there_is_nobody_to_ask(
+    alice: AuthedClient, run: RunInProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = alice.create_task()
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    result = run("erase", "--user", alice.id)
+    assert (result.returncode, result.stderr) == (1, "todo-api: Nothing was deleted.\n")
+    assert alice.list_tasks() == [task]
 
 
 def is_blocked(response: httpx.Response) -> bool:

@@ -1,6 +1,7 @@
 """`todo-api` migrate, token and --help."""
 
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from harness.command import RunInProcess, error_message, todo_api
 from harness.postgres import Postgres
-from harness.service import COMMAND, SECRET
+from harness.service import COMMAND, ROOT, SECRET, bare_environment
 from harness.startup import settings_for, wait_until_ended
 
 pytest_plugins = ["harness.isolated_services"]
@@ -168,6 +169,23 @@ def test_every_command_explains_itself(
     helped = run_in_process(*command, "--help")
     assert (helped.returncode, helped.stderr) == (0, "")
     assert helped.stdout.startswith(f"usage: {' '.join(['todo-api', *command])} [-h]")
+
+
+@pytest.mark.parametrize("command", [["--help"], ["token", "--user", "alice"]])
+def test_a_command_ends_quietly_when_nobody_reads_its_output(command: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    buffered = {"PYTHONUNBUFFERED": ""}  # it fails at exit, rather than when it prints
+    ended = subprocess.run(
+        [*COMMAND, *command],
+        env=bare_environment({"BETTER_AUTH_SECRET": SECRET, **buffered}),
+        cwd=ROOT,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, b"")
 
 
 @pytest.mark.parametrize("arguments", [[], ["destroy"]])
