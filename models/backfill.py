@@ -6,7 +6,7 @@ it locks the tasks of one batch, and `todo.users` for as long as it reads a page
 
 from collections.abc import Iterable, Iterator
 
-from models.migrate import connected, every_user_visible, first_column
+from models.migrate import connected, every_user_visible, first_column, retried_while_locked
 from models.postgres.database import Database
 from models.queries.backfill import STORE_JSON
 
@@ -30,10 +30,12 @@ async def store_json(database: Database, user_ids: Iterable[str]) -> int:
 def all_user_ids(owner_url: str) -> Iterator[str]:
     """Yield the id of every user, read page by page as the owner. Raises MigrationFailed."""
     after = ""
-    while True:
-        with connected(owner_url) as connection, every_user_visible(connection):
-            page = first_column(connection, _USER_IDS, after, PAGE)
-        if not page:
-            return
+    while page := _page_of_user_ids(owner_url, after):
         yield from page
         after = page[-1]
+
+
+@retried_while_locked
+def _page_of_user_ids(owner_url: str, after: str) -> list[str]:
+    with connected(owner_url) as connection, every_user_visible(connection):
+        return first_column(connection, _USER_IDS, after, PAGE)

@@ -1,10 +1,12 @@
 """Migrating the schema at start; several processes may do so at the same time."""
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import psycopg
 from psycopg.errors import InsufficientPrivilege, LockNotAvailable
@@ -17,15 +19,42 @@ from models.schema import MIN_SERVER_VERSION, PROBE_ROLE, SCHEMA
 
 logger = logging.getLogger("todo.migrations")
 Connection = psycopg.Connection[Any]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # Beside this package in the repository, and where it is installed, which has no pyproject.toml.
 SCRIPTS = Path(__file__).parents[1] / "migrations"
 _CONNECT_TIMEOUT = 10  # seconds
 _LOCK_ID = 7_020_184  # any number that nothing else in the same database locks
-_LOCK_TIMEOUT = 60  # seconds
+_LOCK_TIMEOUT = 60  # seconds, for another migration, and for all attempts to lock tables
+# Whatever the service does with a table waits behind a migration that waits for the table.
+_TABLE_LOCK_TIMEOUT = 0.5  # seconds; far below DATABASE_STATEMENT_TIMEOUT
+_RETRY_PAUSE = 1.5  # seconds, in which the service catches up
 _SET_OPTION_SINCE = 160_000  # the version in which memberships got the option SET
 
 
+def retried_while_locked(function: Callable[P, T]) -> Callable[P, T]:
+    """Call the function again for up to a minute if it fails because a table is locked.
+
+    Raises MigrationFailed, as it does.
+    """
+
+    @wraps(function)
+    def retried(*args: P.args, **kwargs: P.kwargs) -> T:
+        deadline = time.monotonic() + _LOCK_TIMEOUT
+        while True:
+            try:
+                return function(*args, **kwargs)
+            except MigrationFailed as error:
+                is_locked = isinstance(error.__cause__, LockNotAvailable)
+                if not is_locked or time.monotonic() > deadline:
+                    raise
+            time.sleep(_RETRY_PAUSE)
+
+    return retried
+
+
+@retried_while_locked
 def upgrade(owner_url: str, app_url: str, *, distribute: bool = False) -> None:
     """Run pending migrations, and grant the app role to the login of `app_url`.
 
@@ -88,9 +117,10 @@ def opened(url: str) -> Iterator[Connection]:
 
 
 def lock(connection: Connection) -> None:
-    """Let no other process migrate until the transaction ends."""
+    """Let no other process migrate until the transaction ends; bound the wait for tables."""
     connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}s'")
     connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK_ID})")
+    connection.execute(f"SET LOCAL lock_timeout = '{_TABLE_LOCK_TIMEOUT}s'")
 
 
 @contextmanager
@@ -180,6 +210,6 @@ def _reason(error: psycopg.Error, admin_sql: str) -> str:
     if isinstance(error, InsufficientPrivilege):
         return f"that role lacks the privileges. As an administrator, run there:\n\n{admin_sql}"
     if isinstance(error, LockNotAvailable):
-        return f"it has been locked for {_LOCK_TIMEOUT} s, perhaps by another migration"
+        return "it is locked, perhaps by a backup or another migration: try again after that"
     logger.error("%s", error)
     return f"PostgreSQL failed with SQLSTATE {error.sqlstate}; its message is in the log"

@@ -5,7 +5,7 @@ were given out twice, a client with the `ETag` or the synchronization token of t
 take its copy for current.
 """
 
-from models.migrate import connected, every_user_visible
+from models.migrate import connected, every_user_visible, retried_while_locked
 from models.schema import MICROSECONDS
 
 # As in a new row, the clock is above every revision that there ever was.
@@ -15,6 +15,7 @@ _ADVANCE = f"""
         forgotten = greatest(revision + 1, {MICROSECONDS})"""  # noqa: S608 (a constant)
 
 
+@retried_while_locked
 def advance_revisions(owner_url: str) -> int:
     """Advance every user's revision past all that clients may have seen; return the number.
 

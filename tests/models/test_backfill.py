@@ -1,10 +1,12 @@
 """The backfill: it stores the JSON of tasks from before an upgrade, beside the service."""
 
+import asyncio
 import json
 
 import psycopg
 import pytest
 
+from harness.blocking import until
 from harness.cluster import Cluster, new_user_id, open_database
 from models import backfill
 from models.backfill import all_user_ids, store_json
@@ -22,6 +24,10 @@ VERSIONS = (
     " FROM todo.tasks t JOIN todo.users u ON u.id = t.user_id"
 )
 FORCED = "SELECT relforcerowsecurity FROM pg_class WHERE oid = 'todo.users'::regclass"
+
+WAITING = (
+    "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'todo.users'::regclass"
+)
 
 
 async def create_outdated_tasks(cluster: Cluster, *users: str, count: int) -> None:
@@ -83,6 +89,24 @@ async def test_a_task_that_is_being_written_is_not_waited_for(scratch_db: Cluste
         other.execute("SELECT FROM todo.tasks WHERE title = '0' FOR UPDATE")
         assert await run(scratch_db) == 1
     assert scratch_db.scalar(OUTDATED) == 1
+
+
+async def test_while_users_are_locked_it_waits_without_blocking_the_service(
+    scratch_db: Cluster,
+) -> None:
+    user = new_user_id()
+    await create_outdated_tasks(scratch_db, user, count=1)
+    async with open_database(scratch_db.app) as database:
+        with psycopg.connect(scratch_db.superuser) as backup:
+            backup.execute("LOCK TABLE todo.users IN ACCESS SHARE MODE")
+            backfilling = asyncio.create_task(
+                asyncio.to_thread(lambda: [*all_user_ids(scratch_db.owner)])
+            )
+            await until(lambda: scratch_db.scalar(WAITING))
+            assert (await list_tasks(database, user, limit=10)).json != b"[]"
+            assert not backfilling.done()
+        assert await backfilling == [user]
+    assert scratch_db.scalar(FORCED)
 
 
 async def test_stored_json_is_what_was_read_before(scratch_db: Cluster) -> None:
