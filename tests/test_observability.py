@@ -166,6 +166,19 @@ def test_the_access_log_says_which_form_of_the_path_was_asked_for(
     ]
 
 
+def test_the_method_of_a_head_request_is_logged_and_traced(
+    observed: Service, collector: Collector, client: AuthedClient
+) -> None:
+    response = client.head("/api/tasks")
+    logged = [line["method"] for line in lines_of(observed, response) if "method" in line]
+    assert logged == ["HEAD"]
+    trace = response.headers["x-request-id"]
+    wait_until(lambda: spans_of(collector, trace))
+    (span,) = spans_of(collector, trace)
+    assert attributes(span)["http.request.method"] == "HEAD"
+    assert span.name == "list_tasks"
+
+
 def test_the_log_contains_nothing_of_a_user(observed: Service, client: AuthedClient) -> None:
     task = client.create_task(TITLE, description=TITLE, tags=[TITLE])
     bad_token = token(client.id, secret=f"not {SECRET}")

@@ -204,7 +204,7 @@ class Operations(SpecMiddleware):  # type: ignore[misc]  # Connexion is untyped
             if len(response.body) >= MIN_COMPRESSED:
                 response = await compress(scope, response)
         except asyncio.CancelledError:  # SHUTDOWN_TIMEOUT has passed
-            reads = scope["method"] in {"GET", "HEAD"}
+            reads = scope["method"] == "GET"
             response = error_response(scope, Unavailable() if reads else OutcomeUnknown())
         except Exception as error:  # noqa: BLE001 (each has its problem document)
             response = error_response(scope, error)

@@ -11,7 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 Observer = Callable[[Scope, int, float], None]
-"""Called with a request, the status of its response, and the seconds until that began."""
+"""Called with a request, the status of its response, and the seconds until that began.
+
+The request has the method that was sent: the application sees GET in place of HEAD.
+"""
 
 current_request: ContextVar[Scope] = ContextVar("current_request")
 """The request that the current task handles; the server has a task for each."""
@@ -48,12 +51,13 @@ class RequestContextMiddleware:
         # Only identifies the request, so it need not be unpredictable.
         request_id = random.getrandbits(128).to_bytes(16).hex()
         headers = [(b"x-request-id", request_id.encode()), NOSNIFF]
-        # The server keeps its own scope, and sends no body in response to HEAD.
         scope = dict(scope)
-        if scope["method"] == "HEAD":
-            scope["method"] = "GET"
         scope["path"] = path
         scope["state"] = {"request_id": request_id, "path_user": user, "headers": headers}
+        observed = scope
+        if scope["method"] == "HEAD":
+            # The server keeps its own scope, and sends no body in response to HEAD.
+            scope = {**scope, "method": "GET"}
         current_request.set(scope)
         observers = self._observers
         started = time.perf_counter()
@@ -62,7 +66,7 @@ class RequestContextMiddleware:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *headers]
                 for observe in observers:
-                    observe(scope, message["status"], time.perf_counter() - started)
+                    observe(observed, message["status"], time.perf_counter() - started)
             return send(message)
 
         return self._app(scope, receive, send_with_headers)
