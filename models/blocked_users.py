@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import orjson
 
 from models.postgres.database import NO_USER, Database
-from models.postgres.statements import Statement
+from models.queries.blocked_users import BLOCK_USER, LIST_BLOCKED_USERS, UNBLOCK_USER
 
 REFRESH_INTERVAL = 2  # seconds
 RETRY_INTERVAL = 0.2  # seconds, after a failure: a queue that was full may have room by now
@@ -19,37 +19,17 @@ RETRY_INTERVAL = 0.2  # seconds, after a failure: a queue that was full may have
 EFFECTIVE_WITHIN = 5
 """Seconds after which every process knows of a change, while the database responds."""
 
-_LIST = Statement(
-    b"SELECT coalesce(json_agg(user_id ORDER BY user_id), '[]') FROM todo.blocked_users",
-    (),
-    writes=False,
-    name="list_blocked_users",
-)
-_BLOCK = Statement(
-    b"INSERT INTO todo.blocked_users (user_id) VALUES ($1)"
-    b" ON CONFLICT DO NOTHING RETURNING user_id",
-    ("blocked",),
-    writes=True,
-    name="block_user",
-)
-_UNBLOCK = Statement(
-    b"DELETE FROM todo.blocked_users WHERE user_id = $1 RETURNING user_id",
-    ("blocked",),
-    writes=True,
-    name="unblock_user",
-)
-
 logger = logging.getLogger("todo.database")
 
 
 async def block_user(database: Database, user_id: str) -> bool:
     """Block a user; return whether they were not blocked before. Raises Unavailable."""
-    return bool(await database.fetch(NO_USER, _BLOCK, {"blocked": user_id}))
+    return bool(await database.fetch(NO_USER, BLOCK_USER, {"blocked": user_id}))
 
 
 async def unblock_user(database: Database, user_id: str) -> bool:
     """Unblock a user; return whether they were blocked. Raises Unavailable."""
-    return bool(await database.fetch(NO_USER, _UNBLOCK, {"blocked": user_id}))
+    return bool(await database.fetch(NO_USER, UNBLOCK_USER, {"blocked": user_id}))
 
 
 class BlockedUsers:
@@ -91,7 +71,7 @@ class BlockedUsers:
                 self._failing = False
 
     async def _refresh(self) -> None:
-        ((json,),) = await self._database.fetch(NO_USER, _LIST, {})
+        ((json,),) = await self._database.fetch(NO_USER, LIST_BLOCKED_USERS, {})
         if json != self._json:
             self._user_ids = frozenset(orjson.loads(json))
             self._json = json

@@ -38,6 +38,7 @@ PARAMETERS: dict[str, str] = {
     "since_id": "uuid",
     "unless": "bigint",
     "base": "bigint",
+    "blocked": "text",
 }
 """The SQL type of every parameter."""
 

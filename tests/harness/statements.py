@@ -1,14 +1,15 @@
-"""Every statement of the service, and values for its parameters."""
+"""Every statement about users and tasks, and values for its parameters."""
 
 from uuid import UUID
 
 from models import queries
 from models.postgres.statements import Statement
 
-_named = {name: value for name, value in vars(queries).items() if isinstance(value, Statement)}
+_exported = {name: getattr(queries, name) for name in queries.__all__}
+_named = {name: value for name, value in _exported.items() if isinstance(value, Statement)}
 _lists = {
     " ".join((name.replace("_", " "), *which)): statement
-    for name, value in vars(queries).items()
+    for name, value in _exported.items()
     if isinstance(value, dict)
     for which, statement in value.items()
     if isinstance(statement, Statement)
@@ -18,6 +19,9 @@ STATEMENTS: dict[str, Statement] = {
     name.strip("_").lower(): statement for name, statement in (_named | _lists).items()
 }
 """Found by inspection, so new statements are tested, too."""
+
+SERVED = {name: each for name, each in STATEMENTS.items() if name not in {"erase", "export"}}
+"""All but those that only commands run."""
 
 OF_A_USER = {name: each for name, each in STATEMENTS.items() if "user_id" in each.parameters}
 """All but the existence probe."""

@@ -15,7 +15,7 @@ from psycopg.rows import TupleRow
 
 from harness.cluster import Cluster, new_user_id, open_database
 from harness.proxy import running_proxy
-from harness.statements import STATEMENTS, values_for
+from harness.statements import SERVED, values_for
 from harness.waiting import poll_until, time_limit
 from models.errors import Unavailable
 from models.postgres.connection import Batch, Connection
@@ -81,7 +81,7 @@ def messages(sent: bytes) -> str:
     return types
 
 
-@pytest.mark.parametrize("name", STATEMENTS)
+@pytest.mark.parametrize("name", SERVED)
 async def test_settings_and_statement_make_one_round_trip_and_one_transaction(
     name: str, cluster: Cluster
 ) -> None:
@@ -92,7 +92,7 @@ async def test_settings_and_statement_make_one_round_trip_and_one_transaction(
     ):
         await database.fetch(new_user_id(), PID, {})
         proxy.recorded.clear()
-        await database.fetch(new_user_id(), STATEMENTS[name], values)
+        await database.fetch(new_user_id(), SERVED[name], values)
         assert proxy.turns() == ["client", "server"]
         assert messages(proxy.client_bytes()) == "BDE" + "BDE" + "S"  # no Parse message
 

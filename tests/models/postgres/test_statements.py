@@ -5,9 +5,10 @@ from uuid import uuid4
 
 import pytest
 
-from harness.statements import OF_A_USER, STATEMENTS, WRITING, values_for
+from harness.statements import OF_A_USER, SERVED, STATEMENTS, WRITING, values_for
 from models import queries
 from models.postgres.statements import Statement
+from models.queries import blocked_users
 from models.queries.parameters import reading
 
 ECHO = Statement(b"SELECT $1, $2", ("one", "two"), writes=False)
@@ -56,7 +57,13 @@ def test_a_statement_declares_whether_it_writes(name: str) -> None:
 
 
 def test_every_parameter_is_used_and_has_a_value_in_these_tests() -> None:
-    used = {name for statement in STATEMENTS.values() for name in statement.parameters}
+    statements = [*STATEMENTS.values(), *vars(blocked_users).values()]
+    used = {
+        name
+        for statement in statements
+        if isinstance(statement, Statement)
+        for name in statement.parameters
+    }
     assert used == set(queries.PARAMETERS)
     assert set(values_for("alice", uuid4())) == used
 
@@ -164,6 +171,7 @@ def test_columns_are_set_without_functions_that_citus_does_not_accept_there(name
         assert "random" not in assignments
 
 
-def test_every_statement_is_prepared_under_a_name_of_its_own() -> None:
-    assert sorted(queries.PREPARED, key=id) == sorted(STATEMENTS.values(), key=id)
-    assert len({statement.name for statement in queries.PREPARED} - {""}) == len(STATEMENTS)
+def test_what_a_serving_process_runs_is_prepared_under_a_name_of_its_own() -> None:
+    served = [*SERVED.values(), blocked_users.LIST_BLOCKED_USERS]
+    assert sorted(queries.PREPARED, key=id) == sorted(served, key=id)
+    assert len({statement.name for statement in queries.PREPARED} - {""}) == len(served)
