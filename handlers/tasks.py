@@ -57,12 +57,14 @@ async def list_tasks(  # noqa: PLR0913 (the contract's parameters)
     if_none_match: str | None,
 ) -> Response:
     """List the user's tasks: 200 with a bare array, or 304."""
+    direction = order or DEFAULT_ORDER[sort]
+    # First: `If-None-Match` must not make a bad cursor a 304.
+    after = decode_cursor(cursor, sort, direction) if cursor else None
     if if_none_match is not None:
         # Apart from the list, since just preparing to read that costs PostgreSQL twice as much.
         etag = etag_of_list(await lists.get_revision(database, user))
         if not_modified(etag, if_none_match):
             return NotModifiedResponse(etag)
-    direction = order or DEFAULT_ORDER[sort]
     page = await lists.list_tasks(
         database,
         user,
@@ -72,7 +74,7 @@ async def list_tasks(  # noqa: PLR0913 (the contract's parameters)
         order=direction,
         limit=limit,
         offset=0 if cursor else offset,
-        after=decode_cursor(cursor, sort, direction) if cursor else None,
+        after=after,
     )
     headers = [
         header(b"etag", etag_of_list(page.revision)),

@@ -221,6 +221,19 @@ def test_garbage_is_refused(cursor: str, alice: AuthedClient) -> None:
     assert alice.get("/api/tasks").status_code == 200
 
 
+@pytest.mark.parametrize("sort", ["created", "title"])
+def test_a_bad_cursor_is_refused_whether_or_not_the_list_has_changed(
+    sort: str, alice: AuthedClient
+) -> None:
+    for number in range(2):
+        alice.create_task(f"{number}")
+    page = alice.get("/api/tasks", params={"sort": "due_date", "limit": 1})
+    for cursor in ("abc", next_cursor(page)):
+        for condition in ("*", page.headers["etag"], '"x"'):
+            alice.headers["If-None-Match"] = condition
+            assert refused(alice, sort=sort, cursor=cursor), (cursor, condition)
+
+
 def test_random_bytes_and_mutations_are_refused_or_read_as_a_position(
     alice: AuthedClient,
 ) -> None:
