@@ -167,7 +167,9 @@ PROBLEM_TYPES = {
             title="URI too long",
             detail="The request target is too long.",
             happened="The path and query of the request are longer than the service accepts.",
-            why="The request target has more than 65,535 bytes.",
+            why="The request target takes up more than half of what is allowed for the request "
+            "line and all headers together (65,536 bytes, unless the operator has set another "
+            "limit), or has more than 65,535 bytes.",
             advice="Send fewer or shorter parameters.",
         ),
         ProblemType(

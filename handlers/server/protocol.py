@@ -220,7 +220,8 @@ class Protocol(PipeliningProtocol):
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def _head_rejection(self) -> Rejection:
-        return URI_TOO_LONG if len(self.url) > self._limits.max_head // 2 else HEAD_TOO_LARGE
+        max_url = min(self._limits.max_head // 2, MAX_URL)
+        return URI_TOO_LONG if len(self.url) > max_url else HEAD_TOO_LARGE
 
     def _reject(self, rejection: Rejection) -> None:
         """Respond to a request that the application never sees, and close.

@@ -226,6 +226,24 @@ def test_headers_that_are_too_large_or_too_many_are_431(limited: Service, head: 
         assert problem_type(response) == "/problems/request-header-fields-too-large"
 
 
+@pytest.mark.parametrize(("target", "header", "status"), [(40, 30, 414), (30, 40, 431)])
+def test_a_head_that_is_mostly_its_target_is_414(
+    target: int, header: int, status: int, limited: Service
+) -> None:
+    head = b"GET /%b HTTP/1.1\r\nX: %b\r\n\r\n" % (1000 * target * b"x", 1000 * header * b"x")
+    with raw_http.connect(limited) as connection:
+        connection.sendall(head)
+        assert raw_http.read_response(connection).status_code == status
+
+
+def test_a_target_that_the_parser_refuses_is_414_whatever_the_limit(run: Run) -> None:
+    with raw_http.connect(run(MAX_HEAD_BYTES="1000000")) as connection:
+        connection.sendall(b"GET /" + 70_000 * b"x" + b" HTTP/1.1\r\n\r\n")
+        response = raw_http.read_response(connection)
+        assert response.status_code == 414
+        assert problem_type(response) == "/problems/uri-too-long"
+
+
 def test_a_trailer_is_not_taken_for_a_header(limited: Service) -> None:
     trailer = f"Authorization: Bearer {token(new_user_id())}".encode()
     with raw_http.connect(limited) as connection:
