@@ -26,6 +26,7 @@ MODELS = {
     "models.changes.SyncState",
     "models.lists.Position",
     "models.lists.TaskPage",
+    "models.queries.REPRESENTATION_VERSION",
 }
 
 MAY_IMPORT = {

@@ -3,23 +3,23 @@
 import re
 from hashlib import sha256
 
+from models.queries import REPRESENTATION_VERSION
+
 TAG = re.compile(r'(W/)?("[!#-~]*")')
 # A list may have empty elements (RFC 9110, 5.6.1).
 TAGS = re.compile(r'[\t ,]*((W/)?"[!#-~]*"[\t ]*(,[\t ,]*|\Z))*')
-VERSION_TAG = re.compile(r'"([1-9][0-9]{0,17})"')
+# Of any representation, also of 0.1.0, which did not name it: a change concerns the version.
+VERSION_TAG = re.compile(r'"(?:[1-9][0-9]*-)?([1-9][0-9]{0,17})"')
 
 
 def etag_of_version(version: int) -> str:
-    """Return the entity tag of a task version."""
-    return f'"{version}"'
+    """Return the entity tag of a task version, as it is represented now."""
+    return f'"{REPRESENTATION_VERSION}-{version}"'
 
 
 def etag_of_list(revision: int) -> str:
-    """Return the entity tag of every list at a revision of the user.
-
-    `1` is the generation of lists: raise it when the same tasks are sent in another form.
-    """
-    return f'"l1-{revision}"'
+    """Return the entity tag of every list at a revision of the user, as represented now."""
+    return f'"l{REPRESENTATION_VERSION}-{revision}"'
 
 
 def etag_of_bytes(body: bytes) -> str:
@@ -41,7 +41,7 @@ def if_match_versions(if_match: str | None) -> frozenset[int] | None:
     """Return the versions that a change may apply to; None if any.
 
     Compares strongly, as changes do: a weak tag matches nothing, nor does a tag that is not
-    a task version.
+    that of a task.
     """
     if if_match is None or if_match == "*":
         return None

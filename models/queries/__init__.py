@@ -13,6 +13,7 @@ from models.queries.changes import CHANGES, EXPORT
 from models.queries.deletions import CLEAR_COMPLETED, DELETE, ERASE
 from models.queries.lists import DEFAULT_ORDER, FILTERED_LIST, LIST, REVISION
 from models.queries.parameters import PARAMETERS, SET_FLAGS
+from models.queries.representation import REPRESENTATION_VERSION
 from models.queries.tasks import COMPLETE, CREATE, CREATE_ONCE, EXISTS, GET, UPDATE
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "LIST",
     "PARAMETERS",
     "PREPARED",
+    "REPRESENTATION_VERSION",
     "REVISION",
     "SET_FLAGS",
     "UPDATE",

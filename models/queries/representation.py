@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from typing import Final
 
 REPRESENTATION_VERSION = 2
-"""The N of `todo.task_json_v<N>`, the function that makes the JSON of a task."""
+"""The N of `todo.task_json_v<N>`, the function that makes the JSON of a task.
+
+Entity tags contain it, so that a client reads tasks again after it was raised.
+"""
 
 REPRESENTED: Final = (
     "id",

@@ -12,10 +12,14 @@ import handlers
 from harness.clients import AuthedClient, new_user_id, token
 from harness.cluster import Cluster, open_database
 from harness.service import NO_TLS, Service
+from models.queries import REPRESENTATION_VERSION
 from models.tasks import create_task
 
 Task = dict[str, Any]
 Write = Callable[[AuthedClient, Task], httpx.Response]
+
+LIST = f"l{REPRESENTATION_VERSION}"
+"""What the tag of a list begins with."""
 
 QUERIES = (
     "",
@@ -144,12 +148,12 @@ def test_every_form_of_if_none_match(alice: AuthedClient) -> None:
         "0",
         tag.strip('"'),
         '"x"',
-        '"l1-1"',
-        '"l1-0"',
-        '"l1-"',
-        '"l1--1"',
-        '"l1-99999999999999999999999999"',
-        tag.replace("l1", "l0"),
+        f'"{LIST}-1"',
+        f'"{LIST}-0"',
+        f'"{LIST}-"',
+        f'"{LIST}--1"',
+        f'"{LIST}-99999999999999999999999999"',
+        tag.replace(LIST, f"l{REPRESENTATION_VERSION - 1}"),
         tag.upper(),
         task_tag,
         f"W/{task_tag}, {task_tag}",

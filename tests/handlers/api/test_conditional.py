@@ -10,9 +10,13 @@ from harness.clients import AuthedClient
 from harness.operation_index import Operation
 from harness.operations import BY_ID, UNKNOWN_TASK_ID, name, request_operation
 from harness.problems import validation_errors
+from models.queries import REPRESENTATION_VERSION
 
 CHANGES = [operation for operation in BY_ID if operation.method != "GET"]
 each_change = pytest.mark.parametrize("operation", CHANGES, ids=name)
+
+CURRENT = f"{REPRESENTATION_VERSION}-"
+"""What a tag contains before the version of a task, or the revision of a list."""
 
 MATCHING = {
     "the tag": "{tag}",
@@ -111,8 +115,8 @@ def test_the_tag_of_a_list_changes_with_its_content(alice: AuthedClient) -> None
     alice.delete(path)
     seen.append(tag())
     assert len(set(seen)) == len(seen)
-    assert seen[0] == '"l1-0"'
-    assert all(re.fullmatch(r'"l1-[0-9]{16}"', each) for each in seen[1:])
+    assert seen[0] == f'"l{REPRESENTATION_VERSION}-0"'
+    assert all(re.fullmatch(r'"l[0-9]+-[0-9]{16}"', each) for each in seen[1:])
 
 
 # Reads
@@ -183,6 +187,18 @@ def test_a_stale_tag_fetches_the_current_task(alice: AuthedClient) -> None:
     assert (response.status_code, response.json()) == (200, changed.json())
 
 
+def test_a_tag_of_an_older_representation_fetches_the_current_one(
+    alice: AuthedClient, page: tuple[str, str]
+) -> None:
+    path, tag = page
+    plain = alice.get(path)
+    for version in (f"{REPRESENTATION_VERSION - 1}-", ""):
+        old = tag.replace(CURRENT, version)
+        response = alice.get(path, headers={"If-None-Match": f"{old}, W/{old}"})
+        assert (response.status_code, response.json()) == (200, plain.json()), old
+        assert response.headers["etag"] == tag
+
+
 @pytest.mark.parametrize("path", ["/api/tasks?status=foo", f"/api/tasks/{UNKNOWN_TASK_ID}"])
 def test_a_condition_hides_no_error(alice: AuthedClient, path: str) -> None:
     plain = alice.get(path)
@@ -223,6 +239,21 @@ def test_a_change_is_applied_if_the_tag_is_current(
 ) -> None:
     path, tag = create_tagged(alice)
     assert conditional_change(alice, operation, path, with_tag(pattern, tag)).is_success
+
+
+@each_change
+@pytest.mark.parametrize(
+    "other", ["", f"{REPRESENTATION_VERSION - 1}-", f"{REPRESENTATION_VERSION + 1}-"]
+)
+def test_a_tag_of_another_representation_permits_a_change_of_its_version(
+    alice: AuthedClient, operation: Operation, other: str
+) -> None:
+    """A client that read the task before an upgrade, or beside a newer service."""
+    path, tag = create_tagged(alice)
+    stale = tag.replace(CURRENT, other)
+    fresh = alice.put(path, json={"title": "y"}).headers["etag"].replace(CURRENT, other)
+    assert conditional_change(alice, operation, path, stale).status_code == 412
+    assert conditional_change(alice, operation, path, fresh).is_success
 
 
 @each_change
