@@ -14,6 +14,9 @@ from openapi.schemas import parse_instant
 from openapi.types import SortKey, SortOrder
 
 LIST_PATH = "/api/tasks"
+# Each link repeats the filters, so four could have 60,000 characters; the longest one fits.
+# Many clients and proxies accept no more than 16 kB of headers.
+MAX_LINK_HEADER = 16_000
 
 FIELDS: dict[SortKey, str] = {
     "created": "created_at",
@@ -86,10 +89,11 @@ def decode_sync_token(token: str) -> SyncState:
 def link_header(
     query: Mapping[str, object], page: TaskPage, *, limit: int, next_cursor: str | None
 ) -> str | None:
-    """Return links to the other pages of a list; None if this is the only page.
+    """Return links to the other pages of a list; None if there are none.
 
-    `query` has the other query parameters of the request, which every link repeats. Without
-    a `next_cursor`, the next page is named by its offset.
+    `query` has the other query parameters of the request, which every link repeats. If that
+    makes the header too long, only the next page is linked to. Without a `next_cursor`, it is
+    named by its offset.
     """
     offset, total = page.offset, page.total
     if offset == 0 and total <= limit:
@@ -100,8 +104,9 @@ def link_header(
         pages["prev"] = {"offset": max(0, min(offset - limit, last))}
     if offset + limit < total:
         pages["next"] = {"cursor": next_cursor} if next_cursor else {"offset": offset + limit}
-    urls = {
-        rel: urlencode({**query, "limit": limit, **place}, doseq=True)
-        for rel, place in pages.items()
-    }
-    return ", ".join(f'<{LIST_PATH}?{query}>; rel="{rel}"' for rel, query in urls.items())
+    links: dict[str, str] = {}
+    for rel, place in pages.items():
+        parameters = urlencode({**query, "limit": limit, **place}, doseq=True)
+        links[rel] = f'<{LIST_PATH}?{parameters}>; rel="{rel}"'
+    value = ", ".join(links.values())
+    return value if len(value) <= MAX_LINK_HEADER else links.get("next")

@@ -9,6 +9,7 @@ import httpx
 import orjson
 import pytest
 
+from handlers.api.pagination import MAX_LINK_HEADER
 from harness.clients import AuthedClient
 from harness.problems import validation_errors
 
@@ -129,6 +130,45 @@ def test_the_default_order_and_the_same_one_given_share_cursors(
     default = "asc" if sort in ("title", "due_date") else "desc"
     rest = {"sort": sort, "order": default, "cursor": next_cursor(first)}
     assert first.json() + alice.list_tasks(**rest) == alice.list_tasks(sort=sort)
+
+
+@pytest.mark.parametrize("by_offset", [False, True])
+def test_the_longest_links_lead_through_every_page(
+    by_offset: bool,  # noqa: FBT001
+    alice: AuthedClient,
+) -> None:
+    widest = chr(0x10FFFF)  # 12 characters in a query
+    title = 199 * "\1" + "x"  # 6 characters each in JSON
+    tags = [f"{49 * widest}{chr(0x10FF00 + number)}" for number in range(20)]
+    for _ in range(3):
+        alice.create_task(
+            title,
+            description=100 * widest,
+            priority="urgent",
+            due_date="2026-12-01T00:00:00Z",
+            tags=tags,
+        )
+    query: dict[str, Any] = {
+        "status": "pending",
+        "completed": "false",
+        "priority": ["low", "medium", "high", "urgent", "none"],
+        "tag": tags,
+        "search": 100 * widest,
+        "due_after": "2026-11-30T00:00:00.000001-23:59",
+        "due_before": "2026-12-02T00:00:00.000001+23:59",
+        "sort": "title",
+        "order": "desc",
+        "limit": 1,
+    }
+    page = alice.get("/api/tasks", params={**query, "offset": 1} if by_offset else query)
+    pages = [page]
+    while "next" in pages[-1].links:
+        assert pages[-1].links.keys() == {"next"}
+        assert 13_000 < len(pages[-1].headers["link"]) <= MAX_LINK_HEADER
+        pages.append(alice.get(pages[-1].links["next"]["url"]))
+    assert len(pages) == (2 if by_offset else 3)
+    assert all(len(page.json()) == 1 for page in pages)
+    assert "link" not in pages[-1].headers
 
 
 @every_sort

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from handlers.api.pagination import (
+    MAX_LINK_HEADER,
     decode_cursor,
     decode_sync_token,
     encode_cursor,
@@ -94,6 +95,22 @@ def test_the_next_page_is_named_by_its_cursor_where_there_is_one() -> None:
     value = link_header({}, page_of(0, 2), limit=1, next_cursor="abc")
     assert value is not None
     assert value.endswith('</api/tasks?limit=1&cursor=abc>; rel="next"')
+
+
+def test_a_header_that_would_be_too_long_links_to_the_next_page_only() -> None:
+    def header(length: int, page: TaskPage) -> str | None:
+        query = {"search": length * "x"}
+        return link_header(query, page, limit=1, next_cursor=None)
+
+    fits = (MAX_LINK_HEADER - len(header(0, page_of(1, 3)) or "")) // 4
+    value = header(fits, page_of(1, 3))
+    assert value is not None
+    assert value.count("rel=") == 4
+    value = header(fits + 1, page_of(1, 3))
+    assert value is not None
+    assert value.count("rel=") == 1
+    assert value.endswith('&limit=1&offset=2>; rel="next"')
+    assert header(fits + 2000, page_of(2, 3)) is None
 
 
 ID = "01234567-89ab-4cde-8f01-23456789abcd"
