@@ -41,6 +41,7 @@ def serve(options: argparse.Namespace) -> None:
             pool_size=complete.pool_size,
             shutdown_timeout=complete.shutdown_timeout,
             root_path=complete.root_path,
+            allow_origins=complete.cors_origins,
         )
 
 

@@ -48,7 +48,12 @@ MAY_IMPORT = {
         "handlers.middleware.request_context",
     },
     "handlers.site": {"handlers.site", "handlers.api", *OPENAPI},
-    "handlers.server": {"handlers.server", "handlers.api", *OPENAPI},
+    "handlers.server": {
+        "handlers.server",
+        "handlers.api",
+        "handlers.middleware.cors",
+        *OPENAPI,
+    },
     "app": {"app", "handlers", "models", "openapi", "settings"},
     "cli": {"cli", "app", "handlers", "models", "settings"},
 }

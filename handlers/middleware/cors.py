@@ -5,7 +5,7 @@ origin only, so they are built at start; Starlette builds them again for each re
 takes longer than validating a request.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -49,6 +49,27 @@ PREFLIGHT_HEADERS = {
 # beside an application's own forms one list with it (RFC 9110, 5.3).
 VARY = (b"vary", b"Origin")
 
+RawHeaders = Sequence[tuple[bytes, bytes]]
+HeadersByOrigin = Mapping[bytes | None, RawHeaders]
+
+_COMMON = [
+    (b"access-control-allow-credentials", b"true"),
+    (b"access-control-expose-headers", ", ".join(EXPOSED_HEADERS).encode()),
+]
+OTHER_ORIGIN: RawHeaders = [*_COMMON, VARY]
+"""The headers of a response to a request from an origin that is not allowed."""
+
+
+def headers_by_origin(allow_origins: Sequence[str]) -> HeadersByOrigin:
+    """Return the headers of a response by the `Origin` of the request, or None if it has none.
+
+    For origins that are not allowed, there is OTHER_ORIGIN.
+    """
+    return {None: [VARY]} | {
+        origin.encode(): [*_COMMON, (b"access-control-allow-origin", origin.encode()), VARY]
+        for origin in allow_origins
+    }
+
 
 Reject = Callable[[Scope, Sequence[str]], Response]
 """Takes a request and the names of the headers that are not allowed."""
@@ -73,15 +94,7 @@ class CORSMiddleware:
             allow_credentials=True,
             max_age=PREFLIGHT_SECONDS,
         )
-        common = [
-            (b"access-control-allow-credentials", b"true"),
-            (b"access-control-expose-headers", ", ".join(EXPOSED_HEADERS).encode()),
-        ]
-        self._headers = [*common, VARY]
-        self._headers_by_origin = {
-            origin.encode(): [*common, (b"access-control-allow-origin", origin.encode()), VARY]
-            for origin in allow_origins
-        }
+        self._headers = headers_by_origin(allow_origins)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Respond to a preflight, or add headers to the response to any other request."""
@@ -89,12 +102,13 @@ class CORSMiddleware:
             return self._app(scope, receive, send)
         headers = dict(scope["headers"])
         origin = headers.get(b"origin")
-        if origin is None:
-            scope["state"]["headers"].append(VARY)
-        elif scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+        if (
+            origin is not None
+            and scope["method"] == "OPTIONS"
+            and b"access-control-request-method" in headers
+        ):
             return self._respond_to_preflight(scope, origin)(scope, receive, send)
-        else:
-            scope["state"]["headers"] += self._headers_by_origin.get(origin, self._headers)
+        scope["state"]["headers"] += self._headers.get(origin, OTHER_ORIGIN)
         return self._app(scope, receive, send)
 
     def _respond_to_preflight(self, scope: Scope, origin: bytes) -> Response:
@@ -102,5 +116,5 @@ class CORSMiddleware:
         if response.status_code == HTTPStatus.OK:
             return response
         reasons = bytes(response.body).decode().removeprefix("Disallowed CORS ").split(", ")
-        scope["state"]["headers"] += self._headers_by_origin.get(origin, self._headers)
+        scope["state"]["headers"] += self._headers.get(origin, OTHER_ORIGIN)
         return self._reject(scope, [PREFLIGHT_HEADERS[reason] for reason in reasons])

@@ -15,6 +15,7 @@ from typing import Any
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from handlers.middleware.cors import HeadersByOrigin
 from handlers.server.coalescing import CoalescingApp
 from handlers.server.limits import ConnectionLimiter
 from handlers.server.phase import BODY, HANDLING, HEAD, IDLE, LINGERING
@@ -44,7 +45,12 @@ class Protocol(PipeliningProtocol):
     """uvicorn's protocol, with limits, and with problem documents for what is not HTTP."""
 
     def __init__(
-        self, *, limiter: ConnectionLimiter, shares_socket: bool, **options: Any
+        self,
+        *,
+        limiter: ConnectionLimiter,
+        shares_socket: bool,
+        cors: HeadersByOrigin,
+        **options: Any,
     ) -> None:
         """Serve one connection within the limits of the process.
 
@@ -55,6 +61,7 @@ class Protocol(PipeliningProtocol):
         self._limiter = limiter
         self._limits = limiter.limits
         self._shares_socket = shares_socket
+        self._cors = cors
         self._phase = IDLE
         self._received = 0  # bytes of the current request, or more if they were pipelined
         self._since_content = 0  # bytes since the head, or since the last of the content
@@ -234,7 +241,9 @@ class Protocol(PipeliningProtocol):
         if self._phase is BODY:  # the application waits for the rest
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.write(rejection.response(self.root_path))
+        # Those of an earlier request say nothing about this one.
+        received = self.scope["headers"] if self._phase in {HEAD, BODY} else ()
+        self.transport.write(rejection.response(self.root_path, self._cors, received))
         self._linger()
 
     def _may_respond(self) -> bool:

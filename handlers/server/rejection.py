@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from handlers.api.problem_types import PROBLEM_TYPES
 from handlers.api.problems import MEDIA_TYPE, problem_document
+from handlers.middleware.cors import OTHER_ORIGIN, HeadersByOrigin
 
 logger = logging.getLogger("todo.server")
 
@@ -26,8 +27,13 @@ class Rejection:
     level: int = logging.WARNING
     """At which it is logged."""
 
-    def response(self, root_path: str) -> bytes:
-        """Return the response, after which the connection is closed."""
+    def response(
+        self, root_path: str, cors: HeadersByOrigin, received: Iterable[tuple[bytes, bytes]]
+    ) -> bytes:
+        """Return the response, after which the connection is closed.
+
+        `received` has the headers of the request as far as they are known.
+        """
         request_id = secrets.token_hex(16)
         fields = {"fields": {"request_id": request_id}}
         logger.log(
@@ -47,6 +53,8 @@ class Rejection:
             "connection": "close",
             **self.headers,
         }
+        for name, value in cors.get(dict(received).get(b"origin"), OTHER_ORIGIN):
+            headers[name.decode()] = value.decode()
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return STATUS_LINE[PROBLEM_TYPES[self.slug].status] + f"{lines}\r\n".encode() + body
 

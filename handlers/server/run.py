@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -14,6 +15,7 @@ from uvicorn import _subprocess
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from handlers.middleware.cors import headers_by_origin
 from handlers.server.limits import ConnectionLimiter, Limits, raise_file_limit
 from handlers.server.protocol import Protocol
 
@@ -77,13 +79,14 @@ def check_address(host: str, port: int, names: str = "HOST or PORT") -> None:
         raise CannotListen(msg) from None
 
 
-def run(
+def run(  # noqa: PLR0913 (what is configured)
     factory: str,
     *,
     host: str,
     port: int,
     workers: int,
     root_path: str,
+    allow_origins: Sequence[str],
     limits: Limits,
     pool_size: int,
     shutdown_timeout: float,
@@ -91,9 +94,10 @@ def run(
     """Serve the application that `factory` builds until a signal stops the process.
 
     `factory` is an import string, such as `app:from_environment`, which each worker
-    process calls; `root_path` is that of ASGI, `pool_size` the number of connections to the
-    database, which `limits` do not concern. Exits with STARTUP_FAILURE if serving cannot
-    begin. Requests in flight get `shutdown_timeout` seconds to end.
+    process calls; `root_path` is that of ASGI, `allow_origins` are those of CORS, `pool_size`
+    is the number of connections to the database, which `limits` do not concern. Exits with
+    STARTUP_FAILURE if serving cannot begin. Requests in flight get `shutdown_timeout` seconds
+    to end.
     """
     most = min(limits.max_connections, raise_file_limit(pool_size))
     limiter = ConnectionLimiter(replace(limits, max_connections=most))
@@ -105,7 +109,12 @@ def run(
             port=port,
             workers=workers,
             root_path=root_path,
-            http=partial(Protocol, limiter=limiter, shares_socket=workers > 1),  # type: ignore[arg-type]
+            http=partial(  # type: ignore[arg-type]
+                Protocol,
+                limiter=limiter,
+                shares_socket=workers > 1,
+                cors=headers_by_origin(allow_origins),
+            ),
             ws="none",
             lifespan="on",
             log_config=None,

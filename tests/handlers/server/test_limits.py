@@ -275,6 +275,62 @@ def test_pipelined_requests_with_bodies_are_all_answered_in_order(limited: Servi
     assert re.findall(rb'"title":"([0-9]+)"', responses) == [b"%d" % n for n in range(300)]
 
 
+# Origins
+
+FRONTEND = b"Origin: http://localhost:3000\r\n"
+EVIL = b"Origin: http://evil.example\r\n"
+REJECTED = {
+    "a malformed header": (400, b"GET / HTTP/1.1\r\n%bX: x\r\n\0: x\r\n\r\n"),
+    "a slow head": (408, b"GET / HTTP/1.1\r\n%bX: "),
+    "a slow body": (408, authorized(b"Content-Length: 9").replace(b"Host", b"%bHost")),
+    "a long target": (414, b"GET /" + b"x" * 60_000 + b" HTTP/1.1\r\n%bX: " + b"x" * 6_000),
+    "many headers": (431, b"GET / HTTP/1.1\r\n%b" + b"X: x\r\n" * 101 + b"\r\n"),
+    "a long header": (431, b"GET / HTTP/1.1\r\n%bX: " + b"x" * 70_000),
+}
+
+
+def send_until_rejected(service: Service, *requests: bytes) -> httpx.Response:
+    """Send requests on one connection; return the last response, which is an error."""
+    with raw_http.connect(service) as connection:
+        for request in requests:
+            connection.sendall(request)
+            response = raw_http.read_response(connection)
+    problem_type(response)
+    return response
+
+
+@pytest.mark.parametrize(("status", "request_with"), REJECTED.values(), ids=REJECTED)
+def test_the_frontend_may_read_why_its_request_is_rejected(
+    status: int, request_with: bytes, limited: Service
+) -> None:
+    for headers in (FRONTEND, EVIL, b""):
+        response = send_until_rejected(limited, request_with.replace(b"%b", headers))
+        assert response.status_code == status
+        assert response.headers["vary"] == "Origin"
+        allowed = "http://localhost:3000" if headers == FRONTEND else None
+        assert response.headers.get("access-control-allow-origin") == allowed
+        assert ("access-control-expose-headers" in response.headers) == bool(headers)
+
+
+@pytest.mark.parametrize(
+    ("status", "request_without"),
+    [
+        (400, b"\0\r\n\r\n"),
+        (408, b"G"),
+        (414, b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n" + FRONTEND + b"\r\n"),
+        (431, b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000 + b"\r\n" + FRONTEND + b"\r\n"),
+    ],
+)
+def test_the_origin_of_an_earlier_request_is_not_that_of_a_later_one(
+    status: int, request_without: bytes, limited: Service
+) -> None:
+    earlier = HEALTH.replace(b"Host: test\r\n", FRONTEND + b"Host: test\r\n")
+    response = send_until_rejected(limited, earlier, request_without)
+    assert response.status_code == status
+    assert response.headers["vary"] == "Origin"
+    assert "access-control-allow-origin" not in response.headers
+
+
 # Many clients
 
 

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from handlers.middleware.cors import headers_by_origin
 from handlers.server.coalescing import COALESCE_LIMIT
 from handlers.server.limits import ConnectionLimiter, Limits
 from handlers.server.pipelining import MAX_PIPELINED, PIECE
@@ -54,7 +55,8 @@ class RecordingTransport(asyncio.Transport):
 
 def limited_protocol(*, shares_socket: bool = False, **options: Any) -> Protocol:
     limiter = ConnectionLimiter(Limits())
-    return Protocol(limiter=limiter, shares_socket=shares_socket, **options)
+    cors = headers_by_origin([])
+    return Protocol(limiter=limiter, shares_socket=shares_socket, cors=cors, **options)
 
 
 ProtocolFactory = Callable[..., HttpToolsProtocol]
