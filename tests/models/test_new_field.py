@@ -97,7 +97,7 @@ def migrate(cluster: Cluster) -> float:
 def reading(cluster: Cluster) -> Iterator[list[float]]:
     """Read a task again and again meanwhile; yields how long each read took, in seconds."""
     times: list[float] = []
-    ended = Event()
+    begun, ended = Event(), Event()
 
     def read() -> None:
         with psycopg.connect(cluster.superuser, autocommit=True) as connection:
@@ -105,10 +105,12 @@ def reading(cluster: Cluster) -> Iterator[list[float]]:
                 begin = time.monotonic()
                 connection.execute("SELECT title FROM todo.tasks WHERE user_id = 'user-1'")
                 times.append(time.monotonic() - begin)
+                begun.set()
 
     reader = Thread(target=read)
     reader.start()
     try:
+        assert begun.wait(10)
         yield times
     finally:
         ended.set()
@@ -129,7 +131,6 @@ def test_a_new_field_rewrites_no_table_and_blocks_no_reader(many: Cluster) -> No
         took = migrate(many)
     assert many.scalar(FILENODE) == before
     assert took < 1
-    assert times
     assert max(times) < 1
 
 
