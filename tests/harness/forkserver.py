@@ -2,12 +2,13 @@
 
 Importing takes two of the three seconds of processor time that a service needs to start, and
 the tests start hundreds. A fork is otherwise like `python -m cli`: it has a session, an
-environment, a working directory and standard streams of its own, runs `cli.main`, exits as
-the interpreter does, and starts its workers as new interpreters.
+environment, a working directory and standard streams of its own, runs `cli.main`, and exits
+as the interpreter does. The fork server of its workers is a fork, too.
 """
 
 import atexit
 import json
+import multiprocessing.util
 import os
 import select
 import signal
@@ -18,11 +19,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
 ROOT = Path(__file__).parents[2]
 MAX_REQUEST = 1 << 18  # bytes
+
+_spawn = multiprocessing.util.__dict__["spawnv_passfds"]  # which has no type
 
 
 class ForkedProcess:
@@ -124,6 +128,7 @@ def main() -> None:
         if os.fork() == 0:
             connection.close()
             _fork_command(json.loads(message), *descriptors)
+            multiprocessing.util.__dict__["spawnv_passfds"] = _fork_server_of_workers
             sys.exit(cli.main())
         for descriptor in descriptors:
             os.close(descriptor)
@@ -152,3 +157,26 @@ def _fork_command(request: dict[str, Any], *descriptors: int) -> None:
     sys.argv[1:] = request["arguments"]
     os.write(report, f"{os.getpid()}\n".encode())
     os.close(report)
+
+
+def _fork_server_of_workers(path: bytes, arguments: list[str], descriptors: list[int]) -> int:
+    """Do what `multiprocessing.util.spawnv_passfds` does, but fork if it is for a fork server.
+
+    A new interpreter would import the application again.
+    """
+    code = arguments[-1]
+    if not code.startswith("from multiprocessing.forkserver import main"):
+        return int(_spawn(path, arguments, descriptors))
+    pid = os.fork()
+    if pid != 0:
+        return pid
+    try:
+        for number in signal.valid_signals():
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
+        kept = sorted({0, 1, 2, *descriptors})
+        for before, after in pairwise([*kept, os.sysconf("SC_OPEN_MAX")]):
+            os.closerange(before + 1, after)
+        exec(code)
+    finally:
+        os._exit(0)  # what the service does at its exit is not for this process

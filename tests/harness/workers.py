@@ -1,5 +1,6 @@
 """The worker processes of a service."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -8,6 +9,9 @@ import psutil
 
 from harness.postgres import is_running, wait_until
 from harness.service import NO_TLS, Service
+
+FORK_SERVER = re.compile(r"(multiprocessing|harness)\.forkserver")
+"""In the command line of the fork server of workers, which may be a fork itself."""
 
 
 def server_processes(service: Service) -> set[psutil.Process]:
@@ -23,7 +27,7 @@ def server_processes(service: Service) -> set[psutil.Process]:
 def fork_servers(service: Service) -> set[psutil.Process]:
     """Return the processes that workers are forked from: one, if there are any."""
     children = _children(psutil.Process(service.process.pid))
-    return {child for child in children if "multiprocessing.forkserver" in _command_line(child)}
+    return {child for child in children if FORK_SERVER.search(_command_line(child))}
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

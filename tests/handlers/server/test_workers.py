@@ -9,7 +9,7 @@ import pytest
 
 from handlers.server.run import STARTUP_TIMEOUT
 from harness.postgres import Postgres, is_running, wait_until
-from harness.service import Serve, Service
+from harness.service import COMMAND, Serve, Service
 from harness.workers import fork_servers, server_processes
 
 pytest_plugins = ["harness.isolated_services"]
@@ -17,7 +17,8 @@ pytest_plugins = ["harness.isolated_services"]
 
 @pytest.fixture
 def two_workers(postgres: Postgres, serve: Serve) -> Service:
-    service = serve(postgres.environment, "--workers", "2").wait_until_healthy()
+    service = serve(postgres.environment, "--workers", "2", command=COMMAND)
+    service.wait_until_healthy()
     wait_until(lambda: len(server_processes(service)) == 2)
     return service
 
