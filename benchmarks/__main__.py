@@ -19,12 +19,7 @@ from benchmarks.rounds import run_rounds
 from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.services import COMPETITOR_SERVICES, ROOT, THIS_SERVICE, Service, candidate
 from benchmarks.testbed import running_testbed
-from benchmarks.workers import (
-    TWO_SEPARATE,
-    WORKER_SERVICES,
-    measure_workers,
-    workers_report,
-)
+from benchmarks.workers import WORKER_SERVICES, measure_workers, workers_report
 
 RESULTS = Path(__file__).with_name("results")
 """The published results; complete runs only."""
@@ -99,9 +94,7 @@ def run(options: Options) -> None:
 def parse_options(arguments: Sequence[str]) -> Options:
     """Parse the command line."""
     given = parser().parse_args(arguments)
-    services = [THIS_SERVICE]
-    if given.mode == "workers":
-        services = [*WORKER_SERVICES, TWO_SEPARATE]
+    services = [*WORKER_SERVICES] if given.mode == "workers" else [THIS_SERVICE]
     if given.candidate:
         services.append(candidate(given.candidate))
     if given.mode == "report":

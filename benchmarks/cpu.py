@@ -38,14 +38,6 @@ def cpu_layout(workers: int = 1) -> CpuLayout:
     return CpuLayout(service, set(cores), {cores[-1]})
 
 
-def service_cores(workers: int, instances: int) -> list[set[int]]:
-    """Return the processors of each instance of a service with this many workers."""
-    if instances == 1:
-        return [cpu_layout(workers).service]
-    cores = sorted(os.sched_getaffinity(0))
-    return [{cores[number % len(cores)]} for number in range(instances)]
-
-
 @contextmanager
 def pinned(cores: set[int]) -> Iterator[None]:
     """Pin processes started in this block, and their children, to these processors."""

@@ -3,7 +3,7 @@
 local requests, count, index = {}, 0, 0
 
 -- For each request the file holds a line with its length, its bytes, and a line break.
--- The second argument is the fraction of the requests to skip at first.
+-- The second argument is how many milliseconds a client waits before it sends a request.
 function init(arguments)
   local file = assert(io.open(arguments[1], "rb"))
   for length in file:lines() do
@@ -12,7 +12,10 @@ function init(arguments)
     file:read(1)
   end
   file:close()
-  index = math.floor(count * tonumber(arguments[2]))
+  local pause = tonumber(arguments[2])
+  if pause > 0 then
+    function delay() return pause end -- wrk takes longer if it exists
+  end
 end
 
 function request()

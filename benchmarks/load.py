@@ -3,17 +3,13 @@
 import json
 import subprocess
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from benchmarks.cpu import pinned
 from benchmarks.install import wrk_path
-from benchmarks.processes import Instance
 from benchmarks.usage import Usage, cpu_seconds, memory_mib, resident_mib
 
 SCRIPT = Path(__file__).with_name("load.lua")
@@ -30,6 +26,8 @@ class Load:
     connections: int
     seconds: int
     cores: set[int]
+    pause_ms: int = 0
+    """How long a client waits before each request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,66 +60,58 @@ class Measurement:
 
 
 def run_load(
-    instances: Sequence[Instance], load: Load, database: psutil.Process
+    url: str, load: Load, service: psutil.Process, database: psutil.Process
 ) -> Measurement:
-    """Run a load against a service and return the measurement.
+    """Run a load against the service at `url` and return the measurement.
 
-    Each instance gets an equal share of the connections. When wrk stops, each connection has
-    one request in flight. These are drained and counted: otherwise processor time per request
-    would be wrong for slow services.
+    When wrk stops, each connection has one request in flight, or hardly any has if clients
+    pause. These are drained and counted: otherwise processor time per request would be wrong
+    for slow services.
     """
-    service = [instance.process for instance in instances]
-    share = replace(load, connections=load.connections // len(instances))
     before = Usage.now(service, database)
     with pinned(load.cores):
-        outputs, wrk_seconds = run_wrk([instance.url for instance in instances], share)
-    for process in service:
-        wait_until_idle(process)
+        output, wrk_seconds = run_wrk(url, load)
+    wait_until_idle(service)
     used = Usage.now(service, database) - before
-    requests = sum(output["requests"] for output in outputs)
     service_seconds = sum(used.service.values())
     busiest = max(used.service, key=used.service.__getitem__)
     others = used.system - service_seconds - used.database - wrk_seconds
-    handled = requests + share.connections * len(instances)
+    handled = output["requests"] + (0 if load.pause_ms else load.connections)
     worker, own = resident_mib(busiest)
     return Measurement(
-        requests_per_second=requests / max(o["microseconds"] for o in outputs) * 1e6,
-        p50_ms=max(output["p50"] for output in outputs) / 1e3,
-        p99_ms=max(output["p99"] for output in outputs) / 1e3,
-        errors=sum(output["errors"] for output in outputs),
+        requests_per_second=output["requests"] / output["microseconds"] * 1e6,
+        p50_ms=output["p50"] / 1e3,
+        p99_ms=output["p99"] / 1e3,
+        errors=output["errors"],
         service_us=service_seconds / handled * 1e6,
         busiest_us=used.service[busiest] / handled * 1e6,
         database_us=used.database / handled * 1e6,
         others=max(0.0, others / (used.time * (psutil.cpu_count() or 1))),
-        memory_mib=sum(map(memory_mib, service)),
+        memory_mib=memory_mib(service),
         worker_mib=worker,
         own_mib=own,
     )
 
 
-def run_wrk(urls: Sequence[str], load: Load) -> tuple[list[dict[str, int]], float]:
-    """Run wrk against each URL at once; return what load.lua reports, and the processor time.
-
-    That is in seconds, and wrk's own.
-    """
+def run_wrk(url: str, load: Load) -> tuple[dict[str, int], float]:
+    """Run wrk; return the report of load.lua and wrk's own processor seconds."""
     options = [
-        f"--script={SCRIPT}",
         "-t1",
         f"-c{load.connections}",
         f"-d{load.seconds}s",
         f"--timeout={TIMEOUT_SECONDS}s",
     ]
     before = psutil.Process().cpu_times()
-    commands = [
-        [wrk_path(), *options, url, "--", str(load.requests), f"{number / len(urls)}"]
-        for number, url in enumerate(urls)
-    ]
-    with ThreadPoolExecutor(len(commands)) as pool:
-        run = partial(subprocess.run, capture_output=True, text=True, check=True)
-        outputs = [each.stdout.splitlines()[-1] for each in pool.map(run, commands)]
+    arguments = [str(load.requests), str(load.pause_ms)]
+    completed = subprocess.run(
+        [wrk_path(), *options, f"--script={SCRIPT}", url, "--", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     after = psutil.Process().cpu_times()
     seconds = sum(after[2:4]) - sum(before[2:4])  # user and system time of exited children
-    return [json.loads(output) for output in outputs], seconds
+    return json.loads(completed.stdout.splitlines()[-1]), seconds
 
 
 def wait_until_idle(process: psutil.Process) -> None:

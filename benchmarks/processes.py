@@ -1,10 +1,10 @@
-"""Start and stop the services under test."""
+"""Start and stop the services under test, each a single process."""
 
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -12,7 +12,7 @@ from socket import create_server
 
 import psutil
 
-from benchmarks.cpu import pinned, service_cores
+from benchmarks.cpu import pinned
 from benchmarks.database import DatabaseUrls
 from benchmarks.install import SetupError, run_command
 from benchmarks.services import Service
@@ -27,31 +27,18 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True, slots=True)
-class Instance:
-    """One instance of a service that has been started."""
+class RunningService:
+    """A service that has been started."""
 
+    service: Service
     port: int
     process: psutil.Process
+    log: Path
 
     @property
     def url(self) -> str:
         """Return its base URL."""
         return f"http://{HOST}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class RunningService:
-    """A service that has been started."""
-
-    service: Service
-    instances: Sequence[Instance]
-    log: Path
-    """That of all instances."""
-
-    @property
-    def port(self) -> int:
-        """Return the port of the first instance."""
-        return self.instances[0].port
 
 
 def migrate(service: Service, urls: DatabaseUrls) -> None:
@@ -67,28 +54,15 @@ def process_environment(service: Service, urls: DatabaseUrls) -> dict[str, str]:
 
 @contextmanager
 def running(
-    service: Service, urls: DatabaseUrls, log_directory: Path
+    service: Service, urls: DatabaseUrls, log_directory: Path, cores: set[int]
 ) -> Iterator[RunningService]:
-    """Run all instances of a service until the block ends.
+    """Run a service, pinned to some processors, until the block ends.
 
-    Raises SetupError if one does not start.
+    Raises SetupError if it does not start.
     """
-    log = log_directory / f"{service.key}.log"
-    cores = service_cores(service.workers, service.instances)
-    with ExitStack() as stack:
-        instances = [
-            stack.enter_context(running_instance(service, urls, log, each)) for each in cores
-        ]
-        yield RunningService(service, instances, log)
-
-
-@contextmanager
-def running_instance(
-    service: Service, urls: DatabaseUrls, log: Path, cores: set[int]
-) -> Iterator[Instance]:
-    """Run one instance of a service, pinned to some processors; see `running`."""
     port = free_port()
-    with log.open("ab") as output, pinned(cores):
+    log = log_directory / f"{service.key}.log"
+    with log.open("wb") as output, pinned(cores):
         process = subprocess.Popen(
             service.command(port),
             cwd=service.directory,
@@ -99,7 +73,7 @@ def running_instance(
         )
     try:
         wait_until_listening(service, port, process, log)
-        yield Instance(port, psutil.Process(process.pid))
+        yield RunningService(service, port, psutil.Process(process.pid), log)
     finally:
         process.terminate()
         try:

@@ -60,6 +60,8 @@ class Scenario:
     distinct: int = DISTINCT_REQUESTS
     polls: str | None = None
     """The scenario with the same list, if clients poll it: requests get `If-None-Match`."""
+    pause_ms: int = 0
+    """How long each client waits before a request; then each worker gets as many clients."""
 
     def requests(self, users: int = USERS) -> list[bytes]:
         """Build all requests, for a dataset with this number of regular users."""

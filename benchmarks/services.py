@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -52,8 +52,6 @@ class Service:
     """Whether it responds with 304 to a poll of an unchanged list."""
     workers: int = 1
     """The number of processes that serve."""
-    instances: int = 1
-    """How many of it run side by side, each on a core of its own, with a share of the load."""
 
 
 def checkout(
@@ -162,12 +160,6 @@ def with_workers(workers: int) -> Service:
     """Define this service with several processes."""
     title = f"this service, {workers} workers"
     return checkout(f"service-{workers}", title, ROOT, workers=workers)
-
-
-def separate(instances: int) -> Service:
-    """Define this service as several that are independent of each other, on one database."""
-    title = f"this service, {instances} separate"
-    return replace(THIS_SERVICE, key=f"service-x{instances}", title=title, instances=instances)
 
 
 THIS_SERVICE = checkout("service", "this service", ROOT)

@@ -53,9 +53,16 @@ class Testbed:
         dataset = self.dataset(running)
         dataset.prepare_run(writes=scenario.writes)
         requests = self._request_file(running, scenario)
+        groups = running.service.workers if scenario.pause_ms else 1
         for duration in (WARM_UP_SECONDS, seconds):
-            load = Load(requests, scenario.connections, duration, self.layout.load)
-            measurement = run_load(running.instances, load, self.postmaster)
+            load = Load(
+                requests,
+                scenario.connections * groups,
+                duration,
+                self.layout.load,
+                scenario.pause_ms,
+            )
+            measurement = run_load(running.url, load, running.process, self.postmaster)
         return measurement
 
     def _request_file(self, running: RunningService, scenario: Scenario) -> Path:
@@ -88,7 +95,13 @@ def running_testbed(services: Iterable[Service]) -> Iterator[Testbed]:
                 print(f"Loading the tasks for {service.title}.", flush=True)
                 datasets[service.database] = create_dataset(service, urls)
             service_urls = datasets[service.database].urls
-            started.append(stack.enter_context(running(service, service_urls, directory)))
+            started.append(
+                stack.enter_context(
+                    running(
+                        service, service_urls, directory, cpu_layout(service.workers).service
+                    )
+                )
+            )
         yield Testbed(datasets, started, directory)
 
 

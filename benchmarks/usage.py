@@ -5,7 +5,6 @@ on the machine than throughput and latency do.
 """
 
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -27,14 +26,10 @@ class Usage:
     """Elapsed seconds, on the monotonic clock."""
 
     @classmethod
-    def now(cls, service: Iterable[psutil.Process], database: psutil.Process) -> "Usage":
-        """Return what has been used up to now, by these and their descendants."""
+    def now(cls, service: psutil.Process, database: psutil.Process) -> "Usage":
+        """Return what has been used up to now."""
         return cls(
-            {
-                process: seconds
-                for root in service
-                for process, seconds in cpu_seconds_each(root).items()
-            },
+            cpu_seconds_each(service),
             cpu_seconds(database),
             system_cpu_seconds(),
             time.monotonic(),
