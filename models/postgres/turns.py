@@ -4,7 +4,6 @@ A write locks its user's row until it is committed. A second one would only wait
 PostgreSQL, on a connection that other users need.
 """
 
-from collections import deque
 from math import inf
 
 from models.postgres.connection import Batch
@@ -17,13 +16,13 @@ class Turns:
         """Begin without any."""
         self.waiting = 0
         """How many batches wait."""
-        self._waiting: dict[str, deque[Batch]] = {}  # by the writers that have a turn
+        self._waiting: dict[str, list[Batch]] = {}  # by the writers that have a turn
 
     def take(self, batch: Batch) -> bool:
         """Return whether the batch may be sent now: its writer has no other turn."""
         batch.has_turn = batch.writer not in self._waiting
         if batch.has_turn:
-            self._waiting[batch.writer] = deque()
+            self._waiting[batch.writer] = []
         return batch.has_turn
 
     def wait(self, batch: Batch) -> None:
@@ -33,7 +32,7 @@ class Turns:
 
     def end(self, batch: Batch) -> Batch | None:
         """End a batch's turn, or its waiting; return the batch that has the turn now."""
-        waiting = self._waiting.get(batch.writer, deque())
+        waiting = self._waiting.get(batch.writer, [])
         if not batch.has_turn:
             if batch in waiting:
                 waiting.remove(batch)
@@ -43,7 +42,7 @@ class Turns:
             del self._waiting[batch.writer]
             return None
         self.waiting -= 1
-        following = waiting.popleft()
+        following = waiting.pop(0)
         following.has_turn = True
         return following
 
@@ -52,7 +51,7 @@ class Turns:
         popped = []
         for waiting in self._waiting.values():
             while waiting and waiting[0].queued_at <= time:
-                popped.append(waiting.popleft())
+                popped.append(waiting.pop(0))
         self.waiting -= len(popped)
         return popped
 
