@@ -26,7 +26,7 @@ class QueueTimeout(Unavailable):
 class Pool:
     """Sends a batch over an idle connection, or behind fast ones; the rest are queued.
 
-    Writes of one user take turns, so that they never occupy more than one connection.
+    Writes of one user take turns, so that none occupies a connection only to wait for another.
     """
 
     def __init__(
