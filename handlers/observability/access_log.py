@@ -22,10 +22,12 @@ class AccessLog:
         prefix, alias_of = user_scope
         root = prefix.partition("{user_id}")[0]
         other = re.escape(alias_of.removeprefix(root))
-        # Also where it is misspelled, as in /API//alice/tasks. Nothing is tried twice, since a
-        # path may consist of thousands of slashes.
-        misspelled = re.escape(root).replace("/", "/++")
-        self._user_path = re.compile(rf"(?<!/)(?i:{misspelled})(?!{other}(?:/|$))[^/]+")
+        # Also where it is misspelled, as in /API//alice/tasks or /%2Fapi%2Falice. Nothing is
+        # tried twice, since a path may consist of thousands of slashes.
+        misspelled = re.escape(root.rstrip("/")).replace("/", "(?:/|%2f)++")
+        self._user_path = re.compile(
+            rf"(?i:(?<!/)(?<!%2f){misspelled}(?:/++|(?:%2f)++))(?!{other}(?:/|$))[^/]+"
+        )
         self._template = f"{root}{{user_id}}"
 
     def __call__(self, scope: Scope, status: int, seconds: float) -> None:

@@ -176,6 +176,14 @@ def _metrics(running: Figures, total: Figures) -> Iterator[Metric]:
     for limit, count in total.get("rate_limits", {}).items():
         limited.add_metric((limit,), count)
     yield limited
+    rejected = CounterMetricFamily(
+        "todo_requests_rejected",
+        "Requests that the server rejected by itself, by problem type.",
+        labels=("type",),
+    )
+    for slug, count in total.get("connections", {}).get("rejections", {}).items():
+        rejected.add_metric((slug,), count)
+    yield rejected
     requests = CounterMetricFamily(
         "todo_requests", "Requests, by operationId and status.", labels=("operation", "status")
     )

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from handlers.api.problem_types import PROBLEM_TYPES
 from handlers.api.problems import MEDIA_TYPE, problem_document
 from handlers.middleware.cors import OTHER_ORIGIN, HeadersByOrigin
+from handlers.server.stats import connection_stats
 
 logger = logging.getLogger("todo.server")
 
@@ -27,6 +28,10 @@ class Rejection:
     level: int = logging.WARNING
     """At which it is logged."""
 
+    def __post_init__(self) -> None:
+        """Count from 0, so that the first one is seen."""
+        connection_stats.rejections[self.slug] = 0
+
     def response(
         self, root_path: str, cors: HeadersByOrigin, received: Iterable[tuple[bytes, bytes]]
     ) -> bytes:
@@ -34,6 +39,7 @@ class Rejection:
 
         `received` has the headers of the request as far as they are known.
         """
+        connection_stats.rejections[self.slug] += 1
         request_id = secrets.token_hex(16)
         fields = {"fields": {"request_id": request_id}}
         logger.log(

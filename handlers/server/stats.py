@@ -1,6 +1,6 @@
-"""How many connections a process has and has refused, for /metrics."""
+"""How many connections a process has, and what it has refused, for /metrics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -13,6 +13,8 @@ class ConnectionStats:
     """Those closed since the start because too many were open."""
     timed_out: int = 0
     """Those closed since the start because the client was too slow."""
+    rejections: dict[str, int] = field(default_factory=dict)
+    """Responses since the start that the server sent itself, by problem type."""
 
 
 connection_stats = ConnectionStats()

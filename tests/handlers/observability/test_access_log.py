@@ -23,6 +23,11 @@ FORMS = {
     "/api/TASKS/tasks": "/api/{user_id}/tasks",
     "/todo/api/alice/tasks": "/todo/api/{user_id}/tasks",
     "/%61pi/alice/tasks": "/api/{user_id}/tasks",
+    "/%2Fapi/alice/tasks": "/api/{user_id}/tasks",
+    "%2f%2Fapi%2falice%2Ftasks": "/api/{user_id}",
+    # What follows the slash is the id, whatever it looks like.
+    "/api/%2Ftasks/tasks": "/api/{user_id}/tasks",
+    "/api/tasks%2Fx/tasks": "/api/{user_id}/tasks",
     "/api/%74asks/%2D": "/api/tasks/-",
     "/docs": "/docs",
     "/a\nb\xe9": r"/a\nb\xe9",
@@ -49,8 +54,11 @@ def test_a_long_path_is_cut(caplog: pytest.LogCaptureFixture) -> None:
     assert len(path) == MAX_PATH
 
 
-def test_a_path_of_slashes_is_logged_in_time(caplog: pytest.LogCaptureFixture) -> None:
-    """It takes milliseconds, or a minute if each slash is the start of another attempt."""
+@pytest.mark.parametrize("slash", ["/", "%2F"])
+def test_a_path_of_slashes_is_logged_in_time(
+    caplog: pytest.LogCaptureFixture, slash: str
+) -> None:
+    """It takes milliseconds, or minutes if each slash is the start of another attempt."""
 
     def fail(*_: object) -> None:
         raise TimeoutError
@@ -58,8 +66,8 @@ def test_a_path_of_slashes_is_logged_in_time(caplog: pytest.LogCaptureFixture) -
     before = signal.signal(signal.SIGALRM, fail)
     signal.alarm(20)
     try:
-        path = logged(caplog, "/" * 65_000).split()[1]
+        path = logged(caplog, slash * 100_000).split()[1]
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-    assert path == "/" * MAX_PATH
+    assert path == (slash * MAX_PATH)[:MAX_PATH]

@@ -26,7 +26,12 @@ def figures(requests: int, open_connections: int) -> dict[str, object]:
         metrics(STATE, 200, 0.003)
     return {
         "process": {"running": 1},
-        "connections": {"open": open_connections, "rejected": 1, "timed_out": 0},
+        "connections": {
+            "open": open_connections,
+            "rejected": 1,
+            "timed_out": 0,
+            "rejections": {"bad-request": 1, "uri-too-long": 0},
+        },
         **metrics.figures(),
     }
 
@@ -54,6 +59,8 @@ def test_the_figures_of_all_processes_are_added_up(directory: Path, port: int) -
     assert samples[METRIC, "get_task", "404"] == 0
     assert samples["todo_connections",] == 7
     assert samples["todo_connections_rejected_total",] == 2
+    assert samples["todo_requests_rejected_total", "bad-request"] == 2
+    assert samples["todo_requests_rejected_total", "uri-too-long"] == 0
     assert samples["todo_workers",] == 2
     buckets = [samples["todo_request_duration_seconds_bucket", "get_task", le]
                for le in ("0.0025", "0.005", "0.01", "+Inf")]  # fmt: skip

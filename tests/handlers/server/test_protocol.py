@@ -342,6 +342,22 @@ async def test_a_process_that_shares_its_socket_lets_others_accept_the_next_conn
     assert pauses == [ACCEPT_PAUSE] * shares_socket
 
 
+@pytest.mark.parametrize(
+    ("received", "slug"),
+    [
+        (b"nonsense\r\n\r\n", "bad-request"),
+        (GET[:-2] + b"x: y\r\n" * 101 + b"\r\n", "request-header-fields-too-large"),
+    ],
+)
+async def test_a_request_that_the_server_rejects_is_counted_by_its_problem_type(
+    received: bytes, slug: str
+) -> None:
+    before = dict(connection_stats.rejections)
+    _, protocol = connect(app_sending(*HELLO))
+    protocol.data_received(received)
+    assert connection_stats.rejections == before | {slug: before[slug] + 1}
+
+
 @pytest.mark.parametrize(("received", "counted"), [(b"", 1), (GET, 0)])
 async def test_a_client_that_has_sent_nothing_in_time_is_counted(
     received: bytes, counted: int
