@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from handlers.server.parsing import ParsingProtocol
 
 MAX_PIPELINED = 100  # requests that wait for the responses to earlier ones
 PIECE = 4_096  # bytes that are parsed at a time: few enough requests to add to these
 
 
-class PipeliningProtocol(HttpToolsProtocol):
+class PipeliningProtocol(ParsingProtocol):
     """uvicorn's protocol, with a limit for the requests that wait on a connection.
 
     While there are as many, what follows stays unparsed, and nothing more is read.
@@ -32,10 +32,6 @@ class PipeliningProtocol(HttpToolsProtocol):
             self._unparsed += data
             self._parse_pieces()
 
-    def parse(self, data: bytes) -> None:
-        """Parse a piece, or a request that is shorter."""
-        super().data_received(data)
-
     def resume_parsing(self) -> None:
         """Parse what is left, if anything: a response has made room in the queue."""
         if self._unparsed:
@@ -47,9 +43,6 @@ class PipeliningProtocol(HttpToolsProtocol):
         self._unparsed.clear()
         self.flow.read_paused = False
         self.transport.resume_reading()
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Log nothing: anybody may offer to upgrade, and the offer is ignored."""
 
     def _parse_pieces(self) -> None:
         """Parse until the queue of requests is full; read no more until all is parsed."""

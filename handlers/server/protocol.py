@@ -2,9 +2,8 @@
 
 A request that the application never sees gets a problem document like every other error. The
 modules of this package are the only ones that use private names of uvicorn (pinned to its
-minor version in pyproject.toml): `_start_asgi_task`, `_unsupported_upgrade_warning`, what is
-inside of the protocol and its `RequestResponseCycle`, and how `run` starts worker processes
-(`_subprocess.spawn`).
+minor version in pyproject.toml): `_start_asgi_task`, what is inside of the protocol and its
+`RequestResponseCycle`, and how `run` starts worker processes (`_subprocess.spawn`).
 """
 
 import asyncio
@@ -129,6 +128,8 @@ class Protocol(PipeliningProtocol):
         ):
             self._rejection = self._head_rejection()
             raise RequestRejected
+        if self.is_offer:
+            return
         super().on_headers_complete()
         self.cycle.keep_alive &= not self._draining
         self.headers = []  # of trailers, which must not become headers (RFC 9110, 6.5.1)
@@ -143,6 +144,8 @@ class Protocol(PipeliningProtocol):
 
     def on_message_complete(self) -> None:
         """Wait for the application: it may take as long as it needs."""
+        if self.is_offer:
+            return
         super().on_message_complete()
         self.cycle.more_body = False
         self._received = 0
@@ -233,10 +236,15 @@ class Protocol(PipeliningProtocol):
     def _reject(self, rejection: Rejection) -> None:
         """Respond to a request that the application never sees, and close.
 
-        Only close if another response has begun, or must come first.
+        Only close if another response has begun, or must come first: after those to earlier
+        requests, unless one of these has not been received completely.
         """
         if not self._may_respond():
-            self.transport.close()
+            if self._phase is HEAD:
+                self.cycle.keep_alive = False
+                self.deadline = inf
+            else:
+                self.transport.close()
             return
         if self._phase is BODY:  # the application waits for the rest
             self.cycle.disconnected = True

@@ -1,6 +1,7 @@
 """Paths and methods: unknown ones get 404 or 405, and no request is ever redirected."""
 
 import re
+import time
 from itertools import product
 
 import httpx
@@ -306,6 +307,43 @@ def test_protocol_upgrades_are_ignored(
     )
     assert (response.status_code, response.json()) == (200, [])
     assert "pgrade" not in service.log.read_text()
+
+
+OFFER = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: \r\n"
+BODY = '{"title": "x"}'
+LONG = BODY + " " * 10_000
+REQUEST = "GET /health HTTP/1.1\r\nHost: test\r\n\r\n"
+BODIES = {
+    "with a length": (201, "Content-Length: 14\r\n\r\n", BODY),
+    "in chunks": (201, "Transfer-Encoding: chunked\r\n\r\n", f"e\r\n{BODY}\r\n0\r\n\r\n"),
+    "that is long": (201, f"Content-Length: {len(LONG)}\r\n\r\n", LONG),
+    "that looks like a request": (400, f"Content-Length: {len(REQUEST)}\r\n\r\n", REQUEST),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pause", [0, 0.1])
+@pytest.mark.parametrize("form", BODIES)
+def test_a_request_that_offers_to_upgrade_keeps_its_body(
+    service: Service, alice: AuthedClient, form: str, pause: float
+) -> None:
+    """As Java's HttpClient and `curl --http2` send it; another request follows."""
+    status, framing, body = BODIES[form]
+    head = (
+        f"POST /api/tasks HTTP/1.1\r\nHost: test\r\n{OFFER}Content-Type: application/json\r\n"
+        f"Authorization: {alice.headers['authorization']}\r\n{framing}"
+    )
+    parts = [head, body + REQUEST] if pause else [head + body + REQUEST]
+    received = b""
+    with connect(service) as connection:
+        for part in parts:
+            connection.sendall(part.encode())
+            time.sleep(pause)
+        connection.settimeout(10)
+        while b'{"status":"ok"}' not in received and (more := connection.recv(10_000)):
+            received += more
+    assert received.startswith(b"HTTP/1.1 %d " % status)
+    assert received.count(b"HTTP/1.1 ") == 2
+    assert len(alice.list_tasks()) == (status == 201)
 
 
 def test_expect_100_continue_is_supported(service: Service, alice: AuthedClient) -> None:

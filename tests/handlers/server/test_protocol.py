@@ -342,6 +342,26 @@ async def test_a_process_that_shares_its_socket_lets_others_accept_the_next_conn
     assert pauses == [ACCEPT_PAUSE] * shares_socket
 
 
+@pytest.mark.parametrize("requests", [GET, GET + GET])
+async def test_responses_are_sent_before_the_connection_of_a_malformed_request_is_closed(
+    requests: bytes,
+) -> None:
+    transport = await serve(app_sending(*HELLO), requests + b"nonsense\r\n\r\n")
+    received = b"".join(transport.writes)
+    assert received.count(b"HTTP/1.1 200 OK") == requests.count(GET)
+    assert received.count(b"connection: close") == 1
+    assert transport.closed
+
+
+@pytest.mark.parametrize(("target", "status"), [(b"x:80", 400), (b"/", 200)])
+async def test_what_follows_connect_is_no_request(target: bytes, status: int) -> None:
+    request = b"CONNECT %b HTTP/1.1\r\nHost: x\r\n\r\n" % target
+    transport = await serve(app_sending(*HELLO), request + GET)
+    assert b"".join(transport.writes).count(b"HTTP/1.1 ") == 1
+    assert transport.writes[0].startswith(b"HTTP/1.1 %d " % status)
+    assert b"connection: close" in transport.writes[0]
+
+
 @pytest.mark.parametrize(
     ("received", "slug"),
     [
