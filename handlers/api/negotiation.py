@@ -1,7 +1,7 @@
 """Content negotiation (RFC 9110, 12.5): what a client accepts.
 
-A client that sends a very long header accepts anything: werkzeug takes seconds for one that
-fills the permitted size of all headers, and those of browsers have about 200 characters.
+A very long header counts as none: werkzeug takes seconds for one that fills the permitted
+size of all headers, and those of browsers have about 200 characters.
 """
 
 from collections.abc import Sequence

@@ -231,7 +231,7 @@ PROBLEM_TYPES = {
             status=503,
             slug="service-unavailable",
             title="Service unavailable",
-            detail="The database cannot be reached right now. Try again in a moment.",
+            detail="The database is not available right now. Try again in a moment.",
             happened="The service is running, but cannot process the request right now.",
             why="The database or the published keys are unavailable, or too many requests "
             "are queued for the database. Nothing was changed.",

@@ -31,7 +31,7 @@ class JSONBytesResponse(Response):
 
 
 class NotModifiedResponse(Response):
-    """A 304: the headers that a 200 would have for caching, and no body."""
+    """A 304: the headers that a 200 would have for caching, uncompressed, and no body."""
 
     def __init__(self, etag: str) -> None:
         """Say that the representation with this entity tag is current."""

@@ -1,6 +1,7 @@
 """What all requests and responses have in common: an id, a canonical path, observers."""
 
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
@@ -8,6 +9,7 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+ENCODED_SLASH = re.compile("%2[Ff]")
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 Observer = Callable[[Scope, int, float], None]
@@ -85,8 +87,7 @@ class RequestContextMiddleware:
                 path = "/".join(segments)
         if "%" in path:
             # A decoded slash is part of a segment, so it must not separate two.
-            segments = path.split("/")
-            path = "/".join(unquote(segment).replace("/", "%2F") for segment in segments)
+            path = unquote(ENCODED_SLASH.sub("%252F", path))
         return path.rstrip("/") or "/", user
 
     def _is_user_scoped(self, segments: list[str]) -> bool:

@@ -53,8 +53,8 @@ class CoalescingApp:
             else:
                 await cycle.send(message)  # type: ignore[arg-type]
             return
-        if cycle.more_body and start["status"] == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            cycle.keep_alive = False  # rather than receive the rest
+        if start["status"] == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            cycle.keep_alive = False  # rather than receive what may be left
         if parts := self._coalesce(start, message):
             cycle.response_started = cycle.response_complete = True
             for part in parts:

@@ -62,7 +62,7 @@ class Protocol(PipeliningProtocol):
         self._shares_socket = shares_socket
         self._cors = cors
         self._phase = IDLE
-        self._received = 0  # bytes of the current request, or more if they were pipelined
+        self._received = 0  # bytes of the current request, or fewer if it was pipelined
         self._since_content = 0  # bytes since the head, or since the last of the content
         self._rejection = MALFORMED
         self._draining = False

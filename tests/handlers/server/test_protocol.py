@@ -342,6 +342,13 @@ async def test_a_process_that_shares_its_socket_lets_others_accept_the_next_conn
     assert pauses == [ACCEPT_PAUSE] * shares_socket
 
 
+async def test_a_413_closes_the_connection_even_if_the_body_has_been_received() -> None:
+    request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx"
+    transport = await serve(app_sending(start(LENGTH_5, status=413), body(b"large")), request)
+    assert b"connection: close" in transport.writes[0]
+    assert transport.closed
+
+
 @pytest.mark.parametrize("requests", [GET, GET + GET])
 async def test_responses_are_sent_before_the_connection_of_a_malformed_request_is_closed(
     requests: bytes,
