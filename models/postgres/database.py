@@ -56,11 +56,12 @@ class Database:
     ) -> None:
         """Plan for `pool_size` connections, on each of which `statements` are prepared.
 
-        On Citus, nothing is prepared. Up to `queue_size` requests wait for a connection, for
-        up to `queue_timeout` seconds. A statement may take `statement_timeout` seconds; its
-        name is logged if it takes more than `slow_statement`. A connection is replaced after
-        `max_lifetime` seconds. All numbers are greater than 0. `constants` are parameters that
-        every statement may use. Does no I/O until `open`.
+        On Citus, nothing is prepared. Up to `queue_size` requests wait for a connection, or
+        for earlier writes of their user, for up to `queue_timeout` seconds; of the latter, a
+        user may have a tenth of `queue_size`. A statement may take `statement_timeout`
+        seconds; its name is logged if it takes more than `slow_statement`. A connection is
+        replaced after `max_lifetime` seconds. All numbers are greater than 0. `constants` are
+        parameters that every statement may use. Does no I/O until `open`.
         """
         self._begin, self._end, prepares = KINDS[kind]
         self._pool = Pool(

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from math import inf
+from typing import NoReturn
 
 from models.errors import Unavailable
 from models.postgres.connection import Batch, Connection, Queries
@@ -42,7 +43,8 @@ class Pool:
     ) -> None:
         """Plan for `size` connections, and at most `queue_size` batches that wait.
 
-        They wait for up to `queue_timeout` seconds. For the rest see Reconnector.
+        They wait for up to `queue_timeout` seconds. At most a tenth of them are writes of one
+        user that wait for their turn. For the rest see Reconnector.
         """
         self._reconnector = Reconnector(
             url,
@@ -55,6 +57,7 @@ class Pool:
         )
         self.totals = PoolTotals()
         self._queue_size = queue_size
+        self._max_waiting = max(queue_size // 10, 1)
         self._queue_timeout = queue_timeout
         self._queue: deque[Batch] = deque()
         self._turns = Turns()
@@ -121,9 +124,9 @@ class Pool:
             connection.send(batch)
             return
         if self._queued >= self._queue_size:
-            self.totals.rejected += 1
-            logger.warning("the queue of %d requests is full", self._queue_size)
-            raise Unavailable
+            self._reject("the queue of %d requests is full", self._queue_size)
+        if not has_turn and self._turns.count_waiting(batch.writer) >= self._max_waiting:
+            self._reject("%d writes of one user wait for their turn", self._max_waiting)
         batch.queued_at = self._loop.time()
         if has_turn:
             self._queue.append(batch)
@@ -131,6 +134,11 @@ class Pool:
             self._turns.wait(batch)
         if self._timer is None:
             self._timer = self._loop.call_later(self._queue_timeout, self._expire_queued)
+
+    def _reject(self, reason: str, count: int) -> NoReturn:
+        self.totals.rejected += 1
+        logger.warning(reason, count)
+        raise Unavailable
 
     def _resubmit(self, batch: Batch) -> None:
         """Send a batch that has waited for its turn, or queue it before the others."""

@@ -28,6 +28,6 @@ class PoolTotals:
     queue_time: float = 0.0
     """How long these waited."""
     rejected: int = 0
-    """Batches that found the queue full."""
+    """Batches that found the queue full, or too many of their writer's waiting."""
     expired: int = 0
     """Batches that waited for too long."""

@@ -30,6 +30,10 @@ class Turns:
         self._waiting[batch.writer].append(batch)
         self.waiting += 1
 
+    def count_waiting(self, writer: str) -> int:
+        """Return how many of a writer's batches wait."""
+        return len(self._waiting.get(writer, ()))
+
     def end(self, batch: Batch) -> Batch | None:
         """End a batch's turn, or its waiting; return the batch that has the turn now."""
         waiting = self._waiting.get(batch.writer, [])

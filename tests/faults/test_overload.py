@@ -37,7 +37,8 @@ def revision(client: AuthedClient, path: str) -> int:
 def test_requests_beyond_the_queue_get_503_and_queued_ones_succeed(
     postgres: Postgres, run: Run, submit: Submit
 ) -> None:
-    service = run(DATABASE_POOL_SIZE="2", DATABASE_QUEUE_SIZE="4", **PATIENT)
+    # Of one user's writes, a tenth of that may wait.
+    service = run(DATABASE_POOL_SIZE="2", DATABASE_QUEUE_SIZE="40", **PATIENT)
     with (
         AuthedClient(service.url, new_user_id()) as alice,
         AuthedClient(service.url, new_user_id()) as bob,

@@ -111,7 +111,7 @@ async def open_database(url: str, **settings: Any) -> AsyncIterator[Database]:
         "statements": queries.PREPARED,
         "constants": {"deletion_retention": "90 days"},
         "pool_size": 3,
-        "queue_size": 200,
+        "queue_size": 1000,
         "queue_timeout": 10,
         "statement_timeout": 5,
     }

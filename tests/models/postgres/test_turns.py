@@ -38,6 +38,11 @@ async def started(database: Database, user: str, count: int) -> list[Request]:
     return requests
 
 
+def no_batch_is_sent_behind_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.postgres.pool._FAST", -1000.0)
+    monkeypatch.setattr("models.postgres.pool._PIPELINE_DEPTH", 1)
+
+
 async def test_one_write_of_a_user_is_sent_at_a_time(
     url: str, cluster: Cluster, user: str
 ) -> None:
@@ -107,20 +112,44 @@ async def test_a_write_that_has_waited_too_long_for_its_turn_is_rejected(
 async def test_writes_that_wait_for_their_turn_fill_the_queue(
     url: str, cluster: Cluster, user: str
 ) -> None:
-    async with open_database(url, pool_size=2, queue_size=2) as database, time_limit():
+    async with open_database(url, pool_size=3, queue_size=2) as database, time_limit():
+        other = new_user_id()
+        async with (
+            blocked_request(database, cluster, user, BLOCKED_WRITE),
+            blocked_request(database, cluster, other, BLOCKED_WRITE),
+            blocked_request(database, cluster),
+        ):
+            waiting = [*await started(database, user, 1), *await started(database, other, 1)]
+            with pytest.raises(Unavailable):
+                await database.fetch(new_user_id(), READ, {})
+            assert database.pool_totals.rejected == 1
+        assert await asyncio.gather(*waiting) == 2 * [ONE]
+
+
+async def test_the_writes_of_one_user_fill_no_more_than_a_tenth_of_the_queue(
+    url: str,
+    cluster: Cluster,
+    user: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    no_batch_is_sent_behind_another(monkeypatch)
+    async with open_database(url, pool_size=1, queue_size=20) as database, time_limit():
         async with blocked_request(database, cluster, user, BLOCKED_WRITE):
             *waiting, rejected = await started(database, user, 3)
             with pytest.raises(Unavailable):
                 await rejected
             assert database.pool_totals.rejected == 1
-        assert await asyncio.gather(*waiting) == 2 * [ONE]
+            waiting += await started(database, new_user_id(), 3)
+            assert not any(request.done() for request in waiting)
+        assert await asyncio.gather(*waiting) == 5 * [ONE]
+    assert caplog.messages == ["2 writes of one user wait for their turn"]
 
 
 async def test_a_write_whose_turn_has_come_goes_before_the_queue(
     url: str, cluster: Cluster, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.postgres.pool._FAST", -1000.0)  # no batch behind another
-    monkeypatch.setattr("models.postgres.pool._PIPELINE_DEPTH", 1)
+    no_batch_is_sent_behind_another(monkeypatch)
     finished: list[str] = []
     async with open_database(url, pool_size=1) as database, time_limit():
         async with blocked_request(database, cluster, user, BLOCKED_WRITE):
