@@ -42,13 +42,14 @@ class Turns:
                 waiting.remove(batch)
                 self.waiting -= 1
             return None
-        if not waiting:
-            del self._waiting[batch.writer]
-            return None
-        self.waiting -= 1
-        following = waiting.pop(0)
-        following.has_turn = True
-        return following
+        while waiting:
+            self.waiting -= 1
+            following = waiting.pop(0)
+            if not following.future.done():  # its request may have been cancelled just now
+                following.has_turn = True
+                return following
+        del self._waiting[batch.writer]
+        return None
 
     def pop_queued_until(self, time: float) -> list[Batch]:
         """Return the batches queued up to a time; these wait no more."""

@@ -83,6 +83,20 @@ async def test_a_write_that_is_cancelled_while_it_waits_is_not_sent(
         assert database.pool_totals.round_trips == 2
 
 
+async def test_writes_that_are_all_cancelled_at_once_are_not_sent_one_after_the_other(
+    url: str, cluster: Cluster, user: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_database(url, pool_size=2) as database, time_limit():
+        async with blocked_request(database, cluster, user, BLOCKED_WRITE) as first:
+            requests = [first, *await started(database, user, 4)]
+            for request in requests:
+                request.cancel()
+            await asyncio.wait(requests)
+            assert caplog.messages == ["connection lost: its only request was cancelled"]
+            assert database.pool_stats.queued == 0
+        assert await database.fetch(user, WRITE, {}) == ONE
+
+
 async def test_a_write_that_fails_ends_its_turn(url: str, cluster: Cluster, user: str) -> None:
     async with (
         open_database(url, pool_size=2) as database,
