@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import time
+from bisect import insort
 from collections import deque
 from collections.abc import Awaitable, Callable
 from math import inf
+from operator import attrgetter
 from typing import NoReturn
 
 from models.errors import Unavailable
@@ -141,11 +143,12 @@ class Pool:
         raise Unavailable
 
     def _resubmit(self, batch: Batch) -> None:
-        """Send a batch that has waited for its turn, or queue it before the others."""
+        """Send a batch that has waited for its turn, or queue it among the others."""
         if connection := self._select():
             self._send_late(connection, batch)
         else:
-            self._queue.appendleft(batch)
+            # In the order of arrival, so that the head is always the first to expire.
+            insort(self._queue, batch, key=attrgetter("queued_at"))
 
     def _send_late(self, connection: Connection, batch: Batch) -> None:
         self.totals.queued += 1

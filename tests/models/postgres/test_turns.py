@@ -17,6 +17,7 @@ pytestmark = pytest.mark.anyio
 
 WRITE = Statement(b"SELECT 1", (), writes=True)
 READ = replace(WRITE, writes=False)
+SLEEP = Statement(b"SELECT pg_sleep(1000)", (), writes=False)
 BLOCKED_WRITE = replace(LOCK, writes=True)
 ONE = [(b"1",)]
 
@@ -160,7 +161,7 @@ async def test_the_writes_of_one_user_fill_no_more_than_a_tenth_of_the_queue(
     assert caplog.messages == ["2 writes of one user wait for their turn"]
 
 
-async def test_a_write_whose_turn_has_come_goes_before_the_queue(
+async def test_a_write_whose_turn_has_come_goes_before_requests_that_came_later(
     url: str, cluster: Cluster, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_batch_is_sent_behind_another(monkeypatch)
@@ -177,6 +178,25 @@ async def test_a_write_whose_turn_has_come_goes_before_the_queue(
         await asyncio.gather(write, other, third)
     # The connection took the first of the queue before the turn was passed on.
     assert finished == ["other", "write", "third"]
+
+
+async def test_a_write_whose_turn_has_come_does_not_delay_the_timeout_of_older_requests(
+    url: str, cluster: Cluster, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_batch_is_sent_behind_another(monkeypatch)
+    async with open_database(url, pool_size=1, queue_timeout=0.6) as database, time_limit():
+        async with blocked_request(database, cluster, user, BLOCKED_WRITE):
+            sleeping = asyncio.create_task(database.fetch("sleeping", SLEEP, {}))
+            older = asyncio.create_task(database.fetch("older", READ, {}))
+            await asyncio.sleep(0.3)
+            (write,) = await started(database, user, 1)
+        with pytest.raises(Unavailable):
+            await older
+        assert not write.done()
+        with pytest.raises(Unavailable):
+            await write
+        assert not sleeping.done()
+        sleeping.cancel()
 
 
 async def test_closing_rejects_what_waits_for_its_turn(
