@@ -14,9 +14,8 @@ from models.errors import Unavailable
 from models.postgres.connection import Batch, Connection, Queries
 from models.postgres.pool_stats import PoolStats, PoolTotals
 from models.postgres.reconnector import Reconnector
+from models.postgres.throttle import Throttle
 from models.postgres.turns import Turns
-
-logger = logging.getLogger("todo.database")
 
 _PIPELINE_DEPTH = 4  # batches in flight on one connection; with more, some wait long
 _FAST = 0.002  # seconds; nothing is sent behind a batch that takes longer
@@ -63,6 +62,7 @@ class Pool:
         self._queue_timeout = queue_timeout
         self._queue: deque[Batch] = deque()
         self._turns = Turns()
+        self._overload = Throttle(logging.getLogger("todo.database"))
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
 
@@ -102,7 +102,7 @@ class Pool:
             self._submit(batch)
             await batch.future
         except QueueTimeout:
-            logger.warning("not sent within %s s", self._queue_timeout)
+            self._overload.warning("not sent within %s s", self._queue_timeout)
             raise
         except asyncio.CancelledError:
             self._cancel(batch)
@@ -139,7 +139,7 @@ class Pool:
 
     def _reject(self, reason: str, count: int) -> NoReturn:
         self.totals.rejected += 1
-        logger.warning(reason, count)
+        self._overload.warning(reason, count)
         raise Unavailable
 
     def _resubmit(self, batch: Batch) -> None:

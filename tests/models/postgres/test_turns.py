@@ -121,7 +121,7 @@ async def test_a_write_that_has_waited_too_long_for_its_turn_is_rejected(
                     await waiting
         assert await database.fetch(user, WRITE, {}) == ONE
         assert database.pool_totals.expired == 2
-    assert caplog.messages == 2 * ["not sent within 0.2 s"]
+    assert caplog.messages == ["not sent within 0.2 s"]
 
 
 async def test_writes_that_wait_for_their_turn_fill_the_queue(
