@@ -3,13 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import repeat
 from math import inf
 from types import MappingProxyType
 from typing import Any, Literal
 
+import psycopg
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
@@ -77,6 +77,7 @@ class Database:
         self._slow_statement = slow_statement
         self._constants = constants
         self._draining = False
+        self._ping: asyncio.Task[bool] | None = None
 
     @property
     def pool_stats(self) -> PoolStats:
@@ -95,6 +96,8 @@ class Database:
     async def close(self, drain_timeout: float = 5) -> None:
         """Drain requests in flight for up to `drain_timeout` seconds, and disconnect."""
         await self._pool.close(drain_timeout)
+        if self._ping:
+            await asyncio.wait([self._ping])  # it ends now: no connection is left
 
     def drain(self) -> None:
         """Report from now on that this process is not ready; statements are still run."""
@@ -136,11 +139,22 @@ class Database:
         """Return within a second whether statements can be run, and will be in a moment."""
         if self._draining:
             return False
-        with suppress(TodoError, TimeoutError):
-            async with asyncio.timeout(_READY_TIMEOUT):
-                await self.fetch(NO_USER, _PING, {})
-                return True
-        return False
+        # One for all who ask meanwhile. None of them cancels it, which closes the connection.
+        if self._ping is None or self._ping.done():
+            self._ping = asyncio.create_task(self._serves())
+        ping = self._ping  # who asks again may replace it before the others are told
+        await asyncio.wait([ping], timeout=_READY_TIMEOUT)
+        return ping.done() and ping.result()
+
+    async def _serves(self) -> bool:
+        try:
+            await self.fetch(NO_USER, _PING, {})
+        except TodoError:
+            return False
+        except psycopg.Error:  # all who asked may have gone, so nobody would notice it
+            logger.exception("unexpected error while checking whether the database serves")
+            return False
+        return True
 
 
 def _rows(result: PGresult) -> list[tuple[Any, ...]]:

@@ -20,6 +20,7 @@ from harness.waiting import poll_until, time_limit
 from models.errors import Unavailable
 from models.postgres.connection import Batch, Connection
 from models.postgres.database import Database
+from models.postgres.pool_stats import PoolStats
 from models.postgres.statements import Statement
 
 pytestmark = pytest.mark.anyio
@@ -432,6 +433,72 @@ async def test_a_database_that_is_drained_is_not_ready_and_still_serves(
     database.drain()
     assert await database.ready() is False
     assert await database.fetch("alice", WHO, {}) == [(b"alice", b"todo_serving")]
+
+
+async def test_all_who_ask_at_once_whether_the_database_is_ready_share_a_round_trip(
+    cluster: Cluster,
+) -> None:
+    async with open_database(cluster.app) as database, time_limit():
+        await poll_until(database.ready)
+        before = database.pool_totals.round_trips
+        assert await asyncio.gather(*(database.ready() for _ in range(20))) == 20 * [True]
+        assert database.pool_totals.round_trips == before + 1
+        assert await database.ready()
+        assert database.pool_totals.round_trips == before + 2
+
+
+async def test_who_asks_again_at_once_does_not_change_what_others_are_told(
+    database: Database,
+) -> None:
+    async def ready_twice() -> bool:
+        return await database.ready() and await database.ready()
+
+    async with time_limit():
+        await poll_until(database.ready)
+        assert await asyncio.gather(*(ready_twice() for _ in range(5))) == 5 * [True]
+
+
+async def test_a_database_that_responds_late_is_not_ready_and_keeps_its_connection(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("models.postgres.database._READY_TIMEOUT", 0.1)
+    async with open_database(cluster.app, pool_size=1) as database, time_limit():
+        with closed_gate(cluster), monkeypatch.context() as patch:
+            patch.setattr("models.postgres.database._PING", GATE)
+            for _ in range(2):
+                assert not await database.ready()
+                assert database.pool_stats == PoolStats(size=1, in_flight=1, queued=0)
+            gone = asyncio.create_task(database.ready())
+            await asyncio.sleep(0)
+            gone.cancel()
+            await asyncio.wait([gone])
+            assert database.pool_stats == PoolStats(size=1, in_flight=1, queued=0)
+        await poll_until(database.ready)
+    assert caplog.messages == []
+
+
+async def test_no_task_that_asks_whether_the_database_is_ready_outlives_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.postgres.database._READY_TIMEOUT", 0.1)
+    monkeypatch.setattr("models.postgres.database._PING", GATE)
+    before = asyncio.all_tasks()
+    async with open_database(cluster.app) as database, time_limit():
+        with closed_gate(cluster):
+            assert not await database.ready()
+            await database.close(drain_timeout=0.1)
+            assert asyncio.all_tasks() == before
+
+
+async def test_a_database_that_cannot_run_the_simplest_statement_is_not_ready(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = Statement(b"SELECT missing()", (), writes=False)
+    monkeypatch.setattr("models.postgres.database._PING", missing)
+    assert not await database.ready()
+    (record,) = caplog.records
+    assert record.exc_info
+    assert isinstance(record.exc_info[1], psycopg.errors.UndefinedFunction)
 
 
 async def test_a_database_without_a_free_connection_is_not_ready(cluster: Cluster) -> None:
