@@ -32,7 +32,11 @@ _MARGIN = 1.0  # seconds that a round trip may take beyond its statement
 _READY_TIMEOUT = 1.0  # seconds
 _FAILED = ExecStatus.FATAL_ERROR
 _ROWS = ExecStatus.TUPLES_OK
-_PING = Statement(b"SELECT 1", (), writes=True, name="ping")  # so that a standby is not ready
+# As a write, so that a standby is not ready: on PostgreSQL it fails, on Citus the row says so.
+_PING = Statement(
+    b"SELECT current_setting('transaction_read_only')", (), writes=True, name="ping"
+)
+_WRITABLE = [(b"off",)]
 
 logger = logging.getLogger("todo.database")
 
@@ -148,13 +152,12 @@ class Database:
 
     async def _serves(self) -> bool:
         try:
-            await self.fetch(NO_USER, _PING, {})
+            return await self.fetch(NO_USER, _PING, {}) == _WRITABLE
         except TodoError:
             return False
         except psycopg.Error:  # all who asked may have gone, so nobody would notice it
             logger.exception("unexpected error while checking whether the database serves")
             return False
-        return True
 
 
 def _rows(result: PGresult) -> list[tuple[Any, ...]]:

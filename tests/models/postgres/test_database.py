@@ -17,9 +17,9 @@ from harness.cluster import Cluster, new_user_id, open_database
 from harness.proxy import running_proxy
 from harness.statements import SERVED, values_for
 from harness.waiting import poll_until, time_limit
-from models.errors import Unavailable
+from models.errors import OutcomeUnknown, Unavailable
 from models.postgres.connection import Batch, Connection
-from models.postgres.database import Database
+from models.postgres.database import KINDS, Database
 from models.postgres.pool_stats import PoolStats
 from models.postgres.statements import Statement
 
@@ -114,10 +114,13 @@ async def test_the_identity_is_local_to_the_transaction(
         assert after == [(b"todo_login", b"", b"0", b"off")]
 
 
-async def test_a_read_only_statement_cannot_write(database: Database) -> None:
+async def test_a_read_only_statement_cannot_write(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     insert = b"INSERT INTO todo.users (id) VALUES ($1) RETURNING id"
-    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+    with pytest.raises(Unavailable):
         await database.fetch("alice", Statement(insert, ("user_id",), writes=False), {})
+    assert caplog.messages == ["25006: cannot execute INSERT in a read-only transaction"]
     alice = new_user_id()
     statement = Statement(insert, ("user_id",), writes=True)
     assert await database.fetch(alice, statement, {}) == [(alice.encode(),)]
@@ -499,6 +502,21 @@ async def test_a_database_that_cannot_run_the_simplest_statement_is_not_ready(
     (record,) = caplog.records
     assert record.exc_info
     assert isinstance(record.exc_info[1], psycopg.errors.UndefinedFunction)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_database_that_has_become_read_only_is_not_ready_and_rejects_writes(
+    kind: str, cluster: Cluster
+) -> None:
+    read_only = b"SELECT set_config('default_transaction_read_only', 'on', false)"
+    insert = b"INSERT INTO todo.users (id) VALUES ($1) RETURNING id"
+    async with open_database(cluster.app, kind=kind, pool_size=1) as database, time_limit():
+        await database.fetch("alice", Statement(read_only, (), writes=False), {})
+        assert not await database.ready()
+        with pytest.raises(Unavailable) as failure:
+            await database.fetch("alice", Statement(insert, ("user_id",), writes=True), {})
+        assert not isinstance(failure.value, OutcomeUnknown)
+        assert await database.fetch("alice", WHO, {}) == [(b"alice", b"todo_serving")]
 
 
 async def test_a_database_without_a_free_connection_is_not_ready(cluster: Cluster) -> None:

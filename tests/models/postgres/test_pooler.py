@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from harness.cluster import KIND, Cluster, new_user_id, open_database
+from harness.cluster import Cluster, new_user_id, open_database
 from harness.pgbouncer import PgBouncer, requires_pgbouncer
 from harness.postgres import Postgres
 from harness.waiting import poll_until, time_limit
@@ -119,16 +119,16 @@ async def test_migrations_run_through_pgbouncer(pooler: Cluster) -> None:
     migrate.upgrade(pooler.owner, pooler.app)
 
 
-@pytest.mark.skipif(KIND == "citus", reason="Citus has no standby of its own")
+@pytest.mark.parametrize("kind", ["postgresql", "citus"])
 async def test_writes_fail_and_the_service_is_not_ready_while_the_server_is_a_standby(
-    tmp_path: Path,
+    kind: str, tmp_path: Path
 ) -> None:
     postgres = Postgres(tmp_path)
     pgbouncer = None
     try:
         postgres.database.migrate()
         pgbouncer = PgBouncer(postgres.database, tmp_path)
-        async with open_database(pgbouncer.database.app) as database, time_limit():
+        async with open_database(pgbouncer.database.app, kind=kind) as database, time_limit():
             task = await create_task(database, "alice", {"title": "Before"})
             await asyncio.to_thread(postgres.stop)
             standby = postgres.cluster.pgdata / "standby.signal"

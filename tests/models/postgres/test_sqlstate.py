@@ -21,7 +21,7 @@ def raising(state: str) -> Statement:
 @pytest.mark.parametrize(
     "state",
     [
-        *("08000", "08006", "25001", "53000", "53300", "57014", "57P01"),
+        *("08000", "08006", "25001", "25006", "53000", "53300", "57014", "57P01"),
         *("40001", "40P01", "55P03"),
     ],
 )
@@ -41,7 +41,6 @@ async def test_an_outage_is_unavailable_and_logged(
     [
         ("22012", psycopg.errors.DivisionByZero),
         ("23505", psycopg.errors.UniqueViolation),
-        ("25006", psycopg.errors.ReadOnlySqlTransaction),
         ("40002", psycopg.errors.TransactionIntegrityConstraintViolation),
         ("42501", psycopg.errors.InsufficientPrivilege),
         ("55000", psycopg.errors.ObjectNotInPrerequisiteState),
