@@ -33,7 +33,7 @@ GAUGES = {
     "todo_database_in_flight": ("pool", "in_flight", "Round trips that have not ended."),
     "todo_database_queue_length": ("pool", "queued", "Requests that wait to be sent."),
 }
-"""Sums over the processes that are running; where they are among the figures, what they are."""
+"""Sums over the running processes: the section and key of each figure, and its help text."""
 
 COUNTERS = {
     "todo_connections_rejected": (
