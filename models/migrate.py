@@ -14,6 +14,7 @@ from psycopg.sql import SQL, Identifier
 
 from models.errors import MigrationFailed
 from models.postgres.dsn import describe_dsn, dsn_user
+from models.postgres.encoding import encoding_problem
 from models.postgres.identity import APP_ROLE
 from models.schema import MIN_SERVER_VERSION, PROBE_ROLE, SCHEMA
 
@@ -152,6 +153,7 @@ def _connect(url: str) -> Connection:
     try:
         raw = psycopg.connect(
             url,
+            client_encoding="UTF8",  # whatever the environment or the role's settings say
             connect_timeout=_CONNECT_TIMEOUT,
             target_session_attrs="read-write",  # of several servers in the URL
             prepare_threshold=None,
@@ -162,11 +164,12 @@ def _connect(url: str) -> Connection:
     except psycopg.ProgrammingError:  # an invalid URL; the message may quote the password
         message = f"Cannot connect to {where}"
         raise MigrationFailed(message) from None
+    problem = encoding_problem(raw.info)
     if raw.info.server_version < MIN_SERVER_VERSION:
+        problem = f"it is older than PostgreSQL {MIN_SERVER_VERSION // 10_000}"
+    if problem:
         raw.close()
-        message = (
-            f"Cannot use {where}: it is older than PostgreSQL {MIN_SERVER_VERSION // 10_000}"
-        )
+        message = f"Cannot use {where}: {problem}"
         raise MigrationFailed(message)
     return raw
 

@@ -6,6 +6,8 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
+from models.postgres.encoding import encoding_problem
+
 RawConnection = AsyncConnection[Any]
 
 _CONNECT_TIMEOUT = 2  # seconds for each server in the URL, the least that libpq accepts
@@ -13,7 +15,7 @@ _TOTAL_TIMEOUT = 10.0  # seconds for all of them
 
 OPTIONS: dict[str, Any] = {
     "autocommit": True,
-    "client_encoding": "UTF8",
+    "client_encoding": "UTF8",  # whatever the environment or the role's settings say
     "connect_timeout": _CONNECT_TIMEOUT,
     "target_session_attrs": "read-write",  # not a former primary
     "fallback_application_name": "todo-api",
@@ -44,5 +46,8 @@ async def connect(url: str) -> RawConnection:
     except (psycopg.OperationalError, TimeoutError) as error:
         reason = " ".join(str(error).split())
         raise ConnectError(reason or f"no response in {_TOTAL_TIMEOUT} s") from None
+    if problem := encoding_problem(raw.info):
+        await raw.close()
+        raise ConnectError(problem)
     raw.pgconn.enter_pipeline_mode()
     return raw

@@ -135,6 +135,25 @@ def test_a_wrong_password_is_reported_without_the_password(
     assert str(right.password) not in sentence
 
 
+@pytest.mark.parametrize("command", ["serve", "migrate"])
+def test_a_database_that_cannot_hold_every_character_is_reported(
+    postgres: Postgres, command: str
+) -> None:
+    urls = ("DATABASE_URL", "MIGRATION_DATABASE_URL")
+    with postgres.database.new_database("template0", "ENCODING 'LATIN1' LOCALE 'C'") as latin1:
+        elsewhere = {
+            name: urlsplit(postgres.environment[name])._replace(path=latin1.name).geturl()
+            for name in urls
+        }
+        sentence = error_message(
+            todo_api(command, environment=postgres.environment | elsewhere)
+        )
+    assert sentence == (
+        f"Cannot use {latin1.name} at 127.0.0.1:{postgres.port} as todo_owner: "
+        "its encoding is LATIN1; create a database with ENCODING 'UTF8'"
+    )
+
+
 @pytest.mark.parametrize("secret", ["", SECRET])
 def test_a_data_directory_below_a_file_is_reported(tmp_path: Path, secret: str) -> None:
     (tmp_path / "file").touch()

@@ -68,10 +68,14 @@ class Cluster:
         return other
 
     @contextmanager
-    def new_database(self, template: str = "template1") -> Iterator["Cluster"]:
+    def new_database(
+        self, template: str = "template1", options: str = ""
+    ) -> Iterator["Cluster"]:
         """Create a database, empty or a copy of `template`, which is dropped on exit."""
         new = self.with_params(dbname=f"test_{secrets.token_hex(4)}")
-        self.execute(f"CREATE DATABASE {new.name} OWNER todo_owner TEMPLATE {template}")
+        self.execute(
+            f"CREATE DATABASE {new.name} OWNER todo_owner TEMPLATE {template} {options}"
+        )
         try:
             yield new
         finally:

@@ -115,6 +115,16 @@ async def test_no_server_connection_stays_assigned_to_a_client(
                 await poll_until(all_free)
 
 
+async def test_text_is_in_utf8_whatever_the_default_of_the_login_is(
+    pooler: Cluster, scratch_db: Cluster
+) -> None:
+    login = f"todo_login IN DATABASE {scratch_db.name}"
+    scratch_db.execute(f"ALTER ROLE {login} SET client_encoding = 'LATIN1'")
+    async with open_database(pooler.app) as database, time_limit():
+        await create_task(database, new_user_id(), {"title": "Ω😀"})
+    assert scratch_db.scalar("SELECT char_length(title) FROM todo.tasks") == 2
+
+
 async def test_migrations_run_through_pgbouncer(pooler: Cluster) -> None:
     migrate.upgrade(pooler.owner, pooler.app)
 
