@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -18,9 +19,9 @@ Result = TypeVar("Result")
 
 
 def export(options: argparse.Namespace) -> None:
-    """Print a user's tasks as JSON Lines."""
-    for task in _on_database(tasks.export_tasks, options.user):
-        print(task.decode())
+    """Print a user's tasks as JSON Lines, in UTF-8 whatever the locale is."""
+    exported = _on_database(tasks.export_tasks, options.user)
+    sys.stdout.buffer.writelines(task + b"\n" for task in exported)
 
 
 def erase(options: argparse.Namespace) -> None:

@@ -12,10 +12,10 @@ import pytest
 from handlers.auth import dev_secret
 from harness.clients import AuthedClient, token
 from harness.cluster import Cluster
-from harness.command import RunInProcess, error_message, run_in_process
+from harness.command import RunInProcess, error_message, run_in_process, todo_api
 from harness.operations import SECURED, request_operation
 from harness.postgres import wait_until
-from harness.service import SECRET, Service
+from harness.service import COMMAND, SECRET, Service
 from harness.workers import clients_of_every_process
 from models.blocked_users import EFFECTIVE_WITHIN
 
@@ -61,6 +61,16 @@ def test_an_export_has_every_task_as_json_lines_oldest_first(
     tasks = [json.loads(line) for line in result.stdout.removesuffix("\n").split("\n")]
     assert tasks == alice.list_tasks(order="asc")
     assert len(tasks) == 3
+
+
+def test_an_export_is_in_utf8_whatever_the_locale_is(
+    alice: AuthedClient, data_dir: Path
+) -> None:
+    alice.create_task("Zoë 😀")
+    environment = {"DATA_DIR": str(data_dir), "PYTHONIOENCODING": "ascii"}
+    result = todo_api("export", "--user", alice.id, environment=environment, command=COMMAND)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["title"] == "Zoë 😀"
 
 
 def test_an_export_of_nothing_is_empty(alice: AuthedClient, run: RunInProcess) -> None:
