@@ -18,8 +18,12 @@ from handlers.auth.dev_secret import DevSecretError
 from handlers.auth.verifier import is_user_id
 from handlers.server.run import CannotListen
 from models.blocked_users import EFFECTIVE_WITHIN
-from models.errors import TodoError
+from models.errors import OutcomeUnknown, TodoError
 from settings import SettingError
+
+OUTCOME_UNKNOWN = """\
+The connection to the database was lost, so this may or may not have been done: \
+run the command again."""
 
 UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 MAX_TTL = timedelta(days=36_500)
@@ -58,7 +62,8 @@ def _run(arguments: list[str] | None) -> int:
         configuration.read_env_file()
         options.run(options)
     except (SettingError, TodoError, DevSecretError, CannotListen) as error:
-        report(str(error), logging.ERROR, prefix="todo-api: ")
+        sentence = OUTCOME_UNKNOWN if isinstance(error, OutcomeUnknown) else str(error)
+        report(sentence, logging.ERROR, prefix="todo-api: ")
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

@@ -17,6 +17,9 @@ from settings import SettingError, Settings
 
 Result = TypeVar("Result")
 
+# Seconds: a user may have a million tasks, and no request waits for this connection.
+_STATEMENT_TIMEOUT = 3600.0
+
 
 def export(options: argparse.Namespace) -> None:
     """Print a user's tasks as JSON Lines, in UTF-8 whatever the locale is."""
@@ -66,7 +69,8 @@ def _on_database(operation: Callable[[Database, str], Awaitable[Result]], user: 
     """Run one operation on the database of the settings, for one user."""
 
     async def run(settings: Settings) -> Result:
-        async with opened_database(settings) as database:
+        patient = settings.model_copy(update={"statement_timeout": _STATEMENT_TIMEOUT})
+        async with opened_database(patient) as database:
             return await operation(database, user)
 
     with with_database(configuration.load(os.environ)) as settings:

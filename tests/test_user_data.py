@@ -4,12 +4,14 @@ import io
 import json
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
 from handlers.auth import dev_secret
+from harness.better_auth import conninfo_to_url
 from harness.clients import AuthedClient, token
 from harness.cluster import Cluster
 from harness.command import RunInProcess, error_message, run_in_process, todo_api
@@ -95,6 +97,51 @@ def test_erasing_leaves_nothing_of_the_user_and_everything_of_others(
     assert (again.returncode, again.stdout) == (0, f"There is nothing about {alice.id!r}.\n")
     alice.create_task("Back again")
     assert alice.list_titles() == ["Back again"]
+
+
+@pytest.fixture
+def erase_with_trigger(
+    scratch_db: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Return a function that erases a user with a task, on whose deletion SQL is run."""
+
+    def erase(sql: str) -> subprocess.CompletedProcess[str]:
+        scratch_db.execute(f"""
+            INSERT INTO todo.users (id) VALUES ('alice');
+            INSERT INTO todo.tasks (user_id, id, title)
+            VALUES ('alice', gen_random_uuid(), 'x');
+            CREATE FUNCTION public.run() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+            AS $$ BEGIN {sql}; RETURN OLD; END $$;
+            CREATE TRIGGER run BEFORE DELETE ON todo.tasks
+            FOR EACH ROW EXECUTE FUNCTION public.run()
+        """)
+        return run_in_process(
+            monkeypatch,
+            capsys,
+            *("erase", "--user", "alice", "--yes"),
+            BETTER_AUTH_SECRET=SECRET,
+            DATABASE_URL=conninfo_to_url(scratch_db.app),
+            DATABASE_STATEMENT_TIMEOUT="0.1",
+        )
+
+    return erase
+
+
+def test_erasing_may_take_longer_than_a_statement_of_the_service(
+    erase_with_trigger: Callable[[str], subprocess.CompletedProcess[str]],
+) -> None:
+    result = erase_with_trigger("PERFORM pg_sleep(0.3)")
+    assert (result.returncode, result.stdout) == (0, "Erased 'alice'.\n")
+
+
+def test_an_operator_is_told_that_an_erasure_may_not_have_happened(
+    erase_with_trigger: Callable[[str], subprocess.CompletedProcess[str]],
+) -> None:
+    lost = erase_with_trigger("PERFORM pg_terminate_backend(pg_backend_pid())")
+    assert error_message(lost) == (
+        "The connection to the database was lost, so this may or may not have been done: "
+        "run the command again."
+    )
 
 
 @pytest.mark.parametrize(("typed_in", "is_erased"), [("yes", True), ("", False), ("y", False)])
