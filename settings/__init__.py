@@ -54,14 +54,10 @@ def _jwks_url(data: Mapping[str, Any]) -> str | None:
 
 
 def _cors_origins(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """Add Better Auth's origin to the default ones, as browsers write it (RFC 6454, 6.2)."""
+    """Add Better Auth's origin to the default ones."""
     if not (better_auth_url := data.get("better_auth_url")):
         return DEFAULT_ORIGINS
-    url = urlsplit(better_auth_url)
-    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
-    default_port = {"http": 80, "https": 443}[url.scheme]
-    port = "" if url.port in {None, default_port} else f":{url.port}"
-    return tuple(dict.fromkeys([*DEFAULT_ORIGINS, f"{url.scheme}://{host}{port}"]))
+    return tuple(dict.fromkeys([*DEFAULT_ORIGINS, parsers.origin(better_auth_url)]))
 
 
 _WebURL = Annotated[str, _text(parsers.web_url)]

@@ -15,6 +15,9 @@ MAX_HITS = 1_000_000_000
 MAX_ROOT_PATH = 50
 """In characters: `Location` and the other addresses stay as short as the contract says."""
 
+# Without a path, and without a wildcard, which would match no browser.
+_ORIGIN = re.compile(r"\w+://[^/?*]+")
+
 # Segments of characters that are never percent-encoded; none of them is `.` or `..`.
 _ROOT_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)*")
 
@@ -47,15 +50,19 @@ def secret(text: str) -> bytes:
 
 def web_url(text: str) -> str:
     """Parse an http or https URL, without a password in it."""
+    if not _is_web_url(text):
+        msg = "must be a URL such as https://todo.example, without a password in it"
+        raise ValueError(msg)
+    return text
+
+
+def _is_web_url(text: str) -> bool:
     try:
         url = urlsplit(text)
         usable = url.scheme in {"http", "https"} and url.hostname and url.port != 0
     except ValueError:
         usable = False
-    if not usable or not re.fullmatch(r"[!-~]+", text) or re.search(r"[@#]", text):
-        msg = "must be a URL such as https://todo.example, without a password in it"
-        raise ValueError(msg)
-    return text
+    return bool(usable and re.fullmatch(r"[!-~]+", text) and not re.search(r"[@#]", text))
 
 
 def _claim(text: str) -> tuple[str, ...]:
@@ -72,15 +79,23 @@ def claims(text: str) -> tuple[tuple[str, ...], ...]:
     return tuple(_claim(path.strip()) for path in text.split(","))
 
 
+def origin(url: str) -> str:
+    """Return the origin of an http or https URL, as browsers write it (RFC 6454, 6.2)."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    default_port = {"http": 80, "https": 443}[parts.scheme]
+    port = "" if parts.port in {None, default_port} else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
+
+
 def origins(text: str) -> tuple[str, ...]:
-    """Parse origins, separated by commas."""
-    origins = tuple(origin.strip() for origin in text.split(",") if origin.strip())
-    for origin in origins:
-        url = urlsplit(origin)
-        if url.scheme not in {"http", "https"} or f"{url.scheme}://{url.netloc}" != origin:
-            msg = f"must list origins such as http://localhost:3000, not {origin!r}"
+    """Parse origins, separated by commas, into those that browsers send."""
+    given = [each.strip() for each in text.split(",") if each.strip()]
+    for each in given:
+        if not (_ORIGIN.fullmatch(each) and _is_web_url(each)):
+            msg = f"must list origins such as http://localhost:3000, not {each!r}"
             raise ValueError(msg)
-    return origins
+    return tuple(dict.fromkeys(map(origin, given)))
 
 
 def root_path(text: str) -> str:

@@ -244,6 +244,21 @@ def test_origins_are_separated_by_commas() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "origin"),
+    [
+        ("HTTPS://Todo.Example", "https://todo.example"),
+        ("https://todo.example:443", "https://todo.example"),
+        ("http://todo.example:80", "http://todo.example"),
+        ("http://todo.example:443", "http://todo.example:443"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+    ],
+)
+def test_an_origin_is_compared_as_browsers_write_it(written: str, origin: str) -> None:
+    loaded = settings.load({"CORS_ORIGINS": f"{written}, {origin}"})
+    assert loaded.cors_origins == (origin,)
+
+
+@pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [
         ("BETTER_AUTH_SECRET", "short", "at least 32 bytes long, and has 5"),
@@ -279,6 +294,13 @@ def test_origins_are_separated_by_commas() -> None:
         ("CORS_ORIGINS", "*", "origins such as http://localhost:3000"),
         ("CORS_ORIGINS", "http://localhost:3000/", "origins such as http://localhost:3000"),
         ("CORS_ORIGINS", "localhost:3000", "origins such as http://localhost:3000"),
+        ("CORS_ORIGINS", "https://*.example.com", "origins such as http://localhost:3000"),
+        ("CORS_ORIGINS", "http://user@host", "origins such as http://localhost:3000"),
+        ("CORS_ORIGINS", "http://", "origins such as http://localhost:3000"),
+        ("CORS_ORIGINS", "http://:3000", "origins such as http://localhost:3000"),
+        ("CORS_ORIGINS", "http://localhost:port", "origins such as http://localhost:3000"),
+        ("CORS_ORIGINS", "http://localhost?", "origins such as http://localhost:3000"),
+        ("CORS_ORIGINS", "https://tödo.example", "origins such as http://localhost:3000"),
         ("DATABASE_URL", "mysql://localhost/todo", "URL such as postgresql://"),
         ("MIGRATION_DATABASE_URL", "localhost/todo", "URL such as postgresql://"),
         ("RATE_LIMIT", "100", "limits, each for another time"),
