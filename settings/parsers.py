@@ -12,6 +12,7 @@ LOG_FORMATS = ("text", "json")
 MAX_LIMITS = 4
 MAX_WINDOW = 86_400
 MAX_HITS = 1_000_000_000
+MAX_SECONDS = 3600
 MAX_ROOT_PATH = 50
 """In characters: `Location` and the other addresses stay as short as the contract says."""
 
@@ -137,13 +138,13 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 
 
 def seconds(text: str) -> float:
-    """Parse a number of seconds, up to an hour."""
+    """Parse a number of seconds, greater than 0."""
     try:
         seconds = float(text)
     except ValueError:
         seconds = 0
-    if not 0 < seconds <= 3600:  # noqa: PLR2004 (an hour)
-        msg = f"must be a number of seconds, not {text!r}"
+    if not 0 < seconds <= MAX_SECONDS:
+        msg = f"must be a number of seconds, at most {MAX_SECONDS}, not {text!r}"
         raise ValueError(msg)
     return seconds
 

@@ -329,6 +329,7 @@ def test_an_origin_is_compared_as_browsers_write_it(written: str, origin: str) -
         ("DATABASE_QUEUE_TIMEOUT", "soon", "number of seconds"),
         ("DATABASE_STATEMENT_TIMEOUT", "-1", "number of seconds"),
         ("DATABASE_STATEMENT_TIMEOUT", "nan", "number of seconds"),
+        ("DATABASE_STATEMENT_TIMEOUT", "7200", "number of seconds, at most 3600, not '7200'"),
         ("DATABASE_SLOW_STATEMENT", "off", "number of seconds"),
     ],
 )
