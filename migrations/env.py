@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from alembic import context
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.schema import CreateIndex
@@ -32,6 +33,16 @@ def include_object(item: Any, _name: Any, kind: str, _reflected: Any, other: Any
     return kind != "index" or other is None or "COLLATE" not in str(CreateIndex(item))
 
 
+def number_revision(_context: Any, _revision: Any, directives: list[Any]) -> None:
+    """Give a new revision the next number, since a start finds the latest one by that.
+
+    Alembic's own ids are random, and may begin with a letter.
+    """
+    head = ScriptDirectory.from_config(context.config).get_current_head()
+    for directive in directives:
+        directive.rev_id = f"{int(head or 0) + 1:04}"
+
+
 def run(connection: Connection) -> None:
     """Run the migrations that are pending."""
     # IF NOT EXISTS alone requires the privilege to create it even if it exists.
@@ -46,6 +57,7 @@ def run(connection: Connection) -> None:
         include_name=include_name,
         include_object=include_object,
         compare_server_default=True,
+        process_revision_directives=number_revision,
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -185,6 +185,20 @@ def test_autogenerate_writes_a_migration_that_runs(scratch_db: Cluster, tmp_path
     assert scratch_db.scalar("SELECT count(version) FROM todo.tasks") == 0
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("option", [["--autogenerate"], []])
+def test_a_new_revision_gets_the_next_number(
+    option: list[str], scratch_db: Cluster, tmp_path: Path
+) -> None:
+    shutil.copytree(REPOSITORY / "migrations", tmp_path / "migrations")
+    config = str(shutil.copy(REPOSITORY / "pyproject.toml", tmp_path))
+    alembic(scratch_db, "--config", config, "revision", *option, "-m", "Add notes")
+    (script,) = tmp_path.glob("migrations/versions/*_add_notes.py")
+    number = f"{int(migrate.head_revision()) + 1:04}"
+    assert script.name == f"{number}_add_notes.py"
+    assert f"\nrevision = {number!r}\n" in script.read_text()
+
+
 @contextmanager
 def migrating(*databases: Cluster) -> Iterator[None]:
     """Run a migrating process for each database; on exit, wait until all succeed."""
