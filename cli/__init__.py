@@ -1,6 +1,7 @@
 """The command `todo-api`: serve, migrate, care for data, and tokens for development."""
 
 import argparse
+import io
 import logging
 import os
 import re
@@ -45,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # the terminal closes, without nohup
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    if isinstance(sys.stdout, io.TextIOWrapper):  # escapes a user's id, as standard error does
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             return _run(arguments)

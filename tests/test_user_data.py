@@ -99,6 +99,17 @@ def test_erasing_leaves_nothing_of_the_user_and_everything_of_others(
     assert alice.list_titles() == ["Back again"]
 
 
+def test_an_id_that_the_terminal_cannot_show_is_escaped(
+    service: Service,  # noqa: ARG001 (its database is used)
+    data_dir: Path,
+) -> None:
+    environment = {"DATA_DIR": str(data_dir), "PYTHONIOENCODING": "ascii"}
+    command = ("erase", "--user", "Zoë", "--yes")
+    result = todo_api(*command, environment=environment, command=COMMAND)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "There is nothing about 'Zo\\xeb'.\n"
+
+
 @pytest.fixture
 def erase_with_trigger(
     scratch_db: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
