@@ -14,11 +14,10 @@ from typing import Any
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from handlers.middleware.cors import HeadersByOrigin
 from handlers.server.coalescing import CoalescingApp
 from handlers.server.limits import ConnectionLimiter
 from handlers.server.phase import BODY, HANDLING, HEAD, IDLE, LINGERING
-from handlers.server.pipelining import PipeliningProtocol
+from handlers.server.rejecting import RejectingProtocol
 from handlers.server.rejection import (
     HEAD_TOO_LARGE,
     MALFORMED,
@@ -31,7 +30,6 @@ from handlers.server.stats import connection_stats
 
 MAX_URL = 65_535  # bytes, the limit of the parser
 MAX_DRAIN = 32 * 1024 * 1024  # bytes that are received after a response, and discarded
-LINGER_TIMEOUT = 5.0  # seconds
 ACCEPT_PAUSE = 1e-6  # seconds; the kernel makes it about 50 microseconds
 DRAIN_IDLE_TIMEOUT = 1.0  # seconds that a connection is kept for a request on its way
 
@@ -40,7 +38,7 @@ class RequestRejected(Exception):
     """Stops the parser; httptools passes it on as an error of its own."""
 
 
-class Protocol(PipeliningProtocol):
+class Protocol(RejectingProtocol):
     """uvicorn's protocol, with limits, and with problem documents for what is not HTTP."""
 
     def __init__(
@@ -48,7 +46,6 @@ class Protocol(PipeliningProtocol):
         *,
         limiter: ConnectionLimiter,
         shares_socket: bool,
-        cors: HeadersByOrigin,
         **options: Any,
     ) -> None:
         """Serve one connection within the limits of the process.
@@ -56,13 +53,10 @@ class Protocol(PipeliningProtocol):
         If it shares the listening socket, other processes accept connections from it, too.
         """
         super().__init__(**options)
-        self.deadline = self.write_deadline = inf
+        self.write_deadline = inf
         self._limiter = limiter
         self._limits = limiter.limits
         self._shares_socket = shares_socket
-        self._cors = cors
-        self._phase = IDLE
-        self._received = 0  # bytes of the current request, or fewer if it was pipelined
         self._since_content = 0  # bytes since the head, or since the last of the content
         self._rejection = MALFORMED
         self._draining = False
@@ -90,7 +84,7 @@ class Protocol(PipeliningProtocol):
         if self._limiter.admit(self.connections, self.loop):  # type: ignore[arg-type]
             self.deadline = self.loop.time() + self._limits.head_timeout
         else:
-            self._reject(OVERLOADED)
+            self.reject(OVERLOADED)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count the connection no more."""
@@ -99,32 +93,32 @@ class Protocol(PipeliningProtocol):
 
     def parse(self, data: bytes) -> None:
         """Parse data; discard it if the connection is about to close."""
-        self._received += len(data)
+        self.received += len(data)
         self._since_content += len(data)
-        if self._phase is not LINGERING:
+        if self.phase is not LINGERING:
             super().parse(data)
-        if self._phase is HEAD:
-            if self._received > self._limits.max_head:
-                self._reject(self._head_rejection())
-        elif self._phase is BODY and (
+        if self.phase is HEAD:
+            if self.received > self._limits.max_head:
+                self.reject(self._head_rejection())
+        elif self.phase is BODY and (
             len(self.headers) > self._limits.max_headers
             or self._since_content > self._limits.max_head
         ):
-            self._reject(HEAD_TOO_LARGE)  # by trailers
-        elif self._received > MAX_DRAIN:
+            self.reject(HEAD_TOO_LARGE)  # by trailers
+        elif self.received > MAX_DRAIN:
             self.abort()
 
     def on_message_begin(self) -> None:
         """Begin to receive a request."""
         super().on_message_begin()
-        self._phase = HEAD
+        self.phase = HEAD
         self.deadline = self.loop.time() + self._limits.head_timeout
 
     def on_headers_complete(self) -> None:
         """Call the application, unless the head is too large."""
         max_head = self._limits.max_head
         if len(self.headers) > self._limits.max_headers or (
-            self._received > max_head and self._head_size() > max_head
+            self.received > max_head and self._head_size() > max_head
         ):
             self._rejection = self._head_rejection()
             raise RequestRejected
@@ -134,7 +128,7 @@ class Protocol(PipeliningProtocol):
         self.cycle.keep_alive &= not self._draining
         self.headers = []  # of trailers, which must not become headers (RFC 9110, 6.5.1)
         self._since_content = 0
-        self._phase = BODY
+        self.phase = BODY
         self.deadline = self.loop.time() + self._limits.body_timeout
 
     def on_body(self, body: bytes) -> None:
@@ -148,8 +142,8 @@ class Protocol(PipeliningProtocol):
             return
         super().on_message_complete()
         self.cycle.more_body = False
-        self._received = 0
-        self._phase = HANDLING
+        self.received = 0
+        self.phase = HANDLING
         self.deadline = inf
         if self.cycle.response_complete:
             self._wait_for_request()
@@ -159,12 +153,12 @@ class Protocol(PipeliningProtocol):
 
         uvicorn's own method, but for a deadline in place of a timer.
         """
-        if self.transport.is_closing() or self._phase is LINGERING:
+        if self.transport.is_closing() or self.phase is LINGERING:
             return
         self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())  # type: ignore[arg-type]
-        elif self._phase is HANDLING:
+        elif self.phase is HANDLING:
             self._wait_for_request()
         self.resume_parsing()
 
@@ -183,15 +177,8 @@ class Protocol(PipeliningProtocol):
         self._draining = True
         if self.cycle is not None:
             self.cycle.keep_alive = False
-        if self._phase is IDLE:
+        if self.phase is IDLE:
             self.deadline = min(self.deadline, self.loop.time() + DRAIN_IDLE_TIMEOUT)
-
-    def finish(self) -> None:
-        """Close the connection after its last response, once the request has been received."""
-        if self.cycle.more_body:
-            self._linger()
-        else:
-            self.transport.close()
 
     def expire(self) -> None:
         """Close the connection, whose client was too slow; say so if it is in a request.
@@ -202,9 +189,9 @@ class Protocol(PipeliningProtocol):
             self.deadline = self.loop.time() + self._limits.head_timeout
             return
         self.deadline = inf
-        if self._phase in {HEAD, BODY}:
+        if self.phase in {HEAD, BODY}:
             connection_stats.timed_out += 1
-            self._reject(TOO_SLOW)
+            self.reject(TOO_SLOW)
         else:
             connection_stats.timed_out += not self.served
             self.transport.close()
@@ -217,13 +204,13 @@ class Protocol(PipeliningProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (it is always the same)
         """Reject a request that cannot be parsed."""
-        self._reject(self._head_rejection() if len(self.url) > MAX_URL else self._rejection)
+        self.reject(self._head_rejection() if len(self.url) > MAX_URL else self._rejection)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
         super()._start_asgi_task(cycle, CoalescingApp(app, cycle, self.finish))  # type: ignore[arg-type]
 
     def _wait_for_request(self) -> None:
-        self._phase = IDLE
+        self.phase = IDLE
         self.deadline = self.loop.time() + self._limits.keep_alive_timeout
 
     def _head_size(self) -> int:
@@ -232,40 +219,3 @@ class Protocol(PipeliningProtocol):
     def _head_rejection(self) -> Rejection:
         max_url = min(self._limits.max_head // 2, MAX_URL)
         return URI_TOO_LONG if len(self.url) > max_url else HEAD_TOO_LARGE
-
-    def _reject(self, rejection: Rejection) -> None:
-        """Respond to a request that the application never sees, and close.
-
-        Only close if another response has begun, or must come first: after those to earlier
-        requests, unless one of these has not been received completely.
-        """
-        if not self._may_respond():
-            if self._phase is HEAD:
-                self.cycle.keep_alive = False
-                self.deadline = inf
-            else:
-                self.transport.close()
-            return
-        if self._phase is BODY:  # the application waits for the rest
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        # Those of an earlier request say nothing about this one.
-        received = self.scope["headers"] if self._phase in {HEAD, BODY} else ()
-        self.transport.write(rejection.response(self.root_path, self._cors, received))
-        self._linger()
-
-    def _may_respond(self) -> bool:
-        if self._phase is BODY:
-            return not self.cycle.response_started and not self.pipeline
-        return self.cycle is None or self.cycle.response_complete
-
-    def _linger(self) -> None:
-        """Close the connection when the client has done so, or has had time to.
-
-        Otherwise the client's kernel would discard the response if there is more of the
-        request on its way (RFC 9112, 9.6).
-        """
-        self._phase = LINGERING
-        self._received = 0
-        self.deadline = self.loop.time() + LINGER_TIMEOUT
-        self.discard_unparsed()
