@@ -69,8 +69,8 @@ def _on_database(operation: Callable[[Database, str], Awaitable[Result]], user: 
     """Run one operation on the database of the settings, for one user."""
 
     async def run(settings: Settings) -> Result:
-        patient = settings.model_copy(update={"statement_timeout": _STATEMENT_TIMEOUT})
-        async with opened_database(patient) as database:
+        settings = settings.model_copy(update={"statement_timeout": _STATEMENT_TIMEOUT})
+        async with opened_database(settings) as database:
             return await operation(database, user)
 
     with with_database(configuration.load(os.environ)) as settings:

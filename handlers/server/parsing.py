@@ -15,7 +15,7 @@ class ParsingProtocol(HttpToolsProtocol):
     """uvicorn's protocol, which ignores offers to upgrade, and does not log what it rejects."""
 
     @property
-    def is_offer(self) -> bool:
+    def offers_upgrade(self) -> bool:
         """Whether the head just parsed offers to upgrade, so that it is parsed again."""
         return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
 
@@ -25,7 +25,7 @@ class ParsingProtocol(HttpToolsProtocol):
             try:
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as offer:
-                if not self.is_offer:  # but CONNECT: what follows is meant for a tunnel
+                if not self.offers_upgrade:  # but CONNECT: what follows is meant for a tunnel
                     self.cycle.keep_alive = False
                     return
                 (position,) = offer.args

@@ -122,7 +122,7 @@ class Protocol(RejectingProtocol):
         ):
             self._rejection = self._head_rejection()
             raise RequestRejected
-        if self.is_offer:
+        if self.offers_upgrade:
             return
         super().on_headers_complete()
         self.cycle.keep_alive &= not self._draining
@@ -138,7 +138,7 @@ class Protocol(RejectingProtocol):
 
     def on_message_complete(self) -> None:
         """Wait for the application: it may take as long as it needs."""
-        if self.is_offer:
+        if self.offers_upgrade:
             return
         super().on_message_complete()
         self.cycle.more_body = False

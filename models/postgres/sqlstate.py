@@ -16,7 +16,7 @@ _BY_SQLSTATE: dict[str, type[TodoError]] = {
     "53": Unavailable,  # insufficient resources: connections (53300), memory, disk
     "57": Unavailable,  # operator intervention: timeout (57014), shutdown (57P01-03)
     # … or one state.
-    "25001": Unavailable,  # the server only reads: a pooler has chosen a standby …
+    "25001": Unavailable,  # the server is read-only: a pooler has chosen a standby …
     "25006": Unavailable,  # … and on Citus, where the statement itself is the first to fail
     "40001": Unavailable,  # serialization failure, with a stricter default isolation level
     "40P01": Unavailable,  # deadlock
