@@ -365,7 +365,8 @@ from models import embedded
 with embedded.running(Path(sys.argv[1])) as urls:
     try:
         print(urls.owner, flush=True)
-        sys.stdin.readline()
+        while True:
+            time.sleep(0.1)  # a read would go on if the signal came just before it
     except KeyboardInterrupt:
         time.sleep(0.2)
         with psycopg.connect(urls.owner) as connection:
